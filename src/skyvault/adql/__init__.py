@@ -1,0 +1,1 @@
+"""The query language: text -> tokens -> tree -> checked tree -> SQL of a store. No database in here."""
