@@ -1,0 +1,40 @@
+"""Skyvault: from a file of sky positions to a queried Virtual Observatory service.
+
+The names below are loaded when they are first used, so that ``import skyvault`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
+    from skyvault.errors import SkyvaultError
+    from skyvault.model.table import Column, Table
+
+#: public name -> the module that holds it
+_HOME_OF = {
+    "Column": "skyvault.model.table",
+    "Settings": "skyvault.config",
+    "SkyvaultError": "skyvault.errors",
+    "Table": "skyvault.model.table",
+}
+
+__all__ = ["Column", "Settings", "SkyvaultError", "Table", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'skyvault' has no public name {name!r}; it has {', '.join(sorted(_HOME_OF))}")
+    import importlib
+
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
