@@ -1,0 +1,72 @@
+"""The ledger as one thing: its database, jobs, holdings and duties."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from skyvault.ledger.duties import Duties
+from skyvault.ledger.engine import Database
+from skyvault.ledger.holdings import Holdings
+from skyvault.ledger.jobs import Jobs, new_job_id
+from skyvault.ledger.migrations import upgrade
+
+
+class Ledger:
+    """Opened by :func:`open_ledger`; close it when done, or use it as a context."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = new_job_id,
+        waiting_limit: int = 10_000,
+    ) -> None:
+        self.database = database
+        self.jobs = Jobs(database, clock=clock, new_id=new_id, waiting_limit=waiting_limit)
+        self.holdings = Holdings(database, clock=clock)
+        self.duties = Duties(database, clock=clock)
+
+    def change_counter(self) -> int:
+        """Differs from the last one when anybody, here or in another process, has written anything. 5 us."""
+        return self.database.change_counter()
+
+    def backup(self, target: Path) -> None:
+        """Copy the ledger, consistent in itself, while others go on working."""
+        self.database.backup(target)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_ledger(
+    path: Path,
+    *,
+    clock: Callable[[], float] = time.time,
+    new_id: Callable[[], str] = new_job_id,
+    waiting_limit: int = 10_000,
+    busy_timeout_s: float = 5.0,
+) -> Ledger:
+    """The ledger in this SQLite file; made when there is none, migrated when it is older.
+
+    Each process opens its own. Raises StoreError in a sentence for a network file system, a file of a newer
+    release, a damaged or unwritable one.
+    """
+    database = Database(path, busy_timeout_s=busy_timeout_s)
+    try:
+        upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return Ledger(database, clock=clock, new_id=new_id, waiting_limit=waiting_limit)

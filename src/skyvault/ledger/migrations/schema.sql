@@ -1,0 +1,76 @@
+-- rendered from tables.py by python -m skyvault.ledger.migrations.render
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL,
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+CREATE TABLE jobs (
+	seq INTEGER NOT NULL,
+	id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	phase TEXT NOT NULL,
+	owner TEXT,
+	quota_key TEXT,
+	run_id TEXT,
+	creation_time DOUBLE NOT NULL,
+	start_time DOUBLE,
+	end_time DOUBLE,
+	execution_duration_s INTEGER NOT NULL,
+	destruction_time DOUBLE NOT NULL,
+	parameters TEXT DEFAULT '{}' NOT NULL,
+	uploads TEXT DEFAULT '[]' NOT NULL,
+	results TEXT DEFAULT '[]' NOT NULL,
+	error TEXT,
+	progress TEXT,
+	holder TEXT,
+	lease_until DOUBLE,
+	cancel_requested INTEGER DEFAULT 0 NOT NULL,
+	PRIMARY KEY (seq),
+	CONSTRAINT uq_jobs_id UNIQUE (id)
+);
+CREATE INDEX ix_jobs_destruction ON jobs (destruction_time);
+CREATE INDEX ix_jobs_held ON jobs (holder, quota_key) WHERE holder IS NOT NULL;
+CREATE INDEX ix_jobs_owner ON jobs (owner, seq) WHERE owner IS NOT NULL;
+CREATE INDEX ix_jobs_queued ON jobs (seq) WHERE phase = 'QUEUED';
+CREATE TABLE holdings (
+	"key" TEXT NOT NULL,
+	name TEXT NOT NULL,
+	snapshot TEXT NOT NULL,
+	version INTEGER NOT NULL,
+	published_at DOUBLE NOT NULL,
+	nrows BIGINT NOT NULL,
+	bytes BIGINT NOT NULL,
+	format INTEGER NOT NULL,
+	description TEXT NOT NULL,
+	extra TEXT DEFAULT '{}' NOT NULL,
+	PRIMARY KEY ("key")
+);
+CREATE TABLE snapshots (
+	file TEXT NOT NULL,
+	name TEXT NOT NULL,
+	version INTEGER NOT NULL,
+	published_at DOUBLE NOT NULL,
+	nrows BIGINT NOT NULL,
+	bytes BIGINT NOT NULL,
+	format INTEGER NOT NULL,
+	retired_at DOUBLE,
+	deleted_at DOUBLE,
+	PRIMARY KEY (file)
+);
+CREATE INDEX ix_snapshots_name ON snapshots (name, version);
+CREATE TABLE snapshot_leases (
+	file TEXT NOT NULL,
+	holder TEXT NOT NULL,
+	lease_until DOUBLE NOT NULL,
+	PRIMARY KEY (file, holder)
+);
+CREATE TABLE duties (
+	name TEXT NOT NULL,
+	holder TEXT NOT NULL,
+	lease_until DOUBLE NOT NULL,
+	PRIMARY KEY (name)
+);
+CREATE TABLE meta (
+	"key" TEXT NOT NULL,
+	value TEXT NOT NULL,
+	PRIMARY KEY ("key")
+);
