@@ -1,0 +1,99 @@
+"""Writes docs/reference/settings.md and docs/reference/cli.md from the code; a test checks that they are up to date.
+
+Use: python docs/make_reference.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from skyvault.cli.main import COMMANDS, skyvault
+from skyvault.config import FILE_NAME, PREFIX, Settings
+
+HERE = Path(__file__).parent / "reference"
+
+
+def settings_page() -> str:
+    """The table of all settings, in the order of the code."""
+    rows = []
+    for field in dataclasses.fields(Settings):
+        default = field.metadata["shown"] or _shown(field.default)
+        rows.append(f"| `{field.name}` | {default} | {field.metadata['description']} |")
+    return f"""\
+# Settings
+
+<!-- Made by docs/make_reference.py from src/skyvault/config.py. -->
+
+Every setting has a default that works. A setting is set by the environment variable `{PREFIX}` and its name in capitals
+(`{PREFIX}MAXREC_DEFAULT=1000`), or by its name in a file `{FILE_NAME}`. What comes later in this list wins: defaults, the
+`{FILE_NAME}` of the data directory, that of the current directory, the environment, the command line.
+Sizes may have units (`100MB`, `2GiB`); times are seconds (`_s`) or days (`_days`). A wrong value or an unknown name is
+refused with one sentence.
+
+| Setting | Default | Meaning |
+|---|---|---|
+{chr(10).join(rows)}
+
+## An example
+
+```toml
+# skyvault.toml
+title = "Data Centre of the Lab"
+base_url = "https://data.example.org/vo"
+workers = 4
+memory_limit = "8GB"
+upload_hosts = ["data.example.org"]
+
+[endpoints.heasarc]
+tap = "https://heasarc.example.org/tap"
+```
+
+Three more variables are no settings: `SKYVAULT_DEBUG=1` shows the traceback of a fault, `SKYVAULT_SHARED` names the
+directory of real data for the tests, `SKYVAULT_PYTHON` the Python that `./run setup` uses.
+"""
+
+
+def _shown(value: object) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,.10g}" if float(value).is_integer() else str(value)
+    return f"`{value}`"
+
+
+def cli_page() -> str:
+    """The --help of every command."""
+    parts = [
+        "# Command line",
+        "",
+        "<!-- Made by docs/make_reference.py from src/skyvault/cli. -->",
+        "",
+        "Exit codes: 0 done, 1 fault, 2 usage, 3 done with problems, 130 stopped. What went wrong is one sentence on",
+        "stderr; `SKYVAULT_DEBUG=1` shows where in the code.",
+        "",
+        "```text",
+        _help(skyvault, "skyvault"),
+        "```",
+    ]
+    root = click.Context(skyvault, info_name="skyvault")
+    for name in COMMANDS:
+        command = skyvault.get_command(root, name)
+        assert command is not None
+        parts += ["", f"## skyvault {name}", "", "```text", _help(command, f"skyvault {name}"), "```"]
+    return "\n".join(parts) + "\n"
+
+
+def _help(command: click.Command, path: str) -> str:
+    with click.Context(command, info_name=path, terminal_width=100, max_content_width=100) as context:
+        return command.get_help(context).strip()
+
+
+PAGES = {"settings.md": settings_page, "cli.md": cli_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), encoding="utf-8")
+        print(f"wrote {HERE / name}")

@@ -1,0 +1,185 @@
+"""What the demo leaves behind: a map of the whole sky, and a page that tells what was done."""
+
+from __future__ import annotations
+
+import base64
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from skyvault.cli.demo import Step
+
+Floats = NDArray[np.float64]
+
+SKY: Final = "#0b1026"
+INK: Final = "#dfe6f5"
+FRAME: Final = "#5ad1c8"
+CONE: Final = "#ffb000"
+ROWS_SHOWN: Final = 8
+EDGE_POINTS: Final = 12
+
+
+def write_report(
+    directory: Path,
+    steps: list[Step],
+    *,
+    stars: Table,
+    footprints: Table,
+    centre: tuple[float, float],
+    radius_deg: float,
+    image_url: str | None,
+) -> tuple[Path, Path]:
+    """Write sky.png and report.html (which contains the picture); returns their paths.
+
+    ``stars`` has ra, dec (ICRS degrees), mag_vt and bv; ``footprints`` has s_region as STC-S polygons.
+    """
+    picture = directory / "sky.png"
+    draw_sky(picture, stars, footprints, centre, radius_deg, image_url)
+    page = directory / "report.html"
+    page.write_text(_page(steps, picture), encoding="utf-8")
+    return picture, page
+
+
+def draw_sky(
+    path: Path,
+    stars: Table,
+    footprints: Table,
+    centre: tuple[float, float],
+    radius_deg: float,
+    image_url: str | None,
+) -> None:
+    """All the sky in Mollweide's projection, north up and east left, with one of the images found beside it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+
+    # the object interface: no display, no global state
+    figure = Figure(figsize=(11, 5.2), dpi=110, facecolor=SKY, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(1, 2, width_ratios=[3.2, 1])
+    sky = figure.add_subplot(grid[0], projection="mollweide", facecolor=SKY)
+    lines = [line for text in footprints["s_region"] for line in outline(str(text))]
+    sky.add_collection(LineCollection(lines, colors=FRAME, linewidths=0.5, alpha=0.65))
+    mag = np.ma.filled(np.ma.asarray(stars["mag_vt"], dtype=float), 6.5)
+    sky.scatter(
+        *_projected(_degrees(stars["ra"]), _degrees(stars["dec"])),
+        s=0.35 * 10 ** (0.24 * (6.5 - mag)),
+        c=np.ma.filled(np.ma.asarray(stars["bv"], dtype=float), 0.6),
+        cmap="RdYlBu_r",
+        vmin=-0.4,
+        vmax=1.9,
+        linewidths=0,
+        zorder=3,
+    )
+    ring = _ring(*centre, max(radius_deg, 2.0))
+    sky.add_collection(LineCollection([np.stack(_projected(*ring), axis=-1)], colors=CONE, linewidths=1.6, zorder=4))
+    sky.set_xticks(np.radians(np.arange(-150, 180, 30)), [f"{(-x) % 360 // 15:.0f}h" for x in range(-150, 180, 30)])
+    sky.tick_params(colors=INK, labelsize=7)
+    sky.grid(color=INK, alpha=0.15, linewidth=0.4)
+    for spine in sky.spines.values():
+        spine.set_color(INK)
+    sky.set_title(
+        f"{len(stars):,} stars by TAP, {len(footprints):,} image footprints by ObsCore, and the cone",
+        color=INK,
+        fontsize=10,
+        pad=14,
+    )
+    side = figure.add_subplot(grid[1])
+    _draw_image(side, image_url, centre)
+    figure.savefig(path, facecolor=SKY)
+
+
+def _draw_image(axes: Any, image_url: str | None, centre: tuple[float, float]) -> None:
+    axes.set_axis_off()
+    if image_url is None or urlsplit(image_url).scheme != "file":
+        return
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    path = Path(unquote(urlsplit(image_url).path))
+    with fits.open(path) as document:
+        pixels, header = document[0].data, document[0].header
+    low, high = np.percentile(pixels, [20, 99.7])
+    axes.imshow(np.arcsinh((pixels - low) / (0.05 * (high - low) + 1)), origin="lower", cmap="magma")
+    x, y = WCS(header).wcs_world2pix(*centre, 0)
+    axes.plot(float(x), float(y), "o", mfc="none", mec=CONE, ms=14, mew=1.4)
+    axes.set_title(f"{path.stem}, filter {header['FILTER']}:\nfound by its s_region", color=INK, fontsize=9)
+
+
+def outline(s_region: str) -> list[Floats]:
+    """The sides of an STC-S polygon as lines on the map (shape (n, 2)), cut where they leave its edge."""
+    numbers = np.array([word for word in s_region.split() if word[0] in "+-.0123456789"], dtype=float).reshape(-1, 2)
+    if len(numbers) < 3:
+        return []
+    lon, lat = np.radians(numbers).T
+    corners = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+    steps = np.linspace(0, 1, EDGE_POINTS)[:, None]
+    sides = [(1 - steps) * a + steps * b for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
+    path = np.concatenate(sides)
+    path /= np.linalg.norm(path, axis=1, keepdims=True)
+    x, y = _projected(np.degrees(np.arctan2(path[:, 1], path[:, 0])), np.degrees(np.arcsin(path[:, 2])))
+    points = np.stack([x, y], axis=-1)
+    breaks = np.flatnonzero(np.abs(np.diff(x)) > np.pi) + 1
+    return [part for part in np.split(points, breaks) if len(part) > 1]
+
+
+def _projected(lon_deg: Floats, lat_deg: Floats) -> tuple[Floats, Floats]:
+    """Map coordinates in radians; east is left, as one sees the sky."""
+    return -np.radians((lon_deg + 180) % 360 - 180), np.radians(lat_deg)
+
+
+def _ring(lon_deg: float, lat_deg: float, radius_deg: float) -> tuple[Floats, Floats]:
+    """A small circle (not for the poles), ICRS degrees."""
+    angle = np.linspace(0, 2 * np.pi, 60)
+    return lon_deg + radius_deg * np.cos(angle) / np.cos(np.radians(lat_deg)), lat_deg + radius_deg * np.sin(angle)
+
+
+def _degrees(column: Any) -> Floats:
+    return np.asarray(np.ma.filled(np.ma.asarray(column, dtype=float), np.nan))
+
+
+def _page(steps: list[Step], picture: Path) -> str:
+    from jinja2 import Environment
+
+    from skyvault import __version__
+    from skyvault.cli.demo import duration
+
+    template = (files("skyvault") / "demo_data" / "report.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(template).render(
+        version=__version__,
+        picture=base64.b64encode(picture.read_bytes()).decode("ascii"),
+        total=duration(sum(step.seconds for step in steps)),
+        steps=[
+            {
+                "title": step.title,
+                "text": step.text,
+                "time": duration(step.seconds),
+                "outcome": step.outcome,
+                "table": None if step.rows is None or not len(step.rows) else _cells(step.rows),
+                "more": 0 if step.rows is None else max(0, len(step.rows) - ROWS_SHOWN),
+            }
+            for step in steps
+        ],
+    )
+
+
+def _cells(rows: Table) -> dict[str, list[Any]]:
+    """Heads and the first rows, as texts a person can read."""
+    names = [name for name in rows.colnames if name not in ("s_region", "access_url")]
+    heads = [f"{name} [{rows[name].unit}]" if rows[name].unit else name for name in names]
+    body = [[_cell(rows[name][index]) for name in names] for index in range(min(len(rows), ROWS_SHOWN))]
+    return {"heads": heads, "body": body}
+
+
+def _cell(value: Any) -> str:
+    if np.ma.is_masked(value):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)

@@ -1,0 +1,131 @@
+"""The command ``skyvault``: its sub-commands, and how what went wrong becomes one sentence and an exit code.
+
+Exit codes: 0 done, 1 fault, 2 usage, 3 done with problems, 130 stopped and resumable.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from skyvault import __version__
+from skyvault.errors import SkyvaultError
+
+#: command -> (module, what it is for); the module is imported when the command is used, the text is for --help
+COMMANDS = {
+    "demo": ("skyvault.cli.demo", "Publish, serve and query an embedded sky in under a minute."),
+    "publish": ("skyvault.cli.publish", "Publish a file of sky positions or observations as a table."),
+    "unpublish": ("skyvault.cli.unpublish", "Withdraw a published table."),
+    "serve": ("skyvault.cli.serve", "Serve the published tables by TAP, cone search and web pages."),
+    "query": ("skyvault.cli.query", "Run an ADQL query, here or on any TAP service of the world."),
+    "check": ("skyvault.cli.check", "Validate published tables and their metadata."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used, so that ``--help`` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin with:  skyvault demo",
+)
+@click.version_option(__version__, prog_name="skyvault")
+def skyvault() -> None:
+    """From a file of sky positions to a queried Virtual Observatory service.
+
+    \b
+    skyvault publish stars.parquet --name mine.stars
+    skyvault serve
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; everything that can go wrong is told in one sentence."""
+    try:
+        result = skyvault.main(
+            args=None if arguments is None else list(arguments), prog_name="skyvault", standalone_mode=False
+        )
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        # whoever read us has seen enough (skyvault query ... | head): not a fault, and nothing more can be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        return _tell("Stopped.", 130)
+    except Exception as error:
+        if os.environ.get("SKYVAULT_DEBUG"):
+            raise
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """One sentence on stderr; the exit code is the error's own."""
+    if isinstance(error, SkyvaultError):
+        return _tell(str(error), error.exit_code)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "skyvault"
+        return _tell(f"{error.format_message()}  Try: {command} --help", 2)
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        return _tell(error.format_message(), error.exit_code)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return _tell(f"{where}{error.strerror}.", 1)
+    return _tell(
+        f"This is a fault of Skyvault, not yours: {type(error).__name__}: {error}. "
+        "SKYVAULT_DEBUG=1 shows where it happened; please report it.",
+        1,
+    )
+
+
+def _tell(sentence: str, code: int) -> int:
+    click.echo(f"skyvault: {sentence}", err=True)
+    return code
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the console script."""
+    code: Any = run(arguments)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
