@@ -240,11 +240,12 @@ class Jobs:
         lease_s: float = 15.0,
         per_user: int | None = None,
         in_all: int | None = None,
-    ) -> Job:
+    ) -> tuple[Job, bool]:
         """PHASE=RUN: PENDING or HELD becomes QUEUED; a job already on its way is left so.
 
-        When ``holder`` is given and nobody waits before it, the job is claimed in the same breath: it is returned
-        EXECUTING and held by ``holder``. Raises NotFound, Conflict when the job is over, Busy when too many wait.
+        When ``holder`` is given and nobody waits before it, the job is claimed in the same breath: EXECUTING and held
+        by ``holder``. Returns the job and whether it was claimed by this call. Raises NotFound, Conflict when the job
+        is over, Busy when too many wait.
         """
         with self.database.write() as connection:
             before = connection.execute(
@@ -268,10 +269,11 @@ class Jobs:
                         _CLAIM, self._claim(holder, lease_s, (before["kind"],), per_user, in_all)
                     ).fetchone()
                     if row is not None:
-                        return _job(row)
+                        return _job(row), True
             elif phase in FINAL:
                 raise Conflict(f"job {job_id} cannot be run again, its phase is {phase}", hint="Create a new job.")
-            return _job(connection.execute("SELECT * FROM jobs WHERE id = :id", {"id": job_id}).fetchone())
+            row = connection.execute("SELECT * FROM jobs WHERE id = :id", {"id": job_id}).fetchone()
+            return _job(row), False
 
     def abort(self, job_id: str) -> bool:
         """PHASE=ABORT: whether the job was stopped by this; False when it was over already. Raises NotFound.
