@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from skyvault.errors import QueryError
+
+
+_TOKEN_AT = re.compile(r"[A-Za-z0-9_.]+|\"[^\"]*\"?|'[^']*'?|[<>=!|]{1,2}|\S")
 
 
 def place(text: str, pos: int) -> tuple[int, int]:
@@ -14,10 +18,18 @@ def place(text: str, pos: int) -> tuple[int, int]:
 
 
 def fault(text: str, pos: int, what: str, token: str | None = None, hint: str | None = None) -> QueryError:
-    """The error to raise for the token at offset ``pos`` of the query ``text``."""
+    """The error to raise for the token at offset ``pos`` of the query ``text``.
+
+    Without ``token`` it is read from the text; without ``hint`` there is a general one.
+    """
     line, column = place(text, pos)
-    if token is not None and len(token) > 60:
+    if token is None:
+        found = _TOKEN_AT.match(text, max(pos, 0))
+        token = found[0] if found else "end of the query"
+    if len(token) > 60:
         token = token[:57] + "..."
+    if hint is None:
+        hint = "Check the query around this place."
     return QueryError(what, line=line, column=column, token=token, hint=hint)
 
 

@@ -81,6 +81,8 @@ class Cast(Node):
     operand: Expr
     target: str
     length: int | None = None
+    #: place of the length among the literals of the text
+    length_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,6 +196,7 @@ class TableRef(Node):
     parts: tuple[Name, ...]
     alias: Name | None = None
     sample_percent: float | None = None
+    sample_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,6 +244,7 @@ class Select(Node):
     having: Condition | None = None
     distinct: bool = False
     top: int | None = None
+    top_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -273,6 +277,9 @@ class Query(Node):
     order_by: tuple[OrderItem, ...] = ()
     offset: int | None = None
     commons: tuple[CommonTable, ...] = ()
+    offset_index: int | None = None
+    #: the text it was read from (outermost query only), so that later errors can tell line and column
+    text: str = ""
 
 
 QueryBody = Select | SetOperation | Query

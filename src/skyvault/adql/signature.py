@@ -39,9 +39,11 @@ _KINDS: dict[str, Kind] = {
 }
 
 _SIGNATURE = re.compile(
-    r"\s*([A-Za-z][A-Za-z0-9_]*)\s*\((.*)\)\s*(?:->\s*([A-Za-z][^()]*(?:\([^()]*\))?[^()]*?)\s*)?", re.DOTALL
+    r"\s*([A-Za-z][A-Za-z0-9_]*)\s*\(((?:[^()]++|\([^()]*+\))*+)\)\s*(?:->\s*([A-Za-z][^()]*(?:\([^()]*\))?[^()]*?)\s*)?"
 )
-_PARAMETER = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*)\s+)?([A-Za-z][A-Za-z0-9_ ]*?(?:\s*\([^()]*\))?)\s*(\[.*\])?\s*(\.\.\.)?")
+_PARAMETER = re.compile(
+    r"(?:([A-Za-z_][A-Za-z0-9_]*)\s+)?([A-Za-z][A-Za-z0-9_ ]*?(?:\s*\([^()]*\))?)\s*(\[.*\])?\s*(\.\.\.)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
