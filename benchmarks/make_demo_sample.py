@@ -20,8 +20,8 @@ TARGET = PROJECT / "src" / "skyvault" / "demo_data" / "stars.parquet"
 
 def sample(stars: pa.Table) -> pa.Table:
     """Stars brighter than the limit; unknown values (NaN, hip = -1) become NULL, noise below a step is rounded off."""
-    # a row at exactly (0, 0) has no position: there is no such star
-    somewhere = pc.or_(pc.not_equal(stars["ra"], 0.0), pc.not_equal(stars["dec"], 0.0))
+    # a row at (0, 0) has no position: there is no such bright star
+    somewhere = pc.or_(pc.greater(stars["ra"], 1e-6), pc.greater(pc.abs(stars["dec"]), 1e-6))
     stars = stars.filter(pc.and_(pc.less(stars["mag_vt"], FAINTEST_MAG), somewhere))
     columns: dict[str, pa.Array] = {
         "source_id": stars["source_id"],

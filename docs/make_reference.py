@@ -27,9 +27,9 @@ def settings_page() -> str:
 
 <!-- Made by docs/make_reference.py from src/skyvault/config.py. -->
 
-Every setting has a default that works. A setting is set by the environment variable `{PREFIX}` and its name in capitals
-(`{PREFIX}MAXREC_DEFAULT=1000`), or by its name in a file `{FILE_NAME}`. What comes later in this list wins: defaults, the
-`{FILE_NAME}` of the data directory, that of the current directory, the environment, the command line.
+Every setting has a default that works. A setting is set by the environment variable `{PREFIX}` and its name in
+capitals (`{PREFIX}MAXREC_DEFAULT=1000`), or by its name in a file `{FILE_NAME}`. What comes later in this list wins:
+defaults, the `{FILE_NAME}` of the data directory, that of the current directory, the environment, the command line.
 Sizes may have units (`100MB`, `2GiB`); times are seconds (`_s`) or days (`_days`). A wrong value or an unknown name is
 refused with one sentence.
 

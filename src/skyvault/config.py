@@ -30,17 +30,17 @@ _SIZE_UNITS: Final = {"": 1, "b": 1} | {
 }
 
 
-class Secret(str):
+@dataclass(frozen=True, slots=True)
+class Secret:
     """A text that never shows itself in logs, messages and tracebacks; ``reveal()`` gives it."""
 
-    def __repr__(self) -> str:
-        return "Secret('**********')"
+    _text: str = dataclasses.field(repr=False)
 
     def __str__(self) -> str:
         return "**********"
 
     def reveal(self) -> str:
-        return str.__str__(self)
+        return self._text
 
 
 # --- what the machine has ----------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def _text(value: Any) -> str:
 
 
 def _secret(value: Any) -> Secret:
-    return Secret(_text(value))
+    return value if isinstance(value, Secret) else Secret(_text(value))
 
 
 def _path(value: Any) -> Path:

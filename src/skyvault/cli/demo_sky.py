@@ -53,7 +53,7 @@ def exposures() -> list[Exposure]:
         places += [(f"Milky Way l={longitude:03d}", ra, dec, band) for band in BANDS]
     for ring, (dec, count) in enumerate(((90.0, 1), (86.0, 6), (82.0, 12), (78.0, 18))):
         places += [(f"North Pole {ring}.{i:02d}", 360.0 * i / count, dec, "V") for i in range(count)]
-    for _ in range(120):
+    for _ in range(80):
         ra = 84.5 + float(random.uniform(-6, 6))
         places.append(("Orion", ra, float(random.uniform(-9, 9)), str(random.choice(list(BANDS)))))
     return [
@@ -145,7 +145,7 @@ def picture(exposure: Exposure, lon_deg: Floats, lat_deg: Floats, mag: Floats) -
     across = np.exp(-0.5 * ((grid - x[inside, None]) / SEEING_PIXELS) ** 2)
     along = np.exp(-0.5 * ((grid - y[inside, None]) / SEEING_PIXELS) ** 2)
     counts += (along * (flux / (2 * np.pi * SEEING_PIXELS**2))[:, None]).T @ across
-    return random.poisson(np.minimum(counts, 60_000)).astype(np.int32)
+    return np.asarray(random.poisson(np.minimum(counts, 60_000)), dtype=np.int32)
 
 
 def _directions(lon_deg: Floats, lat_deg: Floats) -> Floats:

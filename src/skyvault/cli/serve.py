@@ -22,9 +22,7 @@ Examples:
 @click.option("--workers", type=int, help="Server processes. [default: 1]")
 @click.option("--base-url", metavar="URL", help="Address clients use, when a proxy stands before the server.")
 @home_option
-def command(
-    host: str | None, port: int | None, workers: int | None, base_url: str | None, home: Path | None
-) -> int:
+def command(host: str | None, port: int | None, workers: int | None, base_url: str | None, home: Path | None) -> int:
     """Serve the published tables by TAP, cone search and web pages until stopped by Ctrl-C.
 
     Tables published or withdrawn meanwhile appear and disappear without a restart.
