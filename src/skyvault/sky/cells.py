@@ -1,0 +1,269 @@
+"""HEALPix cells (nested) of positions, their centres, and the cells that small circles touch.
+
+Index arithmetic in numpy, projections by cdshealpix, whose array functions are called beneath its astropy wrappers:
+those cost more than the work itself for one cone. Coordinates are ICRS degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skyvault.errors import ParameterError
+from skyvault.model.region import MAX_ORDER
+from skyvault.sky.vectors import Floats, wrap_longitude
+
+Cells = NDArray[np.int64]
+
+#: what stands for "no cell": a position that is NaN or beyond the poles
+NO_CELL: Final = -1
+#: degrees; square root of a cell's area at order 0
+CELL_WIDTH: Final = math.degrees(math.sqrt(math.pi / 3))
+#: A step of one radian changes neither in-cell coordinate, in units of the cell side at order 0, by more than this.
+#: The gradient of the projection is sqrt(4 / (pi c)^2 + (9/16) c^2), c = cos(lat), around the equator: 1.021 at most;
+#: in the polar caps sqrt((2/pi)^2 3 / (1 + z) + (3/4) (1 + z)): it grows to sqrt(6 / pi^2 + 3/2) = 1.452 at the pole.
+STEEPNESS: Final = 1.4519
+#: angle (radians) by which rounding may move a position against a cell edge
+_SLACK: Final = 4e-15
+#: :func:`join_order` goes no deeper: cells of 0.8 arcsec; deeper cells would only make more of them
+DEEPEST_JOIN: Final = 18
+
+
+@lru_cache(maxsize=1)
+def _healpix() -> Any:
+    from cdshealpix import cdshealpix
+
+    return cdshealpix
+
+
+def largest_cell_radius(order: int) -> float:
+    """Radians from a cell's centre to its farthest point, at most, anywhere on the sky.
+
+    Measured on the outlines of all cells up to order 8 (order 10 around the poles): times 2**order it grows from 0.841
+    through 1.0681 (order 8) and 1.0688 (order 10) towards 1.0690.
+    """
+    return 0.8412 if order == 0 else 1.0691 / (1 << order)
+
+
+def positions_valid(lon: Floats, lat: Floats) -> NDArray[np.bool_]:
+    """Which positions are places on the sky: finite, latitude within -90 to 90."""
+    return np.isfinite(lon) & (np.abs(lat) <= 90.0)
+
+
+def cell_of(order: int, lon: ArrayLike, lat: ArrayLike) -> Cells:
+    """Cells of ``order`` (0 to 29) that hold positions; NO_CELL where a position is none. Longitudes are reduced."""
+    cells, _, _, valid = _project(order, np.atleast_1d(lon), np.atleast_1d(lat))
+    if not valid.all():
+        cells[~valid] = NO_CELL
+    return cells
+
+
+def healpix_29(lon: ArrayLike, lat: ArrayLike) -> Cells:
+    """Cells of order 29, the key published tables are sorted by; NO_CELL where a position is none."""
+    return cell_of(MAX_ORDER, lon, lat)
+
+
+def cell_centers(order: int, cells: ArrayLike) -> tuple[Floats, Floats]:
+    """Longitudes and latitudes of cell centres. NaN for numbers that are no cell of ``order``."""
+    check_order(order)
+    numbers = np.atleast_1d(np.asarray(cells, np.int64))
+    valid = (numbers >= 0) & (numbers < 12 << (2 * order))
+    n = len(numbers)
+    lon, lat = np.empty(n), np.empty(n)
+    known = np.where(valid, numbers, 0).astype(np.uint64)
+    _healpix().healpix_to_lonlat(np.full(n, order, np.uint8), known, 0.5, 0.5, lon, lat, np.uint16(1))
+    lon, lat = wrap_longitude(np.degrees(lon)), np.degrees(lat)
+    return np.where(valid, lon, np.nan), np.where(valid, lat, np.nan)
+
+
+def parents(cells: ArrayLike, order: int, parent_order: int) -> Cells:
+    """The cells of a coarser order that hold cells of ``order``; NO_CELL stays."""
+    return np.asarray(cells, np.int64) >> (2 * (order - parent_order))
+
+
+def children(cells: Cells) -> Cells:
+    """The four cells of the next order inside each cell, shape (n, 4)."""
+    return (cells[:, None] << 2) + np.arange(4)
+
+
+def check_order(order: int) -> None:
+    """Raise ParameterError unless ``order`` is a HEALPix order, 0 to 29."""
+    if not 0 <= order <= MAX_ORDER:
+        raise ParameterError(f"{order} is no HEALPix order; orders go from 0 to {MAX_ORDER}")
+
+
+def _project(order: int, lon: ArrayLike, lat: ArrayLike) -> tuple[Cells, Floats, Floats, NDArray[np.bool_]]:
+    """Cells, in-cell offsets (0 to 1) and validity of positions."""
+    check_order(order)
+    degrees_lon, degrees_lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+    valid = positions_valid(degrees_lon, degrees_lat)
+    if not valid.all():
+        degrees_lon = np.where(valid, degrees_lon, 0.0)
+        degrees_lat = np.where(valid, degrees_lat, 0.0)
+    # huge longitudes lose their fraction in radians: reduce where needed, before the conversion
+    if len(degrees_lon) and (degrees_lon.min() < 0.0 or degrees_lon.max() >= 360.0):
+        degrees_lon = wrap_longitude(degrees_lon)
+    n = len(degrees_lon)
+    cells, dx, dy = np.empty(n, np.uint64), np.empty(n), np.empty(n)
+    _healpix().lonlat_to_healpix(
+        np.full(n, order, np.uint8), np.radians(degrees_lon), np.radians(degrees_lat), cells, dx, dy, np.uint16(1)
+    )
+    return cells.view(np.int64), dx, dy, valid
+
+
+def neighbours(order: int, cells: Cells) -> Cells:
+    """The up to eight cells around each cell and the cell itself: shape (n, 9), NO_CELL where a corner has none.
+
+    Columns: S, SE, E, SW, the cell, NE, W, NW, N.
+    """
+    out = np.empty((len(cells), 9), np.int64)
+    _healpix().neighbours(order, cells.astype(np.uint64), out, np.uint16(1))
+    return out
+
+
+# ---------------------------------------------------------------- circles
+
+
+def join_order(radius: float) -> int:
+    """The order whose cells suit a positional join within ``radius`` degrees: about 16 times wider, 0 to 18."""
+    if not radius > 0.0:
+        return DEEPEST_JOIN
+    return max(0, min(DEEPEST_JOIN, math.floor(math.log2(CELL_WIDTH / (16.0 * radius)))))
+
+
+def touched_cells(
+    lon: ArrayLike, lat: ArrayLike, radius: float | ArrayLike, order: int
+) -> tuple[NDArray[np.int64], Cells]:
+    """All cells of ``order`` that circles touch, as (row, cell) pairs, sorted by row.
+
+    ``radius`` is degrees, one for all or one a row. Never misses a cell, may name a few that lie just outside. Circles
+    smaller than a cell cost some tens of nanoseconds; larger ones are covered one by one. Rows that are no place on
+    the sky or have a negative or NaN radius touch nothing.
+    """
+    cells, dx, dy, valid = _project(order, np.atleast_1d(lon), np.atleast_1d(lat))
+    radii = np.asarray(radius, np.float64)
+    rows, found, large = _touched(cells, dx, dy, valid & (radii >= 0.0), radii, order)
+    if len(large):
+        lons, lats = np.atleast_1d(np.asarray(lon, np.float64)), np.atleast_1d(np.asarray(lat, np.float64))
+        return _with_large(rows, found, large, lons, lats, np.broadcast_to(radii, lons.shape), order)
+    return rows, found
+
+
+def touched_cells_of(
+    healpix: Cells, vectors: Floats, radius: float | ArrayLike, order: int
+) -> tuple[NDArray[np.int64], Cells]:
+    """As :func:`touched_cells`, from stored cells of order 29 and unit vectors (n, 3): no trigonometry is needed."""
+    check_order(order)
+    valid = healpix >= 0
+    shift = 2 * (MAX_ORDER - order)
+    cells = healpix >> shift
+    inside = healpix & ((1 << shift) - 1)
+    width = 1 << (MAX_ORDER - order)
+    # the centre of the order-29 cell is at most half a cell (0.2 mas) off; the margin below takes that up
+    dx, dy = (_even_bits(inside) + 0.5) / width, (_even_bits(inside >> 1) + 0.5) / width
+    radii = np.asarray(radius, np.float64)
+    margin = math.degrees(0.5 / (1 << MAX_ORDER))
+    rows, found, large = _touched(cells, dx, dy, valid & (radii >= 0.0), radii + margin, order)
+    if len(large):
+        lons = np.degrees(np.arctan2(vectors[:, 1], vectors[:, 0]))
+        lats = np.degrees(np.arctan2(vectors[:, 2], np.hypot(vectors[:, 0], vectors[:, 1])))
+        return _with_large(rows, found, large, lons, lats, np.broadcast_to(radii, lons.shape), order)
+    return rows, found
+
+
+def _even_bits(values: Cells) -> Cells:
+    """The number made of bits 0, 2, 4 ... of each value."""
+    bits = values & 0x5555555555555555
+    for shift, mask in (
+        (1, 0x3333333333333333),
+        (2, 0x0F0F0F0F0F0F0F0F),
+        (4, 0x00FF00FF00FF00FF),
+        (8, 0x0000FFFF0000FFFF),
+        (16, 0x00000000FFFFFFFF),
+    ):
+        bits = (bits | (bits >> shift)) & mask
+    return bits
+
+
+# columns of neighbours() beyond each side: x is the in-cell coordinate towards NE, y towards NW
+_S, _SE, _E, _SW, _NE, _W, _NW, _N = 0, 1, 2, 3, 5, 6, 7, 8
+
+
+def _touched(
+    cells: Cells, dx: Floats, dy: Floats, valid: NDArray[np.bool_], radii: Floats, order: int
+) -> tuple[NDArray[np.int64], Cells, NDArray[np.int64]]:
+    """(rows, cells) of circles smaller than a cell, and the rows of the larger ones."""
+    # how far, in cell sides, a circle can reach: over nothing, over the sides next to its centre, or beyond
+    reach = (np.radians(radii) + _SLACK) * (STEEPNESS * (1 << order))
+    small = valid & (reach < 1.0)
+    large = np.flatnonzero(valid & ~small)
+    low_x, high_x = dx < reach, dx > 1.0 - reach
+    low_y, high_y = dy < reach, dy > 1.0 - reach
+    edge = np.flatnonzero(small & (low_x | high_x | low_y | high_y))
+    own_rows = np.arange(len(cells)) if small.all() else np.flatnonzero(small)
+    own = cells[own_rows]
+    if len(edge) == 0:
+        return own_rows, own, large
+    around = neighbours(order, cells[edge])
+    lx, hx, ly, hy = low_x[edge], high_x[edge], low_y[edge], high_y[edge]
+    wanted = np.zeros((len(edge), 9), np.bool_)
+    wanted[:, _SW], wanted[:, _NE], wanted[:, _SE], wanted[:, _NW] = lx, hx, ly, hy
+    wanted[:, _S], wanted[:, _E], wanted[:, _W], wanted[:, _N] = lx & ly, hx & ly, lx & hy, hx & hy
+    # The in-cell coordinates go on smoothly within a base cell only: at its border a neighbour's axes may be turned,
+    # and a step sideways along the border is a step away from it. There, take all that is around.
+    inside = cells[edge] & ((1 << (2 * order)) - 1)
+    ix, iy = _even_bits(inside), _even_bits(inside >> 1)
+    last = (1 << order) - 1
+    wanted[(ix == 0) | (iy == 0) | (ix == last) | (iy == last)] = True
+    wanted[:, 4] = False
+    wanted &= around >= 0
+    picked_rows, picked_columns = np.nonzero(wanted)
+    rows = np.concatenate([own_rows, edge[picked_rows]])
+    found = np.concatenate([own, around[picked_rows, picked_columns]])
+    sequence = np.argsort(rows, kind="stable")
+    return rows[sequence], found[sequence], large
+
+
+def _with_large(
+    rows: NDArray[np.int64],
+    cells: Cells,
+    large: NDArray[np.int64],
+    lon: Floats,
+    lat: Floats,
+    radii: Floats,
+    order: int,
+) -> tuple[NDArray[np.int64], Cells]:
+    """Add the cells of circles larger than a cell, one by one."""
+    all_rows, all_cells = [rows], [cells]
+    for row in large.tolist():
+        covered = cone_cells(float(lon[row]), float(lat[row]), float(radii[row]), order)
+        all_cells.append(covered)
+        all_rows.append(np.full(len(covered), row))
+    merged = np.concatenate(all_rows)
+    sequence = np.argsort(merged, kind="stable")
+    return merged[sequence], np.concatenate(all_cells)[sequence]
+
+
+def cone_cells(lon: float, lat: float, radius: float, order: int) -> Cells:
+    """All cells of one ``order`` that a circle touches (and a few more), sorted. Cost grows with their number."""
+    cells, depths = cone_cover(lon, lat, radius, order)
+    counts = 1 << (2 * (order - depths))
+    starts = np.repeat(cells << (2 * (order - depths)), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(np.sort(starts + within), np.int64)
+
+
+def cone_cover(lon: float, lat: float, radius: float, order: int) -> tuple[Cells, Cells]:
+    """Cells of mixed orders up to ``order`` that cover a circle: (indices, orders)."""
+    if radius >= 180.0:
+        return np.arange(12), np.zeros(12, np.int64)
+    # cover a little more than the circle, so that rounding cannot lose what lies on its rim
+    padded = min(math.radians(radius) * (1.0 + 1e-12) + _SLACK, math.pi)
+    cells, depths, _ = _healpix().cone_search(
+        order, min(2, MAX_ORDER - order), math.radians(lon % 360.0), math.radians(lat), padded, False
+    )
+    return np.asarray(cells, np.uint64).view(np.int64), np.asarray(depths, np.int64)
