@@ -79,6 +79,8 @@ class Checked:
     merges: dict[Join, tuple[tuple[BoundColumn, BoundColumn], ...]] = field(default_factory=dict)
     #: literals (by index) whose value, not only type, shaped this result: the plan cache must compare them
     pinned: set[int] = field(default_factory=set)
+    #: the number an IN_UNIT call multiplies its first argument by
+    unit_factors: dict[Node, float] = field(default_factory=dict)
     #: published and uploaded tables named anywhere, by qualified name
     tables: dict[str, Table] = field(default_factory=dict)
     #: SQL names of common tables, in order of definition: (sql name, query, columns)

@@ -140,13 +140,13 @@ def _shape(expr: Expr) -> Shape | None:
 
         def shape(values: Values) -> Region:
             from skyvault.model.region import Circle, Polygon
-            from skyvault.sky.shapes import adql_box
+            from skyvault.sky.region_text import box_corners
 
             given = numbers(values)
             if name == "CIRCLE":
                 return Circle(*given)
             if name == "BOX":
-                return adql_box(*given)
+                return Polygon(box_corners(*given))
             return Polygon(tuple(zip(given[::2], given[1::2], strict=True)))
 
         return shape

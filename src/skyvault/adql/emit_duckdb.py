@@ -39,14 +39,11 @@ from skyvault.adql.nodes import (
     Star,
     Unary,
 )
-from skyvault.adql.plan import Hole, Plan, Values, cut, mark
+from skyvault.adql.plan import Hole, Plan, RowLimit, Values, cut, mark
 from skyvault.adql.storage import Storage, Stored, StoredRegion
 from skyvault.errors import QueryError
 from skyvault.model.table import INTEGRAL, Column
 
-#: rows up to which a TOP is handed to the engine; more are cut while they stream (a large LIMIT holds its first batch)
-ENGINE_LIMIT = 20_000
-#: name of the run-time row limit hole
 _GEOMETRY = {"POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "CENTROID", "ivo_geom_transform", *POINT_FUNCTIONS}
 
 
@@ -84,16 +81,15 @@ class Emitter:
         if commons:
             text = f"WITH {', '.join(commons)} {text}"
         body = query.body
-        top = top_index = None
-        if isinstance(body, Select) and body.top is not None:
-            top, top_index = body.top, body.top_index
+        tail = f" OFFSET {int(query.offset)}" if query.offset else ""
         return Plan(
             parts=cut(text, self.holes),
             columns=self.checked.columns,
             tables=tuple(self.checked.tables),
-            top=top,
-            top_index=top_index,
-            ordered=bool(query.order_by),
+            limit=RowLimit(
+                body.top if isinstance(body, Select) else None, always=bool(query.order_by or query.offset)
+            ),
+            tail=cut(tail, self.holes),
         )
 
     def hole(self, fill: Hole) -> str:
@@ -198,12 +194,10 @@ class Emitter:
         if query.order_by:
             keys = [self.order(item, query) for item in query.order_by]
             text += f" ORDER BY {', '.join(keys)}"
-        if isinstance(body, Select) and body.top is not None and (
-            not outermost or query.order_by or query.offset or body.top <= ENGINE_LIMIT
-        ):
+        if outermost:
+            return text, passed  # LIMIT and OFFSET follow in the plan
+        if isinstance(body, Select) and body.top is not None:
             text += f" LIMIT {int(body.top)}"
-        elif outermost and isinstance(body, Select):
-            text += ""
         if query.offset:
             text += f" OFFSET {int(query.offset)}"
         return text, passed

@@ -84,8 +84,9 @@ class Joins:
         else:
             text = f"{self.emitter.stored(relation).sql} AS {alias}"
         if item.sample_percent is not None:
+            rowid = ", rowid AS rowid" if relation.kind == "table" else ""
             percent = min(max(item.sample_percent, 0.0), 100.0)
-            text = f"(SELECT * FROM {text} USING SAMPLE {percent!r} PERCENT (bernoulli)) AS {alias}"
+            text = f"(SELECT *{rowid} FROM {text} USING SAMPLE {percent!r} PERCENT (bernoulli)) AS {alias}"
         return text
 
     def _relations(self, item: FromItem) -> list[Relation]:
@@ -127,7 +128,7 @@ class Joins:
         if condition in self.emitter.used:
             return None
         match = self._match(condition, lefts, rights)
-        if match is not None and match.expanded not in self.expanded:
+        if match is not None and match.expanded not in self.expanded | self.keyed:
             self.emitter.used.add(condition)
             return self._cells(match)
         return self._in_region(condition, lefts, rights)
@@ -241,7 +242,7 @@ class Joins:
         index = emitter.region_index(outer)
         regions = emitter.checked.bound[outer].relation
         points = next(iter(point.relations))
-        if index is None or regions is None or points is regions or {regions, points} & self.keyed:
+        if index is None or regions is None or points is regions or {regions, points} & (self.keyed | self.expanded):
             return None
         if not ((points in lefts and regions in rights) or (points in rights and regions in lefts)):
             return None

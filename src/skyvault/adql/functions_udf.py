@@ -1,4 +1,5 @@
-"""User-defined functions: those of the IVOA catalogue, the useful ones of GAVO, and our own under ``sv_``.
+"""User-defined functions: those of the IVOA catalogue, the useful ones of GAVO, and common ones, each also under
+a name with the prefix ``sv_``.
 
 IVOA: "Catalogue of ADQL User Defined Functions" 1.2. Older ``gavo_`` spellings are aliases of the names they got
 when they were adopted.
@@ -146,78 +147,78 @@ _GAVO = (
 )
 
 _GENERIC = (
-    define(UDF, "sv_greatest(a ANY, ...) -> ANY", "Largest argument.", rule="unify", aliases=("greatest",)),
-    define(UDF, "sv_least(a ANY, ...) -> ANY", "Smallest argument.", rule="unify", aliases=("least",)),
+    define(UDF, "greatest(a ANY, ...) -> ANY", "Largest argument.", rule="unify", aliases=("sv_greatest",)),
+    define(UDF, "least(a ANY, ...) -> ANY", "Smallest argument.", rule="unify", aliases=("sv_least",)),
     define(
         UDF,
-        "sv_nullif(a ANY, b ANY) -> ANY",
+        "nullif(a ANY, b ANY) -> ANY",
         "NULL if both arguments are equal, else the first.",
         rule="nullif",
-        aliases=("nullif",),
+        aliases=("sv_nullif",),
     ),
     define(
         UDF,
-        "sv_stddev(x NUMERIC) -> DOUBLE",
+        "stddev(x NUMERIC) -> DOUBLE",
         "Standard deviation of a sample.",
         rule="spread",
         is_aggregate=True,
-        aliases=("stddev", "stddev_samp"),
+        aliases=("sv_stddev", "stddev_samp"),
     ),
     define(
         UDF,
-        "sv_variance(x NUMERIC) -> DOUBLE",
+        "variance(x NUMERIC) -> DOUBLE",
         "Variance of a sample.",
         rule="variance",
         is_aggregate=True,
-        aliases=("variance", "var_samp"),
+        aliases=("sv_variance", "var_samp"),
     ),
     define(
         UDF,
-        "sv_median(x NUMERIC) -> DOUBLE",
+        "median(x NUMERIC) -> DOUBLE",
         "Median of the values.",
         rule="mean",
         is_aggregate=True,
-        aliases=("median",),
+        aliases=("sv_median",),
     ),
     define(
         UDF,
         (
-            "sv_substring(text TEXT, start INTEGER) -> TEXT",
-            "sv_substring(text TEXT, start INTEGER, length INTEGER) -> TEXT",
+            "substring(text TEXT, start INTEGER) -> TEXT",
+            "substring(text TEXT, start INTEGER, length INTEGER) -> TEXT",
         ),
         "Part of a text; the first character is number 1.",
         rule="text",
-        aliases=("substring",),
+        aliases=("sv_substring",),
     ),
-    define(UDF, "sv_left(text TEXT, n INTEGER) -> TEXT", "First n characters.", rule="text", aliases=("left",)),
-    define(UDF, "sv_right(text TEXT, n INTEGER) -> TEXT", "Last n characters.", rule="text", aliases=("right",)),
+    define(UDF, "left(text TEXT, n INTEGER) -> TEXT", "First n characters.", rule="text", aliases=("sv_left",)),
+    define(UDF, "right(text TEXT, n INTEGER) -> TEXT", "Last n characters.", rule="text", aliases=("sv_right",)),
     define(
         UDF,
-        "sv_length(text TEXT) -> INTEGER",
+        "length(text TEXT) -> INTEGER",
         "Number of characters.",
-        aliases=("length", "char_length", "character_length"),
+        aliases=("sv_length", "char_length", "character_length"),
     ),
     define(
         UDF,
-        "sv_position(needle TEXT, haystack TEXT) -> INTEGER",
+        "position(needle TEXT, haystack TEXT) -> INTEGER",
         "Where the needle first begins in the haystack, from 1; 0 if it is not there.",
-        aliases=("position",),
+        aliases=("sv_position",),
     ),
     define(
         UDF,
-        "sv_replace(text TEXT, old TEXT, new TEXT) -> TEXT",
+        "replace(text TEXT, old TEXT, new TEXT) -> TEXT",
         "Text with every old replaced by new.",
         rule="text",
-        aliases=("replace",),
+        aliases=("sv_replace",),
     ),
-    define(UDF, "sv_trim(text TEXT) -> TEXT", "Text without blanks at either end.", rule="text", aliases=("trim",)),
-    define(UDF, "sv_sign(x NUMERIC) -> INTEGER", "-1, 0 or 1 as x is below, at or above zero.", aliases=("sign",)),
-    define(UDF, "sv_cbrt(x NUMERIC) -> DOUBLE", "Cube root.", rule="cube_root", aliases=("cbrt",)),
+    define(UDF, "trim(text TEXT) -> TEXT", "Text without blanks at either end.", rule="text", aliases=("sv_trim",)),
+    define(UDF, "sign(x NUMERIC) -> INTEGER", "-1, 0 or 1 as x is below, at or above zero.", aliases=("sv_sign",)),
+    define(UDF, "cbrt(x NUMERIC) -> DOUBLE", "Cube root.", rule="cube_root", aliases=("sv_cbrt",)),
     define(
         UDF,
-        "sv_width_bucket(x NUMERIC, lower NUMERIC, upper NUMERIC, nbins INTEGER) -> INTEGER",
+        "width_bucket(x NUMERIC, lower NUMERIC, upper NUMERIC, nbins INTEGER) -> INTEGER",
         "Number of the equal bin x falls into, from 1; 0 below, nbins + 1 at or above upper.",
-        aliases=("width_bucket",),
+        aliases=("sv_width_bucket",),
     ),
 )
 

@@ -27,6 +27,27 @@ def mark(index: int) -> str:
     return f"\x01{index}\x02"
 
 
+#: rows up to which a limit is handed to the engine; a larger one is cut while rows stream (the engine would hold back)
+ENGINE_LIMIT = 20_001
+
+
+@dataclass(frozen=True, slots=True)
+class RowLimit:
+    """The LIMIT of the outermost select: the smaller of the query's TOP and what the caller allows."""
+
+    top: int | None
+    #: the engine must do it whatever its size: rows are ordered, or an OFFSET counts them
+    always: bool
+
+    def rows(self, allowed: int | None) -> int | None:
+        known = [n for n in (self.top, allowed) if n is not None]
+        return min(known) if known else None
+
+    def sql(self, allowed: int | None) -> str:
+        rows = self.rows(allowed)
+        return f" LIMIT {rows}" if rows is not None and (self.always or rows <= ENGINE_LIMIT) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """SQL of one query shape. ``tables`` are the qualified names of the stored tables it reads."""
@@ -34,14 +55,21 @@ class Plan:
     parts: tuple[str | Hole, ...]
     columns: tuple[Column, ...]
     tables: tuple[str, ...]
-    #: literal index of the outermost TOP, when it has one and no ORDER BY forces the engine to see all rows
-    top_index: int | None = None
-    top: int | None = None
-    ordered: bool = False
+    limit: RowLimit
+    tail: tuple[str | Hole, ...] = ()
 
-    def sql(self, values: Values) -> str:
-        """The SQL for these literals. Raises QueryError when a constant makes no sense (a latitude of 91)."""
-        return "".join([part if isinstance(part, str) else part(values) for part in self.parts])
+    def sql(self, values: Values, allowed: int | None = None) -> str:
+        """The SQL for these literals, at most ``allowed`` rows.
+
+        Raises QueryError when a constant makes no sense (a latitude of 91).
+        """
+        return "".join(
+            [
+                *[part if isinstance(part, str) else part(values) for part in self.parts],
+                self.limit.sql(allowed),
+                *[part if isinstance(part, str) else part(values) for part in self.tail],
+            ]
+        )
 
 
 def cut(text: str, holes: list[Hole]) -> tuple[str | Hole, ...]:

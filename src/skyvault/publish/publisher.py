@@ -1,0 +1,269 @@
+"""Publish a file: read, describe, build beside, and only then let the name point to it."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skyvault.adql.storage import Stored
+from skyvault.errors import Conflict, IngestError, NotFound, UsageError
+from skyvault.formats.stream import TableStream
+from skyvault.ledger.engine import Database
+from skyvault.ledger.holdings import Holding, Holdings
+from skyvault.model.table import Table
+from skyvault.publish.inference import infer
+from skyvault.store import obscore as obs
+from skyvault.store.layout import FORMAT, Layout
+from skyvault.store.snapshot import Builder, Built, Spec, with_row_count
+from skyvault.store.view import shelved, split_name
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
+    from skyvault.model.ports import Progress
+
+#: first path words of the HTTP interface and schemas of the service itself: no schema may bear one
+RESERVED_SCHEMAS = frozenset(
+    "tap sia1 sia2 ssa datalink soda get hips moc oai metrics tap_schema tap_upload tap_user static docs jobs".split()
+)
+
+
+@dataclass(slots=True)
+class Published:
+    """What one publish did. ``inferred`` are sentences about what was guessed."""
+
+    table: Table
+    nrows: int | None = None
+    bytes: int = 0
+    seconds: float = 0.0
+    inferred: list[str] = field(default_factory=list)
+    bad_rows: int = 0
+    bad_row_notes: list[str] = field(default_factory=list)
+    coverage: str | None = None
+    version: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.table.name,
+            "rows": self.nrows,
+            "bytes": self.bytes,
+            "seconds": round(self.seconds, 3),
+            "version": self.version,
+            "inferred": self.inferred,
+            "bad_rows": self.bad_rows,
+            "bad_row_notes": self.bad_row_notes,
+            "coverage": self.coverage,
+            "columns": [
+                {"name": c.name, "datatype": c.datatype, "arraysize": c.arraysize, "unit": c.unit, "ucd": c.ucd}
+                for c in self.table.columns
+            ],
+        }
+
+
+def publish(
+    source: str | Path,
+    *,
+    name: str | None = None,
+    home: Path | None = None,
+    settings: Settings | None = None,
+    obscore: bool = False,
+    replace: bool = True,
+    overrides: dict[str, Any] | None = None,
+    skip_bad: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Published:
+    """Publish a table file under ``name`` (schema.table); with ``obscore`` its rows also join ivoa.ObsCore.
+
+    Raises FormatError (cannot be read), IngestError (cannot be published as it is), Conflict (the name is taken and
+    ``replace`` is off), StoreError (disk full). Nothing is visible before everything is safely on disk.
+    """
+    from skyvault.config import Settings as Configuration
+    from skyvault.formats import open_table
+
+    began = time.perf_counter()
+    settings = settings or Configuration(**({"home": home} if home is not None else {}))
+    path = Path(source)
+    stream = open_table(path)
+    full_name = table_name(name, path)
+    inferred = infer(stream.table, full_name, overrides)
+    spec = inferred.spec
+    if obscore:
+        spec = _with_table(spec, obs.as_observations(spec.table))
+    if dry_run:
+        return Published(spec.table, stream.table.nrows, 0, time.perf_counter() - began, inferred.notes)
+    layout = Layout(settings.home).make()
+    database = Database(layout.ledger)
+    try:
+        holdings = Holdings(database)
+        before = holdings.find(full_name)
+        if before is not None and not replace:
+            raise Conflict(f"{before.name} is published already", hint="Leave out --no-replace to replace it.")
+        if before is not None:
+            spec = _with_table(spec, _named(spec.table, before.name))
+        publisher = Publisher(layout, holdings, settings, progress)
+        built = publisher.build(spec, stream, skip_bad=skip_bad)
+        holding = publisher.commit(spec, built, {"obscore": True} if obscore else {})
+        if obscore or (before is not None and before.extra.get("obscore")):
+            publisher.merge_obscore()
+        return Published(
+            holding.table,
+            holding.nrows,
+            holding.bytes,
+            time.perf_counter() - began,
+            inferred.notes,
+            built.bad_rows,
+            built.bad_row_notes,
+            built.extra.get("coverage"),
+            holding.version,
+        )
+    finally:
+        database.close()
+
+
+def unpublish(name: str, *, home: Path | None = None, settings: Settings | None = None) -> None:
+    """Take a table out of the holdings. Raises NotFound; running queries finish on it."""
+    from skyvault.config import Settings as Configuration
+
+    settings = settings or Configuration(**({"home": home} if home is not None else {}))
+    layout = Layout(settings.home)
+    if not layout.ledger.exists():
+        raise NotFound(f"there is no published table {name!r}", hint="Nothing is published in this data directory.")
+    layout.make()
+    database = Database(layout.ledger)
+    try:
+        holdings = Holdings(database)
+        found = holdings.find(name)
+        if found is None:
+            from skyvault.adql.faults import did_you_mean
+
+            known = [h.name for h in holdings.current().values()]
+            raise NotFound(f"there is no published table {name!r}", hint=did_you_mean(name, known))
+        if name.lower() == obs.NAME.lower():
+            raise UsageError(f"{obs.NAME} is made from its collections", hint="Unpublish the collections instead.")
+        gone = holdings.unpublish(name)
+        if gone.extra.get("obscore"):
+            Publisher(layout, holdings, settings, None).merge_obscore()
+    finally:
+        database.close()
+
+
+class Publisher:
+    """Builds snapshots in one data directory and commits them."""
+
+    def __init__(self, layout: Layout, holdings: Holdings, settings: Settings, progress: Progress | None) -> None:
+        self.layout = layout
+        self.holdings = holdings
+        self.settings = settings
+        self.progress = progress
+
+    def build(self, spec: Spec, stream: TableStream, *, skip_bad: bool = False) -> Built:
+        """Write a snapshot file beside; nobody sees it yet."""
+        stem = re.sub(r"[^A-Za-z0-9_]+", "_", spec.table.name)[:80]
+        path = self.layout.store / f"{stem}-{uuid.uuid4().hex[:12]}.duckdb"
+        scratch = self.layout.temporary / f"build-{uuid.uuid4().hex[:8]}"
+        scratch.mkdir()
+        building = path.with_suffix(".building")
+        if self.progress is not None:
+            self.progress.start(f"Publishing {spec.table.name}", stream.table.nrows)
+        try:
+            builder = Builder(
+                spec,
+                building,
+                scratch,
+                memory_bytes=self.settings.memory_limit,
+                threads=self.settings.threads,
+                skip_bad=skip_bad,
+                advance=self.progress.advance if self.progress is not None else None,
+            )
+            built = builder.build(stream)
+            building.rename(path)
+            built.path = path
+            return built
+        finally:
+            building.unlink(missing_ok=True)
+            for leftover in scratch.iterdir():
+                leftover.unlink(missing_ok=True)
+            scratch.rmdir()
+            if self.progress is not None:
+                self.progress.finish()
+
+    def commit(self, spec: Spec, built: Built, more: dict[str, Any]) -> Holding:
+        """The last act: the ledger's pointer."""
+        extra = {**built.extra, **more}
+        table = with_row_count(spec.table, built.nrows, extra)
+        return self.holdings.publish(
+            table, built.path.name, nrows=built.nrows, bytes=built.bytes, format=FORMAT, extra=extra
+        )
+
+    def merge_obscore(self) -> None:
+        """Rebuild ivoa.ObsCore from all collections that take part; withdraw it when none does."""
+        members = [h for h in self.holdings.current().values() if h.extra.get("obscore")]
+        members.sort(key=lambda h: h.name.lower())
+        if not members:
+            if self.holdings.find(obs.NAME) is not None:
+                self.holdings.unpublish(obs.NAME)
+            return
+        target = obs.obscore_table(obs.extensions(h.table for h in members))
+        authority = self.settings.authority
+
+        def batches() -> Iterator[Any]:
+            for member in members:
+                rows = _rows(self.layout, member)
+                yield from obs.conformed(rows, member.table, target, authority)
+
+        names = target.column_names
+        spec = Spec(target, names.index("s_ra"), names.index("s_dec"), None, (names.index("s_region"),))
+        total = sum(h.nrows for h in members)
+        built = self.build(spec, TableStream(_named(target, target.name, total), batches()))
+        self.commit(spec, built, {"members": [h.name for h in members]})
+
+
+def _rows(layout: Layout, holding: Holding) -> Iterator[Any]:
+    """All rows of a published table, in the order of its columns, straight from its snapshot."""
+    import duckdb
+
+    from skyvault.adql.emit_duckdb import identifier
+
+    stored: Stored = shelved(holding.table, holding.snapshot, holding.nrows, holding.extra).stored
+    connection = duckdb.connect(str(layout.store / holding.snapshot), read_only=True)
+    try:
+        names = ", ".join(identifier(name) for name in stored.names)
+        yield from connection.sql(f"SELECT {names} FROM data").to_arrow_reader(50_000)
+    finally:
+        connection.close()
+
+
+def table_name(name: str | None, path: Path) -> str:
+    """The qualified name to publish under. Raises IngestError for names a query could not use."""
+    if name is None:
+        stem = re.sub(r"\W+", "_", path.name.split(".")[0], flags=re.ASCII).strip("_").lower() or "table"
+        name = f"data.{stem if stem[0].isalpha() else f't_{stem}'}"
+    parts = split_name(name)
+    if len(parts) == 1:
+        parts = ("data", *parts)
+    if len(parts) != 2 or not all(parts):
+        raise IngestError(f"{name!r} is not a table name", hint="Use schema.table, for example lab.stars.")
+    schema = parts[0].lower()
+    if schema in RESERVED_SCHEMAS:
+        raise IngestError(f"the schema name {parts[0]!r} is taken by the service itself", hint="Choose another schema.")
+    if schema == "ivoa" and parts[1].lower() == "obscore":
+        raise IngestError(f"{obs.NAME} is made from collections", hint="Publish under a name of its own with --obscore.")
+    for part in parts:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", part):
+            raise IngestError(
+                f"{part!r} is not a name a query can use", where=name, hint="Use letters, digits and underscores, a letter first."
+            )
+    return ".".join(parts)
+
+
+def _with_table(spec: Spec, table: Table) -> Spec:
+    return replace(spec, table=table)
+
+
+def _named(table: Table, name: str, nrows: int | None = None) -> Table:
+    return replace(table, name=name, nrows=nrows if nrows is not None else table.nrows)

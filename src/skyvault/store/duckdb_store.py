@@ -1,0 +1,143 @@
+"""The store of one data directory: published tables that can be found, queried and replaced.
+
+Any number of processes may open the same directory. Each compares the ledger's change counter before a query (a few
+microseconds) and takes a new view when somebody has published.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skyvault.errors import StoreError
+from skyvault.ledger.engine import Database
+from skyvault.ledger.holdings import Holdings
+from skyvault.store import tap_schema
+from skyvault.store.engine import Engine
+from skyvault.store.layout import Layout
+from skyvault.store.query import Answer, Limits, run_query
+from skyvault.store.view import View, shelved
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from skyvault.config import Settings
+    from skyvault.store.uploads import Uploads
+
+LEASE_S = 120.0
+
+
+class DuckStore:
+    """Published tables of one data directory, open for queries."""
+
+    def __init__(self, settings: Settings, *, share: int = 1, database: Database | None = None) -> None:
+        """``share`` is the number of processes that divide the memory and thread budget."""
+        self.layout = Layout(settings.home).make()
+        self.database = database or Database(self.layout.ledger)
+        self.holdings = Holdings(self.database)
+        self.engine = Engine(
+            self.layout.store,
+            self.layout.temporary,
+            memory_bytes=settings.memory_limit // share,
+            threads=max(1, settings.threads),
+            attached=settings.attached_snapshots,
+            temp_bytes=settings.temp_bytes,
+        )
+        self.grace_s = settings.snapshot_grace_s
+        self._lock = threading.Lock()
+        self._holder = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._counter: int | None = None
+        self._view = View(())
+        self._loaded = 0
+        self.view()
+
+    def view(self) -> View:
+        """What is published now."""
+        counter = self.holdings.change_counter()
+        if counter == self._counter:
+            return self._view
+        with self._lock:
+            if counter != self._counter:
+                version = self.holdings.version()
+                if self._counter is None or version != self._view.version:
+                    self._reload(version)
+                self._counter = counter
+        return self._view
+
+    def _reload(self, version: int) -> None:
+        current = self.holdings.current().values()
+        items = [
+            shelved(
+                h.table, h.snapshot, h.nrows, h.extra, published_at=h.published_at, bytes=h.bytes, version=h.version
+            )
+            for h in current
+        ]
+        self._loaded += 1
+        items += tap_schema.shelve(self.engine, [h.table for h in current], self._loaded)
+        # queries compiled a moment ago may still read the one before; two generations are kept
+        if self._loaded > 2:
+            tap_schema.drop(self.engine, self._loaded - 2)
+        self._view = View(items, version)
+        self.engine.forget({h.snapshot for h in current})
+
+    def query(
+        self,
+        text: str,
+        limits: Limits,
+        *,
+        uploads: Uploads | None = None,
+        on_cursor: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+    ) -> Answer:
+        """Run ADQL. Raises QueryError, QueryTimeout and others of :mod:`skyvault.errors`."""
+        view = self.view()
+        try:
+            return run_query(text, self.engine, view, limits, uploads=uploads, on_cursor=on_cursor)
+        except StoreError:
+            # a table may have been replaced and its file collected between looking and opening: look once more
+            self._counter = None
+            fresh = self.view()
+            if fresh is view or (uploads is not None and uploads.tables):
+                raise
+            return run_query(text, self.engine, fresh, limits, uploads=uploads, on_cursor=on_cursor)
+
+    def keep_leases(self) -> None:
+        """Tell the ledger which snapshots this process reads; called every half lease while serving."""
+        self.holdings.lease(self.engine.attached, self._holder, LEASE_S)
+
+    def collect(self) -> list[str]:
+        """Delete snapshot files nobody needs any more: replaced longer than the grace period, and orphans."""
+        self.keep_leases()
+        gone = []
+        for snapshot in self.holdings.garbage(self.grace_s):
+            (self.layout.store / snapshot.file).unlink(missing_ok=True)
+            gone.append(snapshot.file)
+        if gone:
+            self.holdings.deleted(gone)
+        gone += remove_orphans(self.layout.store, self.holdings.files(), max(self.grace_s, 3600.0))
+        return gone
+
+    def close(self) -> None:
+        self.engine.close()
+        self.database.close()
+
+    def __enter__(self) -> DuckStore:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def remove_orphans(store: Path, known: set[str], older_s: float) -> list[str]:
+    """Delete files a killed publish left behind; young ones may belong to a publish that is running."""
+    import time
+
+    gone = []
+    for path in store.iterdir():
+        if path.is_file() and path.name not in known and time.time() - path.stat().st_mtime > older_s:
+            path.unlink(missing_ok=True)
+            gone.append(path.name)
+    return gone

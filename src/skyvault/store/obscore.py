@@ -1,0 +1,160 @@
+"""ivoa.ObsCore: one merged, sky-sorted table over all collections that are published into it (ObsCore 1.1).
+
+Every collection stays a table of its own; the merged one is rebuilt from them when one is published or withdrawn, so
+that a query costs the same whatever the number of collections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skyvault.errors import IngestError
+from skyvault.model.table import Column, CoordinateFrame, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAME = "ivoa.ObsCore"
+UTYPE = "ivo://ivoa.net/std/ObsCore#core-1.1"
+
+_ROWS: tuple[tuple[str, str, str | None, str | None, str | None, str, str, str], ...] = (
+    # name, datatype, arraysize, xtype, unit, ucd, utype, description (ObsCore 1.1, tables 1 and 5)
+    ("dataproduct_type", "char", "*", None, None, "meta.id", "ObsDataset.dataProductType", "Logical data product type (image, cube, spectrum, ...)"),
+    ("calib_level", "int", None, None, None, "meta.code;obs.calib", "ObsDataset.calibLevel", "Calibration level, 0 (raw) to 4 (analysis product)"),
+    ("obs_collection", "char", "*", None, None, "meta.id", "DataID.collection", "Name of the data collection"),
+    ("obs_id", "char", "*", None, None, "meta.id", "DataID.observationID", "Observation identifier"),
+    ("obs_publisher_did", "char", "*", None, None, "meta.ref.ivoid", "Curation.publisherDID", "Dataset identifier given by the publisher"),
+    ("access_url", "char", "*", "adql:CLOB", None, "meta.ref.url", "Access.reference", "URL used to access the dataset"),
+    ("access_format", "char", "*", None, None, "meta.code.mime", "Access.format", "Media type of the dataset"),
+    ("access_estsize", "long", None, None, "kbyte", "phys.size;meta.file", "Access.size", "Estimated size of the dataset"),
+    ("target_name", "char", "*", None, None, "meta.id;src", "Target.name", "Object observed"),
+    ("s_ra", "double", None, None, "deg", "pos.eq.ra", "Char.SpatialAxis.Coverage.Location.Coord.Position2D.Value2.C1", "Central right ascension, ICRS"),
+    ("s_dec", "double", None, None, "deg", "pos.eq.dec", "Char.SpatialAxis.Coverage.Location.Coord.Position2D.Value2.C2", "Central declination, ICRS"),
+    ("s_fov", "double", None, None, "deg", "phys.angSize;instr.fov", "Char.SpatialAxis.Coverage.Bounds.Extent.diameter", "Diameter of the covered region"),
+    ("s_region", "char", "*", "adql:REGION", None, "pos.outline;obs.field", "Char.SpatialAxis.Coverage.Support.Area", "Region covered, ICRS"),
+    ("s_resolution", "double", None, None, "arcsec", "pos.angResolution", "Char.SpatialAxis.Resolution.Refval.value", "Spatial resolution (FWHM)"),
+    ("s_xel1", "long", None, None, None, "meta.number", "Char.SpatialAxis.numBins1", "Elements along the first spatial axis"),
+    ("s_xel2", "long", None, None, None, "meta.number", "Char.SpatialAxis.numBins2", "Elements along the second spatial axis"),
+    ("t_min", "double", None, None, "d", "time.start;obs.exposure", "Char.TimeAxis.Coverage.Bounds.Limits.StartTime", "Start time (MJD, UTC)"),
+    ("t_max", "double", None, None, "d", "time.end;obs.exposure", "Char.TimeAxis.Coverage.Bounds.Limits.StopTime", "Stop time (MJD, UTC)"),
+    ("t_exptime", "double", None, None, "s", "time.duration;obs.exposure", "Char.TimeAxis.Coverage.Support.Extent", "Total exposure time"),
+    ("t_resolution", "double", None, None, "s", "time.resolution", "Char.TimeAxis.Resolution.Refval.value", "Temporal resolution"),
+    ("t_xel", "long", None, None, None, "meta.number", "Char.TimeAxis.numBins", "Elements along the time axis"),
+    ("em_min", "double", None, None, "m", "em.wl;stat.min", "Char.SpectralAxis.Coverage.Bounds.Limits.LoLimit", "Shortest wavelength"),
+    ("em_max", "double", None, None, "m", "em.wl;stat.max", "Char.SpectralAxis.Coverage.Bounds.Limits.HiLimit", "Longest wavelength"),
+    ("em_res_power", "double", None, None, None, "spect.resolution", "Char.SpectralAxis.Resolution.ResolPower.refVal", "Spectral resolving power"),
+    ("em_xel", "long", None, None, None, "meta.number", "Char.SpectralAxis.numBins", "Elements along the spectral axis"),
+    ("o_ucd", "char", "*", None, None, "meta.ucd", "Char.ObservableAxis.ucd", "UCD of the observable"),
+    ("pol_states", "char", "*", None, None, "meta.code;phys.polarization", "Char.PolarizationAxis.stateList", "Polarisation states"),
+    ("pol_xel", "long", None, None, None, "meta.number", "Char.PolarizationAxis.numBins", "Number of polarisation samples"),
+    ("facility_name", "char", "*", None, None, "meta.id;instr.tel", "Provenance.ObsConfig.Facility.name", "Telescope or facility"),
+    ("instrument_name", "char", "*", None, None, "meta.id;instr", "Provenance.ObsConfig.Instrument.name", "Instrument"),
+)  # fmt: skip
+
+#: columns that may not be NULL (ObsCore 1.1, table 1)
+NEEDED = frozenset({"calib_level", "obs_collection", "obs_id", "obs_publisher_did"})
+_INDEXED = frozenset({"s_ra", "s_dec", "s_region"})
+
+COLUMNS: tuple[Column, ...] = tuple(
+    Column(
+        name,
+        datatype,  # type: ignore[arg-type]
+        arraysize,
+        xtype=xtype,
+        unit=unit,
+        ucd=ucd,
+        utype=utype,
+        description=description,
+        principal=True,
+        std=True,
+        nullable=name not in NEEDED,
+        indexed=name in _INDEXED,
+        ref="icrs" if name in ("s_ra", "s_dec", "s_region") else None,
+    )
+    for name, datatype, arraysize, xtype, unit, ucd, utype, description in _ROWS
+)
+
+
+def obscore_table(extensions: Iterable[Column] = ()) -> Table:
+    """The description of ivoa.ObsCore with extension columns after the standard ones."""
+    return Table(
+        NAME,
+        (*COLUMNS, *(replace(c, std=False, indexed=False) for c in extensions)),
+        description="Observations of all collections of this service, as ObsCore 1.1 describes them",
+        utype=UTYPE,
+        frames=(CoordinateFrame("icrs", "ICRS"),),
+    )
+
+
+def as_observations(table: Table) -> Table:
+    """A collection's own table with the standard's descriptions on the columns that bear its names.
+
+    Raises IngestError when columns are missing that no observation can do without.
+    """
+    standard = {column.name: column for column in COLUMNS}
+    names = {column.name.lower() for column in table.columns}
+    missing = [name for name in ("obs_id", "s_ra", "s_dec") if name not in names]
+    if missing:
+        raise IngestError(
+            f"the column {missing[0]} is missing", where=table.name, hint="ObsCore rows need obs_id, s_ra and s_dec."
+        )
+    columns = []
+    for column in table.columns:
+        known = standard.get(column.name.lower())
+        if known is not None and _fits(column, known):
+            columns.append(replace(known, principal=True, indexed=False, ref=column.ref, nullable=column.nullable))
+        else:
+            columns.append(column)
+    return replace(table, columns=tuple(columns))
+
+
+def _fits(column: Column, known: Column) -> bool:
+    """Whether a collection's column holds the kind of values the standard's column holds."""
+    if column.is_array or column.is_timestamp:
+        return False
+    if known.name == "s_region" and not column.is_text:
+        return False
+    return column.is_text == known.is_text
+
+
+def extensions(tables: Iterable[Table]) -> list[Column]:
+    """Columns beyond the standard's, each name once, the first description wins."""
+    known = {column.name for column in COLUMNS}
+    found: dict[str, Column] = {}
+    for table in tables:
+        for column in table.columns:
+            name = column.name.lower()
+            if name not in known and name not in found:
+                found[name] = column
+    return list(found.values())
+
+
+def conformed(batches: Iterator[pa.RecordBatch], table: Table, target: Table, authority: str) -> Iterator[pa.RecordBatch]:
+    """A collection's batches with the columns of ``target``; what a row must have and lacks is filled in."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from skyvault.formats.arrow import arrow_type
+
+    place = {column.name.lower(): i for i, column in enumerate(table.columns)}
+    collection = table.name.rpartition(".")[2]
+    schema = pa.schema([pa.field(column.name, arrow_type(column)) for column in target.columns])
+    defaults: Mapping[str, object] = {"calib_level": 2, "obs_collection": collection}
+    for batch in batches:
+        arrays = []
+        for column, field in zip(target.columns, schema, strict=True):
+            i = place.get(column.name.lower())
+            array = pa.nulls(batch.num_rows, field.type) if i is None else batch.column(i)
+            if not array.type.equals(field.type):
+                compatible = not pa.types.is_list(array.type) and not pa.types.is_list(field.type)
+                array = array.cast(field.type, safe=False) if compatible else pa.nulls(batch.num_rows, field.type)
+            if array.null_count and column.name in defaults:
+                array = pc.fill_null(array, pa.scalar(defaults[column.name], field.type))
+            if array.null_count and column.name == "obs_publisher_did":
+                ids = batch.column(place["obs_id"]).cast(pa.string())
+                made = pc.binary_join_element_wise(f"ivo://{authority}/~?{table.name}/", ids, "")
+                array = pc.coalesce(array, made)
+            arrays.append(array)
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,381 @@
+"""Build one snapshot: a table's rows in a DuckDB file of their own, sorted by place, with its indices and statistics.
+
+Written beside and made durable before anybody can see it; the ledger's pointer is the last act (architecture,
+decisions 1 and 12). Memory stays bounded: rows stream in, the sort spills to disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skyvault.adql.emit_duckdb import identifier, sql_type
+from skyvault.adql.storage import KEY_STRIDE, storage_names
+from skyvault.errors import IngestError, StoreError
+from skyvault.model.table import NUMERIC, Column, Table
+from skyvault.store.layout import FORMAT
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from skyvault.formats.stream import TableStream
+
+COVERAGE_ORDER = 6
+#: bad rows told by number before the rest is only counted
+BAD_ROWS_TOLD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What to build: the described table, its main position and its region columns (by column index)."""
+
+    table: Table
+    lon: int | None = None
+    lat: int | None = None
+    point: int | None = None
+    regions: tuple[int, ...] = ()
+
+    @property
+    def positioned(self) -> bool:
+        return self.lon is not None or self.point is not None
+
+
+@dataclass(slots=True)
+class Built:
+    """A finished snapshot file. ``extra`` is what the ledger keeps for queries and pages."""
+
+    path: Path
+    nrows: int
+    bytes: int
+    extra: dict[str, Any]
+    bad_rows: int = 0
+    bad_row_notes: list[str] = field(default_factory=list)
+
+
+class Builder:
+    """Builds one snapshot file from a stream of batches."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        path: Path,
+        temporary: Path,
+        *,
+        memory_bytes: int = 2 << 30,
+        threads: int = 2,
+        skip_bad: bool = False,
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.path = path
+        self.temporary = temporary
+        self.memory_bytes = memory_bytes
+        self.threads = threads
+        self.skip_bad = skip_bad
+        self.advance = advance
+        self.names = storage_names(spec.table.column_names)
+        self.bad_rows = 0
+        self.notes: list[str] = []
+        self._row = 0
+
+    def build(self, stream: TableStream) -> Built:
+        """Write the file. Raises IngestError for rows that cannot be published, StoreError when the disk is full."""
+        import duckdb
+
+        self.path.unlink(missing_ok=True)
+        connection = duckdb.connect(
+            str(self.path),
+            config={
+                "threads": self.threads,
+                "memory_limit": f"{max(self.memory_bytes, 256 << 20)}B",
+                "temp_directory": str(self.temporary),
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "python_enable_replacements": False,
+            },
+        )
+        try:
+            connection.execute("SET TimeZone='UTC'")
+            self._fill(connection, stream)
+            extra = self._measure(connection)
+            connection.execute("CREATE TABLE meta (key VARCHAR, value VARCHAR)")
+            version = connection.execute("SELECT version()").fetchone()
+            for key, value in (
+                ("format", str(FORMAT)),
+                ("storage", str(version[0] if version else "")),
+                ("table", self.spec.table.name),
+                ("extra", json.dumps(extra)),
+            ):
+                connection.execute("INSERT INTO meta VALUES (?, ?)", [key, value])
+            connection.execute("CHECKPOINT")
+        except duckdb.Error as problem:
+            raise self._explained(problem) from None
+        finally:
+            connection.close()
+            if self.path.exists() and not self._whole():
+                self.path.unlink()
+        _durable(self.path)
+        return Built(self.path, extra["nrows"], self.path.stat().st_size, extra, self.bad_rows, self.notes)
+
+    def _whole(self) -> bool:
+        import sys
+
+        return sys.exc_info()[0] is None
+
+    def _explained(self, problem: Exception) -> Exception:
+        text = str(problem)
+        if isinstance(problem.__cause__, IngestError) or isinstance(problem.__context__, IngestError):
+            return problem.__cause__ or problem.__context__  # type: ignore[return-value]
+        if self._fault is not None:
+            return self._fault
+        first = text.splitlines()[0]
+        if "No space left" in text or "could not write" in text.lower():
+            return StoreError("the disk is full", where=str(self.path.parent), hint="Nothing was published; free space and try again.")
+        return IngestError(f"the rows cannot be stored: {first}", where=self.spec.table.name)
+
+    _fault: Exception | None = None
+
+    # ------------------------------------------------------------ rows
+
+    def _fill(self, connection: duckdb.DuckDBPyConnection, stream: TableStream) -> None:
+        import pyarrow as pa
+
+        schema = self._schema()
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                for batch in stream.batches:
+                    yield self._batch(batch, schema)
+                if stream.error:
+                    raise IngestError(stream.error, where=self.spec.table.name)
+            except Exception as problem:  # the engine would hide it
+                self._fault = problem
+                raise
+
+        reader = pa.RecordBatchReader.from_batches(schema, batches())
+        connection.register("incoming", reader)
+        columns = [
+            f"CAST({identifier(name)} AS {sql_type(column)}) AS {identifier(name)}"
+            for name, column in zip(self.names, self.spec.table.columns, strict=True)
+        ]
+        order = ""
+        if self.spec.positioned:
+            columns += ["_healpix_29", "_x", "_y", "_z"]
+            order = " ORDER BY _healpix_29"
+        connection.execute(f"CREATE TABLE data AS SELECT {', '.join(columns)} FROM incoming{order}")
+        connection.unregister("incoming")
+        for index in self.spec.regions:
+            self._index_regions(connection, index)
+
+    def _schema(self) -> pa.Schema:
+        import pyarrow as pa
+
+        from skyvault.formats.arrow import arrow_type
+
+        fields = [
+            pa.field(name, arrow_type(column))
+            for name, column in zip(self.names, self.spec.table.columns, strict=True)
+        ]
+        if self.spec.positioned:
+            fields.append(pa.field("_healpix_29", pa.int64()))
+            fields += [pa.field(f"_{axis}", pa.float64()) for axis in "xyz"]
+        return pa.schema(fields)
+
+    def _batch(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        arrays = []
+        for array, column in zip(batch.columns, self.spec.table.columns, strict=True):
+            if column.nullable and pa.types.is_floating(array.type):
+                missing = pc.is_nan(array)
+                if pc.any(missing).as_py():
+                    array = pc.if_else(missing, pa.scalar(None, array.type), array)
+            arrays.append(array)
+        keep = None
+        if self.spec.positioned:
+            keep, extra = self._placed(arrays)
+            arrays += extra
+        out = pa.RecordBatch.from_arrays(
+            [array if array.type == f.type else array.cast(f.type) for array, f in zip(arrays, schema, strict=True)],
+            schema=schema,
+        )
+        self._row += batch.num_rows
+        if self.advance is not None:
+            self.advance(batch.num_rows)
+        return out if keep is None else out.filter(keep)
+
+    def _placed(self, arrays: list[Any]) -> tuple[Any, list[Any]]:
+        """Cells and unit vectors of a batch; which rows to keep (None: all)."""
+        import numpy as np
+        import pyarrow as pa
+
+        from skyvault.sky.cells import healpix_29
+
+        lon, lat = self._coordinates(arrays)
+        known = np.isfinite(lon) & np.isfinite(lat)
+        wrong = (known & ((np.abs(lat) > 90) | (lon < -360) | (lon > 720))) | np.isinf(lon) | np.isinf(lat)
+        keep = None
+        if wrong.any():
+            self._report(np.flatnonzero(wrong), lon, lat)
+            keep = pa.array(~wrong)
+        good = known & ~wrong
+        cells = np.full(len(lon), -1, dtype=np.int64)
+        lon_ok, lat_ok = np.where(good, lon, 0.0), np.where(good, lat, 0.0)
+        cells = healpix_29(lon_ok, lat_ok)
+        a, d = np.radians(lon_ok), np.radians(lat_ok)
+        missing = None if good.all() else ~good
+        vectors = (np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d))
+        return keep, [pa.array(cells, mask=missing), *(pa.array(v, mask=missing) for v in vectors)]
+
+    def _coordinates(self, arrays: list[Any]) -> tuple[Any, Any]:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        def floats(array: Any) -> Any:
+            return np.asarray(pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+        if self.spec.point is not None:
+            array = arrays[self.spec.point]
+            sized = pc.equal(pc.list_value_length(array), 2)
+            array = pc.if_else(sized, array, pa.scalar(None, array.type))
+            pairs = pc.fill_null(array, pa.scalar([float("nan"), float("nan")], array.type))
+            flat = np.asarray(pairs.flatten(), dtype=np.float64).reshape(-1, 2)
+            return flat[:, 0], flat[:, 1]
+        assert self.spec.lon is not None and self.spec.lat is not None
+        return floats(arrays[self.spec.lon]), floats(arrays[self.spec.lat])
+
+    def _report(self, rows: Any, lon: Any, lat: Any) -> None:
+        self.bad_rows += len(rows)
+        for row in rows[: max(0, BAD_ROWS_TOLD - len(self.notes))]:
+            self.notes.append(
+                f"row {self._row + int(row) + 1}: the position ({lon[row]:g}, {lat[row]:g}) is not on the sky"
+            )
+        if not self.skip_bad:
+            raise IngestError(
+                self.notes[0],
+                where=self.spec.table.name,
+                hint="Use --skip-bad to leave such rows out, or --set to name other position columns.",
+            )
+
+    # ------------------------------------------------------------ regions
+
+    def _index_regions(self, connection: duckdb.DuckDBPyConnection, index: int) -> None:
+        """A table (key, row) of the multi-order cells each region touches, sorted by key."""
+        import numpy as np
+        import pyarrow as pa
+
+        from skyvault.sky.cover import footprint_cells
+        from skyvault.sky.shapes import column_shapes
+
+        column = self.spec.table.columns[index]
+        name = identifier(self.names[index])
+        reader = connection.cursor().sql(f"SELECT rowid, {name} FROM data").to_arrow_reader(50_000)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for batch in reader:
+                rowids = batch.column(0).to_numpy()
+                shapes = column_shapes(batch.column(1), column.xtype)
+                row, order, cell = footprint_cells(shapes)
+                keys = order.astype(np.int64) * KEY_STRIDE + cell
+                yield pa.RecordBatch.from_arrays([pa.array(keys), pa.array(rowids[row])], schema=schema)
+
+        schema = pa.schema([("key", pa.int64()), ("row", pa.int64())])
+        incoming = pa.RecordBatchReader.from_batches(schema, batches())
+        connection.register("incoming_cells", incoming)
+        connection.execute(f"CREATE TABLE cells_{index} AS SELECT key, row FROM incoming_cells ORDER BY key")
+        connection.unregister("incoming_cells")
+
+    # ------------------------------------------------------------ statistics
+
+    def _measure(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+        """Row count, statistics a column, coverage and indices; kept so that nobody has to scan for them again."""
+        selects = ["count(*)"]
+        for name, column in zip(self.names, self.spec.table.columns, strict=True):
+            selects += _statistics(identifier(name), column)
+        row = connection.execute(f"SELECT {', '.join(selects)} FROM data").fetchone()
+        assert row is not None
+        values = list(row)
+        extra: dict[str, Any] = {"nrows": values.pop(0)}
+        stats = []
+        for column in self.spec.table.columns:
+            keys = ("filled", "minimum", "maximum", "longest")
+            stats.append({key: _plain(values.pop(0)) for key in keys})
+            stats[-1]["name"] = column.name
+        extra["statistics"] = stats
+        if self.spec.positioned:
+            place = {"point": self.spec.point} if self.spec.point is not None else {"lon": self.spec.lon, "lat": self.spec.lat}
+            extra["positions"] = [place]
+            cells = connection.execute(
+                f"SELECT DISTINCT _healpix_29 >> {2 * (29 - COVERAGE_ORDER)} AS c FROM data WHERE _healpix_29 IS NOT NULL"
+            ).fetchnumpy()["c"]
+            extra["coverage"] = _moc_text([(COVERAGE_ORDER, cells)])
+        if self.spec.regions:
+            extra["regions"] = []
+        for index in self.spec.regions:
+            rows = connection.execute(f"SELECT DISTINCT key FROM cells_{index}").fetchnumpy()["key"]
+            orders = sorted({int(key) // KEY_STRIDE for key in rows.tolist()}) if len(rows) else []
+            extra["regions"].append({"column": index, "orders": orders})
+            extra["coverage"] = _moc_text([(o, rows[rows // KEY_STRIDE == o] % KEY_STRIDE) for o in orders])
+        return extra
+
+
+def _statistics(name: str, column: Column) -> list[str]:
+    filled = f"count({name})"
+    if column.is_array or column.datatype in ("floatComplex", "doubleComplex"):
+        return [filled, "NULL", "NULL", f"max(len({name}))"]
+    if column.is_timestamp:
+        return [filled, f"CAST(min({name}) AS VARCHAR)", f"CAST(max({name}) AS VARCHAR)", "NULL"]
+    if column.is_text:
+        return [filled, "NULL", "NULL", f"max(strlen({name}))"]
+    if column.datatype in NUMERIC:
+        return [filled, f"min({name})", f"max({name})", "NULL"]
+    return [filled, "NULL", "NULL", "NULL"]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value != value:
+        return None
+    return value
+
+
+def _moc_text(levels: list[tuple[int, Any]]) -> str:
+    """ASCII MOC of cells at several orders, at most of order COVERAGE_ORDER + 2."""
+    import numpy as np
+    from mocpy import MOC
+
+    orders = [np.full(len(cells), order, dtype=np.uint8) for order, cells in levels if len(cells)]
+    if not orders:
+        return ""
+    cells = np.concatenate([np.asarray(c, dtype=np.uint64) for _, c in levels if len(c)])
+    depth = max(order for order, c in levels if len(c))
+    moc = MOC.from_healpix_cells(cells, np.concatenate(orders), max_depth=depth)
+    if depth > COVERAGE_ORDER + 2:
+        moc = moc.degrade_to_order(COVERAGE_ORDER + 2)
+    return str(moc.to_string(format="ascii"))
+
+
+def _durable(path: Path) -> None:
+    """The file and its directory entry survive a power cut."""
+    for target in (path, path.parent):
+        handle = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def with_row_count(table: Table, nrows: int, extra: dict[str, Any]) -> Table:
+    """The description with what ingest learned: row count, and which columns are indexed."""
+    indexed = {p[k] for p in extra.get("positions", ()) for k in ("lon", "lat", "point") if p.get(k) is not None}
+    indexed |= {r["column"] for r in extra.get("regions", ())}
+    columns = tuple(
+        replace(column, indexed=True) if i in indexed else column for i, column in enumerate(table.columns)
+    )
+    return replace(table, columns=columns, nrows=nrows)
