@@ -1,0 +1,282 @@
+"""Many spherical polygons at once: which points lie inside, how far the outline is, where outlines cross.
+
+Edges are great-circle arcs shorter than 180 degrees. A point is inside when the meridian from it to the north pole
+crosses the outline an odd number of times, the pole being outside (even, if the pole is inside): this holds for every
+polygon, convex or not, over a pole or wider than a hemisphere, and needs no trigonometry. All angles are radians.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from skyvault.sky.shapes import POLYGON, Booleans, Floats, Indices, Parts, spread
+from skyvault.sky.vectors import TOLERANCE, angle_between, arc_normals, cross, dot, normalised, unit_vectors
+
+#: a cosine just above that of 90 degrees: a cap this narrow is a convex set of the sphere
+_HEMISPHERE: Final = 1e-9
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """Polygons as flat vertices: polygon i owns ``vertices[starts[i]:starts[i] + counts[i]]``, shape (m, 3).
+
+    The inside is the smaller side, or the larger where ``is_larger``.
+    """
+
+    vertices: Floats
+    starts: Indices
+    counts: Indices
+    is_larger: Booleans
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @classmethod
+    def from_parts(cls, values: Floats, parts: Parts, which: Indices) -> Polygons:
+        """The polygons among the parts of shapes; ``which`` are numbers of parts, all of kind POLYGON."""
+        assert (parts.kind[which] == POLYGON).all()
+        counts = parts.count[which]
+        starts = np.cumsum(counts) - counts
+        owner, index = spread(starts, counts)
+        position = parts.start[which][owner] + 2 + 2 * (index - starts[owner])
+        vertices = unit_vectors(values[position], values[position + 1])
+        return cls(vertices, starts, counts, values[parts.start[which] + 1] < 0)
+
+    @cached_property
+    def owner(self) -> Indices:
+        """The polygon of each vertex, and of the edge that begins there."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    @cached_property
+    def following(self) -> Indices:
+        """The vertex after each vertex, around the polygon."""
+        following = np.arange(1, len(self.vertices) + 1)
+        following[self.starts + self.counts - 1] = self.starts
+        return following
+
+    @cached_property
+    def ends(self) -> Floats:
+        """Where the edge that begins at each vertex ends."""
+        return np.asarray(self.vertices[self.following], np.float64)
+
+    @cached_property
+    def normals(self) -> Floats:
+        """Unit normals of the edges, positive on the left of travel; zero for edges without length."""
+        return arc_normals(self.vertices, self.ends)
+
+    @cached_property
+    def caps(self) -> tuple[Floats, Floats]:
+        """A circle around each polygon: centres (n, 3) and radii; radius pi where it is wider than a hemisphere."""
+        sums = np.add.reduceat(self.vertices, self.starts, axis=0)
+        centres = normalised(sums)
+        far = np.maximum.reduceat(angle_between(self.vertices, centres[self.owner]), self.starts)
+        # within a hemisphere a cap is convex, so that what holds the vertices holds the edges and the inside
+        is_wide = (far > np.pi / 2 - _HEMISPHERE) | self.is_larger | (dot(centres, centres) < 0.5)
+        return centres, np.where(is_wide, np.pi, far + TOLERANCE)
+
+    @cached_property
+    def left_areas(self) -> Floats:
+        """Steradians to the left of each outline, 0 to 4 pi (the area itself, if vertices run counter-clockwise)."""
+        first = self.vertices[self.starts][self.owner]
+        # signed excess of the triangles (first, vertex, next); those at the first vertex have none
+        volume = dot(first, cross(self.vertices - first, self.ends - first))
+        base = 1.0 + dot(first, self.vertices) + dot(self.vertices, self.ends) + dot(self.ends, first)
+        excess = 2.0 * np.arctan2(volume, base)
+        return np.asarray(np.mod(np.add.reduceat(excess, self.starts), 4.0 * np.pi), np.float64)
+
+    @cached_property
+    def is_left_inside(self) -> Booleans:
+        """Whether the inside is to the left of travel (meaningless for outlines that cross themselves)."""
+        return np.asarray((self.left_areas <= 2.0 * np.pi) != self.is_larger, np.bool_)
+
+    @cached_property
+    def areas(self) -> Floats:
+        """Steradians inside each polygon."""
+        return np.where(self.is_left_inside, self.left_areas, 4.0 * np.pi - self.left_areas)
+
+    @cached_property
+    def is_convex(self) -> Booleans:
+        """Which polygons are convex and narrower than a hemisphere, so that their inside is left of every edge."""
+        centres, radii = self.caps
+        signs = np.where(self.is_left_inside, 1.0, -1.0)
+        # slivers, whose sides can hardly be told apart, go the general way
+        convex = (radii < np.pi / 2) & (self.counts <= 64) & (self.areas > 1e-9 * radii**2)
+        which = np.flatnonzero(convex)
+        # every vertex against every edge of its polygon
+        edge_owner, edge = spread(self.starts[which], self.counts[which])
+        pair, vertex = spread(self.starts[which][edge_owner], self.counts[which][edge_owner])
+        heights = dot(self.normals[edge][pair], self.vertices[vertex]) * signs[which][edge_owner][pair]
+        wrong = edge_owner[pair[heights < -TOLERANCE]]
+        convex[which[wrong]] = False
+        return convex
+
+    @cached_property
+    def inner_normals(self) -> Floats:
+        """Edge normals that point to the inside of convex polygons."""
+        return self.normals * np.where(self.is_left_inside, 1.0, -1.0)[self.owner][:, None]
+
+    @cached_property
+    def is_north_inside(self) -> Booleans:
+        """Whether the north pole counts as inside when crossings are counted from it."""
+        centres, _ = self.caps
+        inside = np.zeros(len(self), np.bool_)
+        far = np.maximum.reduceat(angle_between(self.vertices, centres[self.owner]), self.starts)
+        is_wide = (far > np.pi / 2 - _HEMISPHERE) | (dot(centres, centres) < 0.5)
+        compact = np.flatnonzero(~is_wide)
+        # the point opposite the centre of a polygon within a hemisphere is outside its smaller side
+        inside[compact] = self._is_odd(compact, -centres[compact])
+        wide = np.flatnonzero(is_wide)
+        if len(wide):
+            inside[wide] = self._is_north_inside_wide(wide)
+        # by here the smaller side counted as the inside
+        return np.asarray(inside != self.is_larger, np.bool_)
+
+    def _is_north_inside_wide(self, which: Indices) -> Booleans:
+        """The same for the smaller side of polygons wider than a hemisphere, from the side an edge has its inside on."""
+        inside = np.zeros(len(which), np.bool_)
+        is_left = self.left_areas <= 2.0 * np.pi
+        for place, polygon in enumerate(which.tolist()):
+            edges = slice(int(self.starts[polygon]), int(self.starts[polygon] + self.counts[polygon]))
+            a, b, normals = self.vertices[edges], self.ends[edges], self.normals[edges]
+            length = angle_between(a, b)
+            # from the middle of an edge that runs most nearly east or west, walk to its left
+            best = int(np.argmax(np.abs(normals[:, 2]) * length + 1e-6 * length))
+            middle = normalised(a[best] + b[best])
+            beside = normalised(middle + normals[best] * (1e-5 * length[best]))
+            odd = self._is_odd(np.array([polygon]), beside[None])[0]
+            # the left point is inside if the left side is: then the pole is inside unless the walk crossed the outline
+            inside[place] = bool(is_left[polygon]) != bool(odd)
+        return inside
+
+    def _is_odd(self, which: Indices, points: Floats) -> Booleans:
+        """Whether the meridian from each point to the north pole crosses the outline an odd number of times."""
+        owner, edge = spread(self.starts[which], self.counts[which])
+        rho = np.hypot(points[:, 0], points[:, 1])
+        at_pole = rho < 1e-300
+        scale = np.where(at_pole, 1.0, rho)
+        east_x = np.where(at_pole, 1.0, points[:, 0] / scale)[owner]
+        east_y = (points[:, 1] / scale)[owner]
+        a, b = self.vertices[edge], self.ends[edge]
+        # which side of the point's meridian plane the ends are; a vertex in it counts as on the one side, for both
+        # edges that meet there, so that a crossing at a vertex counts once or twice, never one and a half times
+        side_a = east_x * a[:, 1] - east_y * a[:, 0]
+        side_b = east_x * b[:, 1] - east_y * b[:, 0]
+        crossing = np.flatnonzero((side_a >= 0.0) != (side_b >= 0.0))
+        a, b, side_a, side_b = a[crossing], b[crossing], side_a[crossing], side_b[crossing]
+        row = owner[crossing]
+        span = side_b - side_a
+        where = (a * side_b[:, None] - b * side_a[:, None]) / span[:, None]
+        out = where[:, 0] * east_x[crossing] + where[:, 1] * east_y[crossing]
+        above = (out > 0.0) & (where[:, 2] * rho[row] > points[row, 2] * out)
+        return np.asarray(np.bincount(row[above], minlength=len(which)) & 1, np.bool_)
+
+    # ------------------------------------------------------------ polygon i against point i
+
+    def contain(self, which: Indices, points: Floats) -> Booleans:
+        """Whether polygon ``which[i]`` holds point i (unit vectors, shape (k, 3)); the outline belongs to it."""
+        if len(which) == 0:
+            return np.zeros(0, np.bool_)
+        centres, radii = self.caps
+        chord = points - centres[which]
+        limit = 4.0 * np.sin(np.minimum(radii[which], np.pi) / 2.0 + TOLERANCE) ** 2
+        near = np.flatnonzero((dot(chord, chord) <= limit) | (radii[which] >= np.pi))
+        inside = np.zeros(len(which), np.bool_)
+        polygons, close = which[near], points[near]
+        found = self._is_odd(polygons, close) != self.is_north_inside[polygons]
+        found |= self.touch(polygons, close)
+        inside[near] = found
+        return inside
+
+    def touch(self, which: Indices, points: Floats) -> Booleans:
+        """Whether point i is on the outline of polygon ``which[i]``, within the tolerance of 1e-12 radians."""
+        owner, edge = spread(self.starts[which], self.counts[which])
+        flat = np.flatnonzero(np.abs(dot(self.normals[edge], points[owner])) <= TOLERANCE)
+        touched = np.zeros(len(which), np.bool_)
+        if len(flat):
+            near = self._edge_distances(edge[flat], points[owner[flat]]) <= TOLERANCE
+            touched[owner[flat[near]]] = True
+        return touched
+
+    def distances(self, which: Indices, points: Floats) -> Floats:
+        """Radians from point i to the outline of polygon ``which[i]``."""
+        if len(which) == 0:
+            return np.zeros(0)
+        counts = self.counts[which]
+        owner, edge = spread(self.starts[which], counts)
+        return np.asarray(
+            np.minimum.reduceat(self._edge_distances(edge, points[owner]), np.cumsum(counts) - counts), np.float64
+        )
+
+    def _edge_distances(self, edge: Indices, points: Floats) -> Floats:
+        return arc_distances(self.vertices[edge], self.ends[edge], self.normals[edge], points)
+
+    # ------------------------------------------------------------ polygon i against polygon j
+
+    def cross(self, which: Indices, other: Polygons, other_which: Indices) -> Booleans:
+        """Whether an edge of polygon ``which[i]`` properly crosses one of ``other``'s polygon ``other_which[i]``."""
+        found = np.zeros(len(which), np.bool_)
+        # in bounded portions: an outline of thousands of vertices against another makes millions of pairs
+        work = self.counts[which] * other.counts[other_which]
+        for portion in _portions(work):
+            rows, own = spread(self.starts[which[portion]], self.counts[which[portion]])
+            pair, theirs = spread(other.starts[other_which[portion]][rows], other.counts[other_which[portion]][rows])
+            mine = own[pair]
+            crossed = arcs_cross(
+                self.vertices[mine], self.ends[mine], self.normals[mine],
+                other.vertices[theirs], other.ends[theirs], other.normals[theirs],
+            )  # fmt: skip
+            found[portion[rows[pair[crossed]]]] = True
+        return found
+
+    def all_vertices_in(self, which: Indices, other: Polygons, other_which: Indices) -> Booleans:
+        """Whether all vertices of ``which[i]`` lie in polygon ``other_which[i]`` of ``other``."""
+        owner, vertex = spread(self.starts[which], self.counts[which])
+        inside = other.contain(other_which[owner], self.vertices[vertex])
+        counts = self.counts[which]
+        return np.asarray(np.logical_and.reduceat(inside, np.cumsum(counts) - counts), np.bool_)
+
+    def any_vertex_in(self, which: Indices, other: Polygons, other_which: Indices) -> Booleans:
+        """Whether a vertex of ``which[i]`` lies in polygon ``other_which[i]`` of ``other``."""
+        owner, vertex = spread(self.starts[which], self.counts[which])
+        inside = other.contain(other_which[owner], self.vertices[vertex])
+        counts = self.counts[which]
+        return np.asarray(np.logical_or.reduceat(inside, np.cumsum(counts) - counts), np.bool_)
+
+
+def _portions(work: Indices, limit: int = 2_000_000) -> list[Indices]:
+    """Row numbers in groups of at most ``limit`` work (or one row)."""
+    total = np.cumsum(work)
+    if len(total) == 0:
+        return []
+    return np.split(np.arange(len(work)), np.flatnonzero(np.diff(total // limit)) + 1)
+
+
+def arc_distances(starts: Floats, ends: Floats, normals: Floats, points: Floats) -> Floats:
+    """Radians from points to great-circle arcs shorter than 180 degrees, row by row."""
+    height = dot(normals, points)
+    # beside the arc (between the planes through its ends), the height above its great circle counts
+    is_beside = (
+        (dot(cross(normals, starts), points) >= 0.0)
+        & (dot(cross(ends, normals), points) >= 0.0)
+        & (dot(normals, normals) > 0.5)
+    )
+    to_start, to_end = points - starts, points - ends
+    chord = np.sqrt(np.minimum(dot(to_start, to_start), dot(to_end, to_end)))
+    return np.where(
+        is_beside, np.arcsin(np.clip(np.abs(height), 0.0, 1.0)), 2.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0))
+    )
+
+
+def arcs_cross(a: Floats, b: Floats, ab: Floats, c: Floats, d: Floats, cd: Floats) -> Booleans:
+    """Whether arcs a-b and c-d (with normals ab, cd) properly cross: each has its ends on both sides of the other.
+
+    Arcs that only touch, within the tolerance, do not cross; a vertex of the one is then on the other.
+    """
+    c_side, d_side, a_side, b_side = dot(ab, c), dot(ab, d), dot(cd, a), dot(cd, b)
+    enters = (c_side > 0.0) & (d_side < 0.0) & (a_side < 0.0) & (b_side > 0.0)
+    leaves = (c_side < 0.0) & (d_side > 0.0) & (a_side > 0.0) & (b_side < 0.0)
+    return np.asarray(enters | leaves, np.bool_)
