@@ -54,13 +54,7 @@ class Database:
                 hint="Set SKYVAULT_HOME to a folder you may write.",
             ) from None
         try:
-            self._writer = self._connect()
-            mode = self._set_wal(self._writer)
-            if mode != "wal":
-                raise StoreError(
-                    f"{self.path}: this file system cannot hold a write-ahead log (journal mode is {mode!r})",
-                    hint="Set SKYVAULT_HOME to a folder on a local disk.",
-                )
+            self._writer = self._open()
             self._counter = self._connect()
             self._counter_lock = threading.Lock()
         except (sqlite3.Error, StoreError) as error:
@@ -164,7 +158,11 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         # check_same_thread=False only so that close() may close what other threads opened
         connection = sqlite3.connect(
-            self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
+            self.path,
+            timeout=self.busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
         )
         with self._list_lock:
             self._connections.append(connection)
@@ -174,16 +172,27 @@ class Database:
         connection.execute(f"PRAGMA wal_autocheckpoint={_AUTOCHECKPOINT_PAGES}")
         return connection
 
-    def _set_wal(self, connection: sqlite3.Connection) -> str:
-        """Switch to WAL; when two processes do so at once, the second waits for the first."""
+    def _open(self) -> sqlite3.Connection:
+        """The first connection. When two processes make a new file at once, the second waits for the first."""
         deadline = time.monotonic() + self.busy_timeout_s
         while True:
             try:
-                return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+                connection = self._connect()
+                mode = str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+                break
             except sqlite3.OperationalError as error:
+                # SQLite's own waiting does not cover the change of the journal mode
                 if not _is_busy(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.005)
+        if mode != "wal":
+            raise StoreError(
+                f"{self.path}: this file system cannot hold a write-ahead log (journal mode is {mode!r})",
+                hint="Set SKYVAULT_HOME to a folder on a local disk.",
+            )
+        # SQLite waits 1, 2, 5, 10 ms and more; _begin tries again sooner
+        connection.execute("PRAGMA busy_timeout=0")
+        return connection
 
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -192,8 +201,6 @@ class Database:
                 raise StoreError(f"{self.path}: the ledger is closed")
             self._refuse_fork()
             connection = self._connect()
-            # a reader in WAL mode waits only while the log is recovered after a crash
-            connection.execute(f"PRAGMA busy_timeout={int(self.busy_timeout_s * 1000)}")
             self._local.connection = connection
         return connection
 
