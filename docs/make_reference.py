@@ -1,4 +1,4 @@
-"""Writes docs/reference/settings.md and docs/reference/cli.md from the code; a test checks that they are up to date.
+"""Writes settings.md, cli.md and adql.md of docs/reference from the code; a test checks that they are up to date.
 
 Use: python docs/make_reference.py
 """
@@ -91,7 +91,60 @@ def _help(command: click.Command, path: str) -> str:
         return command.get_help(context).strip()
 
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page}
+def adql_page() -> str:
+    """What the language can do, and all its functions."""
+    from skyvault.adql.functions import by_name
+
+    groups: dict[str, list[str]] = {}
+    for function in sorted(by_name().values(), key=lambda function: function.name.lower()):
+        forms = "<br>".join(f"`{signature.text}`" for signature in function.signatures)
+        aliases = f" Also: {', '.join(f'`{alias}`' for alias in function.aliases)}." if function.aliases else ""
+        groups.setdefault(_GROUPS.get(function.feature.rpartition("#")[2], "Optional"), []).append(
+            f"| {forms} | {function.description.strip()}{aliases} |"
+        )
+    tables = []
+    for title in dict.fromkeys((*_GROUPS.values(), "Optional")):
+        if title in groups:
+            tables += ["", f"### {title}", "", "| Form | Meaning |", "|---|---|", *groups[title]]
+    return _ADQL + "\n".join(tables) + "\n"
+
+
+_GROUPS = {"core": "Core", "features-adqlgeo": "Geometry", "features-udf": "User-defined functions"}
+_ADQL = """\
+# ADQL
+
+<!-- Made by docs/make_reference.py; the functions are those of src/skyvault/adql/functions.py. -->
+
+Skyvault speaks [ADQL 2.1](https://www.ivoa.net/documents/ADQL/) with all its optional features. What is not ADQL is
+refused with line, column, the offending token and a suggestion.
+
+```sql
+WITH bright AS (
+  SELECT source_id, ra, dec, mag_vt FROM demo.stars WHERE mag_vt < 5
+)
+SELECT TOP 10 b.source_id, o.obs_id, o.t_min
+  FROM bright AS b JOIN ivoa.ObsCore AS o ON 1 = CONTAINS(POINT(b.ra, b.dec), o.s_region)
+ ORDER BY b.mag_vt OFFSET 5
+```
+
+## Fast by position
+
+All spellings of a cone use the index: `CONTAINS` either way round, `= 1` or `1 =`, `DISTANCE` of two points or four
+numbers, `<` or `<=`; through subqueries, common tables, aliases and uploads; on coordinate columns and on POINT columns.
+The same holds for joins by position and for `CONTAINS` and `INTERSECTS` with region columns, whether they are typed or
+plain strings such as `POLYGON ICRS ...`. Edges of polygons are great circles; a point on an edge is inside.
+
+## Beyond the standard
+
+- `CASE WHEN ... THEN ... ELSE ... END`
+- `FROM table TABLESAMPLE(percent)`
+- elements of array columns: `flux[1]`
+- `IS NULL` on any expression
+
+## Functions
+"""
+
+PAGES = {"settings.md": settings_page, "cli.md": cli_page, "adql.md": adql_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-PROJECT = Path(__file__).parent.parent
+from processes import PROJECT, environment, free_port
+
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 #: marks whose tests may be skipped on a desk, but not in continuous integration
 MUST_RUN_IN_CI = ("stilts", "shared")
@@ -171,7 +171,7 @@ def skyvault(tmp_path: Path) -> Callable[..., Answer]:
             capture_output=True,
             text=True,
             timeout=100,
-            env=_environment() | (env or {}),
+            env=environment() | (env or {}),
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -194,20 +194,6 @@ class Server:
         return f"{self.base_url}/tap"
 
 
-def _environment() -> dict[str, str]:
-    """This process's environment with the package under test found first, and no proxy in between."""
-    source = str(PROJECT / "src")
-    inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    path = os.pathsep.join([source, *filter(None, [inherited.get("PYTHONPATH")])])
-    return inherited | {"PYTHONPATH": path, "NO_PROXY": "*"}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
     """``start_server(home, workers=2, SKYVAULT_MAXREC_DEFAULT="10")`` gives a running :class:`Server`."""
@@ -222,7 +208,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment() | {"SKYVAULT_HOME": str(home)} | variables,
+                env=environment() | {"SKYVAULT_HOME": str(home)} | variables,
             )
         running.append(process)
         server = Server(f"http://127.0.0.1:{port}", home, process)
@@ -252,11 +238,11 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the demo's tables: demo.stars (119,288 rows) and some rows in ivoa.ObsCore."""
     import pyarrow.parquet as pq
-    from skyvault.publish.publisher import publish
 
     from skyvault.cli import demo_sky
     from skyvault.cli.publish import read_overrides
     from skyvault.config import Settings
+    from skyvault.publish.publisher import publish
 
     directory = tmp_path_factory.mktemp("small")
     home = directory / "home"

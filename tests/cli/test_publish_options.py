@@ -13,6 +13,10 @@ def test_set_names_a_column_and_a_field_or_a_field_of_the_table():
     assert said == {"columns": {"ra": {"unit": "deg", "ucd": "pos.eq.ra;meta.main"}}, "description": "Bright = few"}
 
 
+def test_the_position_is_a_list_of_columns():
+    assert read_overrides(None, ("position=lon, lat",)) == {"position": ["lon", "lat"]}
+
+
 def test_set_overrules_the_file(tmp_path):
     path = tmp_path / "words.yaml"
     path.write_text("description: of the file\ncolumns:\n  ra: {unit: rad, ucd: pos.eq.ra}\n")

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 Examples:
   skyvault publish stars.parquet --name mine.stars
   skyvault publish catalogue.vot --set ra.ucd='pos.eq.ra;meta.main' --set description='Bright stars'
+  skyvault publish points.csv --set position=lon,lat
   skyvault publish observations.fits --obscore
 """,
 )
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--name", metavar="SCHEMA.TABLE", help="Name to publish under. [default: public.<file's name>]")
+@click.option("--name", metavar="SCHEMA.TABLE", help="Name to publish under. [default: data.<file's name>]")
 @click.option("--obscore", is_flag=True, help="The rows are observations: they join ivoa.ObsCore.")
 @click.option(
     "--set",
@@ -95,7 +96,9 @@ def _report(published: Published, *, source: Path, dry_run: bool) -> None:
     for sentence in published.inferred:
         click.echo(f"  {sentence}", err=True)
     if published.bad_rows:
-        click.echo(f"{_number_of(published.bad_rows):,} rows could not be read and were left out.", err=True)
+        click.echo(f"{published.bad_rows:,} rows could not be read and were left out:", err=True)
+        for note in published.bad_row_notes:
+            click.echo(f"  {note}", err=True)
     if not dry_run:
         click.echo("Serve it:  skyvault serve", err=True)
 
@@ -110,14 +113,11 @@ def _counted(published: Published) -> str:
     return ", ".join(words) + "."
 
 
-def _number_of(bad_rows: Any) -> int:
-    return bad_rows if isinstance(bad_rows, int) else len(bad_rows)
-
-
 def read_overrides(path: Path | None, assignments: tuple[str, ...]) -> dict[str, Any]:
     """What the user says about the table: that of the YAML file, and over it that of ``--set``.
 
-    Both have one form: fields of the table by name, and under ``columns`` the fields of each column::
+    Both have one form: fields of the table (title, description, utype, position, id) by name, and under ``columns``
+    the fields of each column::
 
         description: Bright stars
         columns:
@@ -139,7 +139,8 @@ def read_overrides(path: Path | None, assignments: tuple[str, ...]) -> dict[str,
         if column:
             columns.setdefault(column, {})[field] = value
         else:
-            overrides[field] = value
+            # the only field that holds several words: --set position=lon,lat
+            overrides[field] = [word.strip() for word in value.split(",")] if field == "position" else value
     if not columns:
         del overrides["columns"]
     return overrides
