@@ -20,8 +20,7 @@ def settings_page() -> str:
     """The table of all settings, in the order of the code."""
     rows = []
     for field in dataclasses.fields(Settings):
-        default = field.metadata["shown"] or _shown(field.default)
-        rows.append(f"| `{field.name}` | {default} | {field.metadata['description']} |")
+        rows.append(f"| `{field.name}` | {field.metadata['shown']} | {field.metadata['description']} |")
     return f"""\
 # Settings
 
@@ -54,14 +53,6 @@ tap = "https://heasarc.example.org/tap"
 Three more variables are no settings: `SKYVAULT_DEBUG=1` shows the traceback of a fault, `SKYVAULT_SHARED` names the
 directory of real data for the tests, `SKYVAULT_PYTHON` the Python that `./run setup` uses.
 """
-
-
-def _shown(value: object) -> str:
-    if value is None or value == ():
-        return "none"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:,.10g}" if float(value).is_integer() else str(value)
-    return f"`{value}`"
 
 
 def cli_page() -> str:
@@ -130,8 +121,8 @@ SELECT TOP 10 b.source_id, o.obs_id, o.t_min
 ## Fast by position
 
 All spellings of a cone use the index: `CONTAINS` either way round, `= 1` or `1 =`, `DISTANCE` of two points or four
-numbers, `<` or `<=`; through subqueries, common tables, aliases and uploads; on coordinate columns and on POINT columns.
-The same holds for joins by position and for `CONTAINS` and `INTERSECTS` with region columns, whether they are typed or
+numbers, `<` or `<=`; through subqueries, common tables, aliases and uploads; on coordinate columns and on POINT
+columns. The same holds for joins by position and for `CONTAINS` and `INTERSECTS` with region columns, whether they are typed or
 plain strings such as `POLYGON ICRS ...`. Edges of polygons are great circles; a point on an edge is inside.
 
 ## Beyond the standard

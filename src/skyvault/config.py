@@ -172,10 +172,18 @@ def _endpoints(value: Any) -> dict[str, dict[str, str]]:
 
 def _setting(default: Any, read: Reader, description: str, *, shown: str | None = None) -> Any:
     """A field: its default (a function where it depends on the machine), its kind, and what it means."""
-    metadata = {"read": read, "description": description, "shown": shown}
-    if callable(default):
-        return dataclasses.field(default_factory=default, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+    made: Callable[[], Any] = default if callable(default) else lambda: default
+    metadata = {"read": read, "default": made, "description": description, "shown": shown or _told(default)}
+    return dataclasses.field(default_factory=made, metadata=metadata)
+
+
+def _told(default: Any) -> str:
+    """A default as the reference page shows it."""
+    if default is None or default == ():
+        return "none"
+    if isinstance(default, int | float):
+        return f"{default:,.10g}"
+    return f"`{default}`"
 
 
 @dataclass(frozen=True, init=False, kw_only=True)
@@ -296,7 +304,7 @@ class Settings:
         _refuse_unknown(values, fields)
         for name, field in fields.items():
             if name not in values or values[name] is None:
-                value = field.default if field.default is not dataclasses.MISSING else field.default_factory()  # type: ignore[misc]
+                value = field.metadata["default"]()
             else:
                 try:
                     value = field.metadata["read"](values[name])
