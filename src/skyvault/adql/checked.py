@@ -73,7 +73,8 @@ class Checked:
     stars: dict[Star, tuple[BoundColumn, ...]] = field(default_factory=dict)
     #: result columns of every Select (stars expanded) and every Query
     outputs: dict[Node, tuple[OutputColumn, ...]] = field(default_factory=dict)
-    #: type, unit, UCD ... of every expression, as a nameless Column; geometry has xtype point/circle/polygon/adql:REGION/moc
+    #: type, unit, UCD ... of every expression, as a Column whose name means nothing; geometry has xtype point, circle,
+    #: polygon, adql:REGION or moc
     meanings: dict[Node, Column] = field(default_factory=dict)
     #: for NATURAL/USING joins: pairs of columns that must be equal
     merges: dict[Join, tuple[tuple[BoundColumn, BoundColumn], ...]] = field(default_factory=dict)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from skyvault.errors import QueryError
 
-
 _TOKEN_AT = re.compile(r"[A-Za-z0-9_.]+|\"[^\"]*\"?|'[^']*'?|[<>=!|]{1,2}|\S")
 
 

@@ -142,8 +142,16 @@ _GEOMETRY = (
         "Circle on the sky, in degrees.",
     ),
     define(GEOMETRY, "CONTAINS(a REGION, b REGION) -> INTEGER", "1 if b contains all of a, else 0."),
-    define(GEOMETRY, "COORD1(p POINT) -> DOUBLE", "First coordinate of a point, in degrees.", rule="coordinate", unit="deg"),
-    define(GEOMETRY, "COORD2(p POINT) -> DOUBLE", "Second coordinate of a point, in degrees.", rule="coordinate", unit="deg"),
+    define(
+        GEOMETRY, "COORD1(p POINT) -> DOUBLE", "First coordinate of a point, in degrees.", rule="coordinate", unit="deg"
+    ),
+    define(
+        GEOMETRY,
+        "COORD2(p POINT) -> DOUBLE",
+        "Second coordinate of a point, in degrees.",
+        rule="coordinate",
+        unit="deg",
+    ),
     define(GEOMETRY, "COORDSYS(geom REGION) -> TEXT", "Frame of a geometry (deprecated)."),
     define(
         GEOMETRY,
@@ -172,7 +180,13 @@ _OPTIONAL = (
     define(STRING, "LOWER(text TEXT) -> TEXT", "Text in lower case.", rule="text"),
     define(STRING, "UPPER(text TEXT) -> TEXT", "Text in upper case.", rule="text"),
     define(CONDITIONAL, "COALESCE(x ANY, ...) -> ANY", "First argument that is not NULL.", rule="unify"),
-    define(UNIT, "IN_UNIT(x NUMERIC, unit TEXT) -> DOUBLE", "Value converted to another unit.", rule="in_unit", literals=(1,)),
+    define(
+        UNIT,
+        "IN_UNIT(x NUMERIC, unit TEXT) -> DOUBLE",
+        "Value converted to another unit.",
+        rule="in_unit",
+        literals=(1,),
+    ),
 )
 
 #: forms of features that are not functions: (feature, form, description)

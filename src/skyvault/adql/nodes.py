@@ -76,7 +76,10 @@ class Function(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cast(Node):
-    """CAST(operand AS target); ``target`` is upper case with single blanks ("DOUBLE PRECISION"), ``length`` as in CHAR(n)."""
+    """CAST(operand AS target).
+
+    ``target`` is upper case with single blanks ("DOUBLE PRECISION"), ``length`` as in CHAR(n).
+    """
 
     operand: Expr
     target: str

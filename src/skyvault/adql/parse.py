@@ -183,7 +183,9 @@ class Parser(ExpressionParser):
             self.advance()
             return True
         if self.at_word("distinct"):
-            raise self.fail("UNION, EXCEPT and INTERSECT take ALL or nothing", hint="Leave DISTINCT away: it is implied.")
+            raise self.fail(
+                "UNION, EXCEPT and INTERSECT take ALL or nothing", hint="Leave DISTINCT away: it is implied."
+            )
         return False
 
     def set_operand(self) -> QueryBody:
@@ -426,7 +428,9 @@ class Parser(ExpressionParser):
         self.advance()
         token = self.token
         if token.kind not in (INTEGER, REAL):
-            raise self.fail("TABLESAMPLE takes a percentage", hint="Write TABLESAMPLE(1) for about one row in a hundred.")
+            raise self.fail(
+                "TABLESAMPLE takes a percentage", hint="Write TABLESAMPLE(1) for about one row in a hundred."
+            )
         index = self.take_literal()
         percent = float(token.value)
         if not 0 < percent <= 100:

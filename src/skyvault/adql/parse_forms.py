@@ -93,7 +93,9 @@ def check_operands(text: str, node: Binary | Unary) -> None:
         token = operand.name if isinstance(operand, Function) else None
         if form == "geometry":
             what = "joined to a text" if node.op == "||" else f"an operand of {node.op}"
-            raise fault(text, operand.pos, f"A geometry cannot be {what}", token, "Use COORD1 and COORD2 for its numbers.")
+            raise fault(
+                text, operand.pos, f"A geometry cannot be {what}", token, "Use COORD1 and COORD2 for its numbers."
+            )
         if form == "text" and node.op != "||":
             token = repr(operand.value) if isinstance(operand, Literal) else token
             hint = "Join texts with ||; turn a text into a number with CAST(text AS DOUBLE PRECISION)."
@@ -160,9 +162,7 @@ def _geometry_form(text: str, token: Token, call: Function, spec: FunctionSpec) 
             )
         if parameter.kind == "point" and form == "number" and name in _CONSTRUCTORS:
             missing = "radius" if name == "CIRCLE" else "height"
-            raise fault(
-                text, token.pos, f"{shown} lacks an argument, perhaps its {missing}", shown, _usage(spec)
-            )
+            raise fault(text, token.pos, f"{shown} lacks an argument, perhaps its {missing}", shown, _usage(spec))
 
 
 def _without_frame(text: str, token: Token, call: Function) -> tuple[Expr, ...]:
@@ -200,9 +200,7 @@ def _polygon_form(text: str, token: Token, args: tuple[Expr, ...], forms: list[F
     if count < 6 and count != 0 and "number" not in forms and count >= 3:
         return
     if count % 2:
-        raise fault(
-            text, token.pos, f"{count} numbers are no pairs of longitude and latitude", token.text, hint
-        )
+        raise fault(text, token.pos, f"{count} numbers are no pairs of longitude and latitude", token.text, hint)
     if count < 6:
         raise fault(
             text, token.pos, f"A polygon needs at least three vertices, here are {count // 2}", token.text, hint

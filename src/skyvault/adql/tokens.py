@@ -68,8 +68,8 @@ _SIGN_HINTS = {
     "\\": "A quote inside a text is doubled: 'it''s'.",
     "\u2018": "These are typographic quotes: use ' around texts.",
     "\u2019": "These are typographic quotes: use ' around texts.",
-    "\u201c": 'These are typographic quotes: use " around names, \' around texts.',
-    "\u201d": 'These are typographic quotes: use " around names, \' around texts.',
+    "\u201c": "These are typographic quotes: use \" around names, ' around texts.",
+    "\u201d": "These are typographic quotes: use \" around names, ' around texts.",
     "\u00a0": "This is a non-breaking space: use a plain blank.",
     "\u2212": "This is a typographic minus: use the sign - of the keyboard.",
     "\u2013": "This is a dash: use the sign - of the keyboard.",
@@ -163,7 +163,11 @@ def _stray(text: str, pos: int, part: str) -> QueryError:
         return fault(text, pos, "This delimited name is never closed", '"', 'Close it with ".')
     if part == "_":
         return fault(
-            text, pos, "A name begins with an underscore", "_", 'Names begin with a letter; put this one in double quotes: "_name".'
+            text,
+            pos,
+            "A name begins with an underscore",
+            "_",
+            'Names begin with a letter; put this one in double quotes: "_name".',
         )
     hint = _SIGN_HINTS.get(part)
     if hint is None and part.isalpha():
