@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from skyvault.adql.storage import Stored
 from skyvault.errors import Conflict, IngestError, NotFound, UsageError
 from skyvault.formats.stream import TableStream
-from skyvault.ledger.engine import Database
 from skyvault.ledger.holdings import Holding, Holdings
+from skyvault.ledger.ledger import open_ledger
 from skyvault.model.table import Table
 from skyvault.publish.inference import infer
 from skyvault.store import obscore as obs
@@ -97,9 +97,9 @@ def publish(
     if dry_run:
         return Published(spec.table, stream.table.nrows, 0, time.perf_counter() - began, inferred.notes)
     layout = Layout(settings.home).make()
-    database = Database(layout.ledger)
+    ledger = open_ledger(layout.ledger)
     try:
-        holdings = Holdings(database)
+        holdings = ledger.holdings
         before = holdings.find(full_name)
         if before is not None and not replace:
             raise Conflict(f"{before.name} is published already", hint="Leave out --no-replace to replace it.")
@@ -122,7 +122,7 @@ def publish(
             holding.version,
         )
     finally:
-        database.close()
+        ledger.close()
 
 
 def unpublish(name: str, *, home: Path | None = None, settings: Settings | None = None) -> None:
@@ -134,9 +134,9 @@ def unpublish(name: str, *, home: Path | None = None, settings: Settings | None 
     if not layout.ledger.exists():
         raise NotFound(f"there is no published table {name!r}", hint="Nothing is published in this data directory.")
     layout.make()
-    database = Database(layout.ledger)
+    ledger = open_ledger(layout.ledger)
     try:
-        holdings = Holdings(database)
+        holdings = ledger.holdings
         found = holdings.find(name)
         if found is None:
             from skyvault.adql.faults import did_you_mean
@@ -149,7 +149,7 @@ def unpublish(name: str, *, home: Path | None = None, settings: Settings | None 
         if gone.extra.get("obscore"):
             Publisher(layout, holdings, settings, None).merge_obscore()
     finally:
-        database.close()
+        ledger.close()
 
 
 class Publisher:

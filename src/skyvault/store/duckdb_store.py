@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skyvault.errors import StoreError
-from skyvault.ledger.engine import Database
-from skyvault.ledger.holdings import Holdings
+from skyvault.ledger.ledger import Ledger, open_ledger
 from skyvault.store import tap_schema
 from skyvault.store.engine import Engine
 from skyvault.store.layout import Layout
@@ -34,11 +33,11 @@ LEASE_S = 120.0
 class DuckStore:
     """Published tables of one data directory, open for queries."""
 
-    def __init__(self, settings: Settings, *, share: int = 1, database: Database | None = None) -> None:
+    def __init__(self, settings: Settings, *, share: int = 1, ledger: Ledger | None = None) -> None:
         """``share`` is the number of processes that divide the memory and thread budget."""
         self.layout = Layout(settings.home).make()
-        self.database = database or Database(self.layout.ledger)
-        self.holdings = Holdings(self.database)
+        self.ledger = ledger or open_ledger(self.layout.ledger, waiting_limit=settings.jobs_waiting)
+        self.holdings = self.ledger.holdings
         self.engine = Engine(
             self.layout.store,
             self.layout.temporary,
@@ -122,7 +121,7 @@ class DuckStore:
 
     def close(self) -> None:
         self.engine.close()
-        self.database.close()
+        self.ledger.close()
 
     def __enter__(self) -> DuckStore:
         return self

@@ -1,0 +1,57 @@
+"""The ASGI application: all protocols and pages of one data directory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
+
+from skyvault.config import Settings
+from skyvault.serve.faults import exception_handlers, form_for_people
+from skyvault.serve.pages import Pages
+from skyvault.serve.scs import ConeSearch
+from skyvault.serve.service import Service
+from skyvault.serve.tap import Tap
+from skyvault.serve.vosi import Vosi
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The application over the data directory the settings name. Each process makes its own."""
+    service = Service(settings or Settings())
+    tap = Tap(service)
+    routes: list[BaseRoute] = [
+        *tap.routes(),
+        *Vosi(service).routes(),
+        *ConeSearch(service).routes(),
+        *Pages(service).routes(),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            tap.uws.close()
+            service.close()
+
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[
+            # anonymous reading from any page (architecture, decision 15)
+            Middleware(
+                CORSMiddleware,
+                allow_origins=["*"],
+                allow_methods=["GET", "POST", "HEAD", "OPTIONS"],
+                expose_headers=["X-Skyvault-Overflow", "Location"],
+            ),
+        ],
+        exception_handlers=exception_handlers(form_for_people),  # type: ignore[arg-type]
+    )
+    app.state.service = service
+    return app

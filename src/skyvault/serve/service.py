@@ -1,0 +1,92 @@
+"""What one server process holds: the store, the job runner, the query threads, and the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from starlette.requests import Request
+
+from skyvault.errors import Busy
+from skyvault.jobs.results import Results
+from skyvault.jobs.runner import Runner
+from skyvault.store.duckdb_store import LEASE_S, DuckStore
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
+    from skyvault.jobs.context import JobContext
+
+P = ParamSpec("P")
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+#: queries a process runs at once by the synchronous interfaces, and how many more may wait
+QUERY_THREADS = 8
+WAITING = 128
+
+
+class Service:
+    """One server process. Made before the first request, closed after the last."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = DuckStore(settings, share=settings.workers)
+        self.started = time.time()
+        self.runner = Runner(
+            self.store.ledger,
+            self._work,
+            Results(self.store.layout.jobs),
+            threads=max(2, settings.jobs_in_all // settings.workers),
+            per_user=settings.jobs_per_user,
+            in_all=settings.jobs_in_all,
+        )
+        self._threads = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="skyvault-query")
+        self._busy = 0
+        self._stopped = threading.Event()
+        self._janitor = threading.Thread(target=self._tidy, name="skyvault-snapshots", daemon=True)
+
+    def start(self) -> None:
+        self.runner.start()
+        self._janitor.start()
+
+    def close(self) -> None:
+        self._stopped.set()
+        self.runner.stop(grace_s=min(self.settings.stop_grace_s, 5.0))
+        self._threads.shutdown(cancel_futures=True)
+        if self._janitor.is_alive():
+            self._janitor.join(timeout=5.0)
+        self.store.close()
+
+    async def in_thread(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in a query thread. Raises Busy (503) when too many wait already."""
+        if self._busy >= QUERY_THREADS + WAITING:
+            raise Busy("too many queries wait for this server", hint="Try again, or use an asynchronous job.")
+        self._busy += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, functools.partial(act, *args, **kwargs))
+        finally:
+            self._busy -= 1
+
+    def base_url(self, request: Request) -> str:
+        """Absolute address of the service's root, without a slash at the end."""
+        return self.settings.base_url or str(request.base_url).rstrip("/")
+
+    def _work(self, context: JobContext) -> None:
+        from skyvault.serve.tap_job import run_tap_job
+
+        run_tap_job(context, self)
+
+    def _tidy(self) -> None:
+        """Renew the leases on the snapshots this process reads, and delete what nobody needs."""
+        while not self._stopped.wait(LEASE_S / 2):
+            try:
+                self.store.collect()
+            except Exception:
+                logger.exception("old snapshots could not be collected")

@@ -1,0 +1,78 @@
+"""An HTTP answer whose rows come from a running query; small ones leave whole, large ones flow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from skyvault.serve.service import Service
+
+#: bytes collected before an answer is known to be small or large
+SMALL_BYTES = 256 * 1024
+
+
+class TableResponse(Response):
+    """Sends ``first`` and then what ``chunks`` still holds. A client that reads nothing for long is dropped."""
+
+    def __init__(
+        self, service: Service, first: bytes, chunks: Iterator[bytes] | None, content_type: str, headers: dict[str, str]
+    ) -> None:
+        super().__init__(first if chunks is None else None, headers={"content-type": content_type, **headers})
+        if chunks is not None:
+            del self.headers["content-length"]
+        self._service = service
+        self._first = first
+        self._chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        chunks = self._chunks
+        if chunks is None:
+            await super().__call__(scope, receive, send)
+            return
+        gone = asyncio.ensure_future(_disconnected(receive))
+        stall_s = self._service.settings.client_stall_s
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            body: bytes | None = self._first
+            while body is not None and not gone.done():
+                if body:
+                    message = {"type": "http.response.body", "body": body, "more_body": True}
+                    await asyncio.wait_for(send(message), stall_s)
+                body = await self._service.in_thread(_next, chunks)
+            if not gone.done():
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            pass  # the connection is closed by the server because the body was never finished
+        finally:
+            gone.cancel()
+            await asyncio.shield(self._service.in_thread(_close, chunks))
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _next(chunks: Iterator[bytes]) -> bytes | None:
+    return next(chunks, None)
+
+
+def _close(chunks: Iterator[bytes]) -> None:
+    chunks.close()  # type: ignore[attr-defined]
+
+
+def collect(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
+    """The first bytes of an answer, and the rest if there is more. Runs in a query thread."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= SMALL_BYTES:
+            return b"".join(parts), chunks
+    return b"".join(parts), None

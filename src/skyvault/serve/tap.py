@@ -1,0 +1,94 @@
+"""TAP 1.1: /tap/sync, /tap/async and the documents beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from skyvault.errors import ParameterError
+from skyvault.serve.faults import guarded
+from skyvault.serve.params import FormLimits, ParameterSet, read_form
+from skyvault.serve.service import Service
+from skyvault.serve.table_response import TableResponse, collect
+from skyvault.serve.tap_query import PARAMETERS, encoded, read_query, start
+from skyvault.serve.uws import UwsService, UwsSettings
+
+
+class Tap:
+    """The TAP endpoints of a service."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.parameters = ParameterSet(PARAMETERS)
+        settings = service.settings
+        self.limits = FormLimits(
+            field_bytes=settings.query_bytes + 64_000,
+            file_bytes=settings.upload_bytes,
+            files=settings.upload_tables,
+        )
+        self.uws = UwsService(
+            "/tap/async",
+            service.runner,
+            PARAMETERS,
+            UwsSettings(
+                kind="tap",
+                execution_default_s=int(settings.async_time_s),
+                execution_hard_s=int(settings.async_time_s),
+                life_default_s=settings.job_life_days * 86_400,
+                life_hard_s=settings.job_life_days * 86_400,
+                wait_s=min(settings.wait_s, 55.0),
+                limits=self.limits,
+            ),
+            base_url=service.base_url,
+        )
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/tap/sync", guarded()(self.sync), methods=["GET", "POST"]),
+            *self.uws.routes(),
+        ]
+
+    async def sync(self, request: Request) -> Response:
+        """Run a query and answer with its result (TAP 1.1, section 2.2)."""
+        async with await read_form(request, self.limits) as form:
+            values = self.parameters.read(form.pairs)
+            if str(values.get("REQUEST") or "").lower() == "getcapabilities":
+                return RedirectResponse(f"{self.service.base_url(request)}/tap/capabilities", status_code=303)
+            files = {name: _opener(file) for name, file in form.files.items()}
+            return await self.service.in_thread(self._answer, values, files)
+
+    def _answer(self, values: Mapping[str, Any], files: Mapping[str, Callable[[], IO[bytes]]]) -> Response:
+        query = read_query(values, files, self.service.settings)
+        answer = start(query, self.service.store)
+        chunks = encoded(query, answer)
+        first, rest = collect(chunks)
+        headers = {"cache-control": "no-cache"}
+        if rest is None:
+            # a text format cannot say inside that rows were left out
+            headers["x-skyvault-overflow"] = "true" if answer.stream.overflow else "false"
+            if answer.stream.error and not query.format.can_tell_overflow:
+                raise ParameterError(answer.stream.error)
+        return TableResponse(self.service, first, rest, query.format.content_type, headers)
+
+
+class _Kept:
+    """A spooled upload that may be opened more than once; the form closes it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __enter__(self) -> IO[bytes]:
+        self._file.seek(0)
+        return self._file
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _opener(file: UploadFile) -> Callable[[], Any]:
+    return lambda: _Kept(file.file)  # type: ignore[arg-type]

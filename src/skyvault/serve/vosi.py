@@ -1,0 +1,202 @@
+"""What the service says of itself: capabilities, availability, tables (VOSI 1.1), with ETag and gzip."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from skyvault.errors import NotFound, ParameterError
+from skyvault.formats import vosi_xml
+from skyvault.formats.capability import (
+    Capability,
+    ConeSearchCapability,
+    Feature,
+    Interface,
+    Language,
+    Limit,
+    OutputFormat,
+    TapCapability,
+    capabilities_document,
+)
+from skyvault.model.table import Table
+from skyvault.serve.faults import guarded
+from skyvault.serve.service import Service
+from skyvault.store import obscore, tap_schema
+from skyvault.store.view import Shelved, View, split_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OBSCORE_MODEL = ("ObsCore-1.1", "ivo://ivoa.net/std/ObsCore#core-1.1")
+
+
+class Vosi:
+    """The documents of one service; each is made once for what is published and kept."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._kept: dict[tuple[str, ...], tuple[int, bytes, bytes, str]] = {}
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/tap/capabilities", guarded()(self.capabilities)),
+            Route("/tap/availability", guarded()(self.availability)),
+            Route("/tap/tables", guarded()(self.tables)),
+            Route("/tap/tables/{name:path}", guarded()(self.table)),
+            Route("/{schema}/{table}/scs/capabilities", guarded()(self.cone_capabilities)),
+        ]
+
+    async def availability(self, request: Request) -> Response:
+        self.service.store.view()
+        document = vosi_xml.availability_document(is_available=True, up_since=self.service.started)
+        return Response(document, headers={"content-type": vosi_xml.CONTENT_TYPE, "cache-control": "no-store"})
+
+    async def capabilities(self, request: Request) -> Response:
+        base = self.service.base_url(request)
+
+        def make(view: View) -> bytes:
+            return b"".join(capabilities_document(self._capabilities(base, view)))
+
+        return self._document(request, ("capabilities", base), make)
+
+    async def tables(self, request: Request) -> Response:
+        detail: Literal["min", "max"] = "min"
+        for name, value in request.query_params.multi_items():
+            if name.lower() == "detail" and value:
+                if value not in ("min", "max"):
+                    raise ParameterError(f"detail={value!r} is not known", hint="Use detail=min or detail=max.")
+                detail = "min" if value == "min" else "max"
+
+        def make(view: View) -> bytes:
+            schemas = _schemas([shelf.table for shelf in view.tables.values()])
+            return b"".join(vosi_xml.tableset_document(schemas, detail=detail, spell=tap_schema.spelled))
+
+        # TAP clients that ask without detail expect columns from small services; large ones would be slow
+        if "detail" not in {name.lower() for name in request.query_params}:
+            columns = sum(len(shelf.table.columns) for shelf in self.service.store.view().tables.values())
+            detail = "max" if columns <= 5000 else "min"
+        return self._document(request, ("tables", detail), make)
+
+    async def table(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        shelf = self.service.store.view().get(name)
+        if shelf is None:
+            raise NotFound(f"there is no table {name!r}", hint="See /tap/tables for those there are.")
+
+        def make(view: View) -> bytes:
+            return vosi_xml.table_document(_written(shelf.table), spell=tap_schema.spelled)
+
+        return self._document(request, ("table", shelf.table.name), make)
+
+    async def cone_capabilities(self, request: Request) -> Response:
+        base = self.service.base_url(request)
+        name = f"{request.path_params['schema']}.{request.path_params['table']}"
+        shelf = self.service.store.view().get(name)
+        if shelf is None or not shelf.stored.positions:
+            raise NotFound(f"there is no cone search of {name!r}")
+        service = self.service.settings
+        url = f"{base}/{request.path_params['schema']}/{request.path_params['table']}/scs"
+        cone = ConeSearchCapability(
+            "ivo://ivoa.net/std/ConeSearch",
+            (Interface(url, use="base", version="1.03"),),
+            max_radius_deg=180.0,
+            max_records=service.maxrec_hard,
+        )
+        own = Capability("ivo://ivoa.net/std/VOSI#capabilities", (Interface(f"{url}/capabilities"),))
+
+        def make(view: View) -> bytes:
+            return b"".join(capabilities_document([cone, own]))
+
+        return self._document(request, ("cone", base, name), make)
+
+    def _document(self, request: Request, key: tuple[str, ...], make: Callable[[View], bytes]) -> Response:
+        view = self.service.store.view()
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != view.version:
+            body = make(view)
+            if len(self._kept) > 2000:
+                self._kept.clear()
+            kept = (view.version, body, gzip.compress(body, 6), f'"{hashlib.sha256(body).hexdigest()[:20]}"')
+            self._kept[key] = kept
+        headers = {
+            "content-type": vosi_xml.CONTENT_TYPE,
+            "etag": kept[3],
+            "cache-control": "no-cache",
+            "vary": "accept-encoding",
+        }
+        if kept[3] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(kept[2], headers={**headers, "content-encoding": "gzip"})
+        return Response(kept[1], headers=headers)
+
+    def _capabilities(self, base: str, view: View) -> list[Capability]:
+        from skyvault.adql.functions import language_features
+        from skyvault.formats.registry import OUTPUT_FORMATS
+
+        settings = self.service.settings
+        features = {
+            kind: tuple(Feature(form, description) for form, description in forms)
+            for kind, forms in language_features().items()
+        }
+        models = (OBSCORE_MODEL,) if view.get(obscore.NAME) is not None else ()
+        tap = TapCapability(
+            "ivo://ivoa.net/std/TAP",
+            (Interface(f"{base}/tap", use="base", version="1.1"),),
+            languages=(
+                Language(
+                    "ADQL",
+                    (("2.0", "ivo://ivoa.net/std/ADQL#v2.0"), ("2.1", "ivo://ivoa.net/std/ADQL#v2.1")),
+                    description="Astronomical Data Query Language",
+                    features=features,
+                ),
+            ),
+            output_formats=tuple(
+                OutputFormat(one.content_type, one.short_names, one.ivo_id) for one in OUTPUT_FORMATS
+            ),
+            data_models=models,
+            upload_methods=(
+                "ivo://ivoa.net/std/TAPRegExt#upload-inline",
+                *(("ivo://ivoa.net/std/TAPRegExt#upload-http", "ivo://ivoa.net/std/TAPRegExt#upload-https") if settings.upload_hosts else ()),
+            ),
+            retention_period=(Limit(int(settings.job_life_days * 86_400), int(settings.job_life_days * 86_400)),),
+            execution_duration=(Limit(int(settings.async_time_s), int(settings.async_time_s)),),
+            output_limit=(Limit(settings.maxrec_default, settings.maxrec_hard, "row"),),
+            upload_limit=(Limit(settings.upload_bytes, settings.upload_bytes, "byte"),),
+        )
+        others = [
+            Capability(f"ivo://ivoa.net/std/VOSI#{what}", (Interface(f"{base}/tap/{what}", version="1.1" if what == "tables" else None),))
+            for what in ("capabilities", "availability", "tables")
+        ]
+        examples = Capability(
+            "ivo://ivoa.net/std/DALI#examples",
+            (Interface(f"{base}/tap/examples", kind="vr:WebBrowser", role=None),),
+        )
+        return [tap, *others, examples]
+
+
+def _written(table: Table) -> Table:
+    from dataclasses import replace
+
+    return replace(table, name=tap_schema.spelled_name(table.name))
+
+
+def _schemas(tables: Iterable[Table]) -> list[vosi_xml.SchemaDescription]:
+    by_schema: dict[str, list[Table]] = {}
+    for table in sorted(tables, key=lambda t: t.name.lower()):
+        by_schema.setdefault(split_name(table.name)[0], []).append(_written(table))
+    return [
+        vosi_xml.SchemaDescription(
+            tap_schema.spelled(name), tuple(members), tap_schema.SCHEMA_DESCRIPTIONS.get(name.lower())
+        )
+        for name, members in by_schema.items()
+    ]
+
+
+__all__ = ["Shelved", "Vosi"]
