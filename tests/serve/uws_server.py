@@ -1,4 +1,4 @@
-"""A small server with nothing but a job list, whose queries do what their text says; started by the tests.
+"""A small server with nothing but a job list, whose queries do what their text says, and the VOSI documents.
 
 python uws_server.py HOME PORT WORKERS
 """
@@ -15,14 +15,29 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from skyvault.errors import Cancelled, QueryError
+from skyvault.formats.capability import (
+    GEOMETRY_FEATURES,
+    STD,
+    UDF_FEATURES,
+    Capability,
+    Feature,
+    Interface,
+    Language,
+    Limit,
+    OutputFormat,
+    TapCapability,
+    capabilities_document,
+)
+from skyvault.formats.vosi_xml import SchemaDescription, availability_document, table_document, tableset_document
 from skyvault.jobs.context import JobContext
 from skyvault.jobs.results import Results
 from skyvault.jobs.runner import Runner
 from skyvault.ledger.ledger import open_ledger
+from skyvault.model.table import Column, ForeignKey, Table
 from skyvault.serve.faults import exception_handlers, form_for_people
 from skyvault.serve.params import FormLimits, Parameter
 from skyvault.serve.uws import UwsSettings, uws_routes
@@ -61,6 +76,70 @@ def work(context: JobContext) -> None:
     context.set_result(content_type=content_type, rows=1)
 
 
+LIGHT = Table(
+    "lab.stars",
+    (
+        Column("source_id", "long", indexed=True, principal=True, nullable=False, ucd="meta.id;meta.main"),
+        Column("ra", "double", unit="deg", ucd="pos.eq.ra;meta.main"),
+        Column("name", "char", "*", xtype=None, description="catalogue name, with < and &"),
+        Column("seen", "char", "*", xtype="timestamp", ucd="time.epoch"),
+        Column("flux", "float", "5", unit="mJy"),
+        Column("footprint", "double", "*", xtype="polygon", std=True),
+    ),
+    description="Stars of the laboratory",
+    nrows=12,
+    foreign_keys=(ForeignKey("k1", "lab.other", (("source_id", "id"),), description="the other one"),),
+)
+OTHER = Table("lab.other", (Column("id", "long"),), kind="view")
+SCHEMAS = (SchemaDescription("lab", (LIGHT, OTHER), description="A laboratory"),)
+
+
+def capabilities(base: str) -> list[Capability]:
+    """What a TAP service says of itself."""
+    standard = {"capabilities": "VOSI#capabilities", "availability": "VOSI#availability", "tables": "VOSI#tables-1.1"}
+    return [
+        *(Capability(STD + name, (Interface(f"{base}/{path}", "full"),)) for path, name in standard.items()),
+        TapCapability(
+            STD + "TAP",
+            (Interface(base, "base", version="1.1"),),
+            languages=(
+                Language(
+                    "ADQL",
+                    (("2.0", "ivo://ivoa.net/std/ADQL#v2.0"), ("2.1", "ivo://ivoa.net/std/ADQL#v2.1")),
+                    "ADQL, with <all> features",
+                    {
+                        GEOMETRY_FEATURES: (Feature("POINT"), Feature("CIRCLE")),
+                        UDF_FEATURES: (Feature("ivo_hashlist_has(list VARCHAR, item VARCHAR) -> INTEGER", "in & out"),),
+                    },
+                ),
+            ),
+            output_formats=(
+                OutputFormat("text/csv", ("csv",)),
+                OutputFormat("application/x-votable+xml", ("votable",), STD + "TAPRegExt#output-votable-binary2"),
+            ),
+            data_models=(("ObsCore-1.1", "ivo://ivoa.net/std/ObsCore#core-1.1"),),
+            upload_methods=tuple(f"{STD}TAPRegExt#upload-{way}" for way in ("inline", "http", "https")),
+            retention_period=(Limit(3600, 7200),),
+            execution_duration=(Limit(60, 60, mode="sync"), Limit(60, 600, mode="async")),
+            output_limit=(Limit(20_000, 20_000_000, "row"),),
+            upload_limit=(Limit(3_000_000, 3_000_000, "byte"),),
+        ),
+    ]
+
+
+async def vosi(request: Request) -> Response:
+    base = str(request.base_url) + "tap"
+    table = request.path_params.get("table")
+    documents = {
+        "capabilities": lambda: b"".join(capabilities_document(capabilities(base))),
+        "availability": lambda: availability_document(is_available=True, up_since=0.0, notes=["<up>"]),
+        "tables": lambda: b"".join(tableset_document(SCHEMAS, detail=request.query_params.get("detail", "max"))),
+    }
+    if table is not None:
+        return Response(table_document({"lab.stars": LIGHT, "lab.other": OTHER}[table]), media_type="text/xml")
+    return Response(documents[request.path_params["document"]](), media_type="text/xml")
+
+
 async def health(request: Request) -> PlainTextResponse:
     return PlainTextResponse(str(os.getpid()))
 
@@ -88,7 +167,12 @@ def make_app() -> Starlette:
         "/tap/async", runner, PARAMETERS, settings, owner_of=lambda request: request.headers.get("x-user")
     )
     return Starlette(
-        routes=[Route("/health", health), *routes],
+        routes=[
+            Route("/health", health),
+            *routes,
+            Route("/tap/tables/{table}", vosi),
+            Route("/tap/{document}", vosi),
+        ],
         lifespan=lifespan,
         exception_handlers=exception_handlers(form_for_people),  # type: ignore[arg-type]
     )

@@ -66,19 +66,25 @@ def fault_response(error: BaseException, form: FaultForm = "votable") -> Respons
 
 def fault_body(error: SkyvaultError, form: FaultForm) -> bytes:
     """The error's document in one of the forms."""
-    message = str(error)
+    if form == "json":
+        told = {"fault": error.fault, "message": str(error), "where": error.where, "hint": error.hint}
+        return json.dumps({key: value for key, value in told.items() if value is not None}).encode()
+    return message_body(str(error), form, fault=error.fault, status=error.http_status)
+
+
+def message_body(message: str, form: FaultForm, *, fault: str = "FatalFault", status: int = 400) -> bytes:
+    """A message that was an error once (of a job that ended long ago) as a document."""
     if form == "votable":
         from skyvault.formats.votable_out import error_document
 
         return error_document(message)
     if form == "json":
-        told = {"fault": error.fault, "message": message, "where": error.where, "hint": error.hint}
-        return json.dumps({key: value for key, value in told.items() if value is not None}).encode()
+        return json.dumps({"fault": fault, "message": message}).encode()
     if form == "html":
-        title = _TITLES.get(error.http_status, "Something went wrong")
+        title = _TITLES.get(status, "Something went wrong")
         return _PAGE.format(title=title, message=html.escape(message)).encode()
     # DataLink 1.1, section 3.4, and SODA 1.0, section 4.2: the fault's name, a colon, a blank, the message
-    return f"{error.fault}: {message}\n".encode(errors="replace")
+    return f"{fault}: {message}\n".encode(errors="replace")
 
 
 def guarded(form: FaultForm | Callable[[Request], FaultForm] = "votable") -> Callable[[Endpoint], Endpoint]:
@@ -128,7 +134,10 @@ def _of_http(request: Request, error: HTTPException, form: FaultForm) -> Respons
 
 
 def prefers_html(request: Request) -> bool:
-    """Whether a person's browser asks: it names text/html, and at least as gladly as XML or VOTable."""
+    """Whether a person's browser asks: it names text/html together with XHTML, or nothing but text/html.
+
+    Java's own HTTP client, and so TOPCAT and STILTS, sends "text/html, image/gif, ..." with every request.
+    """
     weights: dict[str, float] = {}
     for part in request.headers.get("accept", "").split(","):
         kind, _, options = part.partition(";")
@@ -143,7 +152,8 @@ def prefers_html(request: Request) -> bool:
         weights[kind.strip().lower()] = weight
     wished = weights.get("text/html", 0.0)
     others = max(weights.get(kind, 0.0) for kind in ("text/xml", "application/xml", "application/x-votable+xml"))
-    return wished > 0 and wished >= others
+    is_browser = "application/xhtml+xml" in weights or set(weights) == {"text/html"}
+    return is_browser and wished > 0 and wished >= others
 
 
 def form_for_people(request: Request) -> FaultForm:

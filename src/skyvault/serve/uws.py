@@ -20,12 +20,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from skyvault.errors import Busy, Forbidden, NotFound, ParameterError, SkyvaultError, Unauthorised
+from skyvault.errors import Busy, Forbidden, NotFound, ParameterError, Unauthorised
 from skyvault.formats import uws_xml
 from skyvault.jobs.runner import Runner
 from skyvault.model.job import Job, JobUpload, Phase, format_instant, parse_instant
 from skyvault.serve import uws_pages
-from skyvault.serve.faults import Endpoint, fault_body, form_for_people, guarded, prefers_html
+from skyvault.serve.faults import Endpoint, form_for_people, guarded, message_body, prefers_html
 from skyvault.serve.params import Form, FormLimits, Parameter, ParameterSet, read_form, spooled, upload_pairs
 from skyvault.serve.phase_watch import PhaseWatch
 
@@ -300,9 +300,7 @@ class UwsService:
             raise NotFound(f"job {job.id} has no error, its phase is {job.phase}")
         form = form_for_people(request)
         content_type = "text/html; charset=utf-8" if form == "html" else "application/x-votable+xml"
-        return Response(
-            fault_body(SkyvaultError(job.error.message), form), headers={"content-type": content_type, **_NO_STORE}
-        )
+        return Response(message_body(job.error.message, form), headers={"content-type": content_type, **_NO_STORE})
 
     async def results(self, request: Request) -> Response:
         job = self._job(request)
