@@ -122,8 +122,8 @@ SELECT TOP 10 b.source_id, o.obs_id, o.t_min
 
 All spellings of a cone use the index: `CONTAINS` either way round, `= 1` or `1 =`, `DISTANCE` of two points or four
 numbers, `<` or `<=`; through subqueries, common tables, aliases and uploads; on coordinate columns and on POINT
-columns. The same holds for joins by position and for `CONTAINS` and `INTERSECTS` with region columns, whether they are typed or
-plain strings such as `POLYGON ICRS ...`. Edges of polygons are great circles; a point on an edge is inside.
+columns. The same holds for joins by position and for `CONTAINS` and `INTERSECTS` with region columns, whether they are
+typed or plain strings such as `POLYGON ICRS ...`. Edges of polygons are great circles; a point on an edge is inside.
 
 ## Beyond the standard
 

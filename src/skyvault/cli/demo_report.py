@@ -144,10 +144,11 @@ def _draw_image(axes: Any, image_url: str | None, centre: tuple[float, float]) -
 
 def outline(s_region: str) -> list[Floats]:
     """The sides of an STC-S polygon as lines on the map (shape (n, 2)), cut where they leave its edge."""
-    numbers = np.array([word for word in s_region.split() if word[0] in "+-.0123456789"], dtype=float).reshape(-1, 2)
-    if len(numbers) < 3:
+    words = s_region.split()
+    numbers = [float(word) for word in words if word[0] in "+-.0123456789"]
+    if words[:1] != ["POLYGON"] or len(numbers) < 6:
         return []
-    lon, lat = np.radians(numbers).T
+    lon, lat = np.radians(np.array(numbers).reshape(-1, 2)).T
     corners = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
     steps = np.linspace(0, 1, EDGE_POINTS)[:, None]
     sides = [(1 - steps) * a + steps * b for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)]

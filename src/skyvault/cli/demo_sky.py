@@ -94,6 +94,8 @@ def wcs_cards(exposure: Exposure) -> dict[str, str | float]:
         "CRPIX2": (SIDE_PIXELS + 1) / 2,
         "CRVAL1": exposure.lon_deg,
         "CRVAL2": exposure.lat_deg,
+        # said, because its default is another just at the pole (Calabretta & Greisen 2002, section 2.2)
+        "LONPOLE": 180.0,
         "CD1_1": -PIXEL_DEG * cosine,
         "CD1_2": PIXEL_DEG * sine,
         "CD2_1": PIXEL_DEG * sine,
