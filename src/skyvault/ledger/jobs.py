@@ -77,7 +77,8 @@ class Jobs:
             id=job_id or self._new_id(),
             kind=kind,
             phase=Phase.PENDING,
-            creation_time=self.clock(),
+            # to the millisecond, as it is written: AFTER with a job's own time must not find that job
+            creation_time=round(self.clock(), 3),
             execution_duration_s=execution_duration_s,
             destruction_time=destruction_time,
             owner=owner,
