@@ -17,6 +17,19 @@ FIRST_ROWS = 1_000
 AHEAD = 2
 
 
+def begun(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same batches, the first already taken: what can go wrong at once goes wrong before a byte is sent."""
+    iterator = iter(batches)
+    first = next(iterator, None)
+    return iterator if first is None else _rejoined(first, iterator)
+
+
+def _rejoined(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    del first
+    yield from rest
+
+
 def sliced(batches: Iterable[pa.RecordBatch], rows: int, *, first: int = FIRST_ROWS) -> Iterator[pa.RecordBatch]:
     """Batches of at most ``rows`` rows (the first of at most ``first``), never empty ones."""
     limit = first

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
-from skyvault.formats.arrow import arrow_type, array_of, element_count, is_complex, list_of, scalar_type, shape_of
+from skyvault.formats.arrow import array_of, arrow_type, element_count, is_complex, list_of, scalar_type, shape_of
 from skyvault.model.table import INTEGRAL, Column
 
 _TRUE = pa.array(["true", "t", "1"])

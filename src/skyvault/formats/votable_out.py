@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.errors import SkyvaultError
-from skyvault.formats.blocks import formatted, sliced
+from skyvault.formats.blocks import begun, formatted, sliced
 from skyvault.formats.cell_text import VOTABLE_SPECIALS, cell_texts, join_rows, xml_texts
 from skyvault.formats.stream import TableStream
 from skyvault.formats.votable_binary_out import RowEncoder, for_binary
@@ -69,25 +69,15 @@ def write_votable(
     pace and memory is bounded by a few of them.
     """
     table = declared(stream.table, serialization)
-    batches = iter(stream.batches)
-    first = next(batches, None)
+    batches = begun(stream.batches)
     yield header(table, stream.infos, version=version).encode()
-    rest = _chained(first, batches)
-    opening, closing, blocks = _serialised(stream.table, table, rest, serialization, threads)
+    opening, closing, blocks = _serialised(stream.table, table, batches, serialization, threads)
     yield f"<DATA>\n{opening}".encode()
-    del first
     try:
         yield from blocks
     except SkyvaultError as exc:
         stream.error = str(exc)
     yield f"{closing}</DATA>\n</TABLE>\n{trailer(stream)}</RESOURCE>\n</VOTABLE>\n".encode()
-
-
-def _chained(first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    if first is not None:
-        yield first
-        del first
-    yield from rest
 
 
 def declared(table: Table, serialization: Serialization) -> Table:
