@@ -118,18 +118,32 @@ def _show_or_write(stream: TableStream, output: Path | None, format_name: str | 
         if terminal and format_name in ("fits", "parquet", "arrow"):
             raise UsageError(f"{format_name} is not for a terminal", hint="Name a file with -o FILE.")
         binary = click.get_binary_stream("stdout")
-        for chunk in chunks:
-            binary.write(chunk)
+        binary.writelines(chunks)
         binary.flush()
     else:
         _write_beside(output, chunks)
 
 
 def _encoded(stream: TableStream, output: Path | None, format_name: str | None) -> Iterator[bytes]:
-    from skyvault import formats
+    from skyvault.formats.registry import negotiate
 
-    wanted = format_name or (formats.format_of_suffix(output) if output is not None else "csv")
-    return formats.negotiate(wanted).write(stream)
+    if format_name is None:
+        format_name = "csv" if output is None else _format_of(output)
+    return negotiate(format_name).writer(stream)
+
+
+def _format_of(output: Path) -> str:
+    """The format a file name asks for."""
+    from skyvault.formats.registry import INPUT_FORMATS, OUTPUT_FORMATS
+
+    suffixes = {suffix: name for name, known in INPUT_FORMATS.items() for suffix in known}
+    suffixes |= {entry.suffix: entry.name for entry in reversed(OUTPUT_FORMATS)}
+    found = suffixes.get(output.suffix.lower())
+    if found is None:
+        raise UsageError(
+            f"the suffix {output.suffix!r} names no format", where=str(output), hint="Say it with --format NAME."
+        )
+    return found
 
 
 def _write_beside(output: Path, chunks: Iterator[bytes]) -> None:
@@ -137,8 +151,7 @@ def _write_beside(output: Path, chunks: Iterator[bytes]) -> None:
     partial = output.with_name(f".{output.name}.part")
     try:
         with partial.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
+            file.writelines(chunks)
         partial.replace(output)
     finally:
         partial.unlink(missing_ok=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from skyvault.errors import SkyvaultError, TransientError, UsageError
+from skyvault.errors import TransientError, UsageError
 
 if TYPE_CHECKING:
     from skyvault.formats.stream import TableStream
@@ -95,21 +96,23 @@ def _save(response: Any, result: Path) -> None:
 
 def _message_of(body: bytes) -> str | None:
     """What a DALI error document says (DALI 1.1, section 4.2), or a short plain text."""
-    from skyvault import formats
+    from astropy.io.votable import parse
+    from pyvo.dal import DALQueryError, DALResults
 
-    with contextlib.suppress(SkyvaultError):
-        stream = formats.open_table(body)
-        for _ in stream.batches:
-            pass
-        return stream.error
-    text = body.decode("utf-8", "replace").strip()
-    return text if 0 < len(text) < 2000 and not text.startswith("<") else None
+    try:
+        DALResults(parse(io.BytesIO(body)))
+    except DALQueryError as error:
+        return _words(error)
+    except Exception:  # whatever a stranger sends that is no VOTable
+        text = body.decode("utf-8", "replace").strip()
+        return text if 0 < len(text) < 2000 and not text.startswith("<") else None
+    return None
 
 
 def _read(result: Path, url: str) -> TableStream:
-    from skyvault import formats
+    from skyvault.formats.registry import open_table
 
-    stream = formats.open_table(result)
+    stream = open_table(result)
     if stream.error:
         raise UsageError(f"the service refuses: {stream.error}", where=url)
     return stream
@@ -117,11 +120,10 @@ def _read(result: Path, url: str) -> TableStream:
 
 def _as_votable(path: Path, target: Path) -> Path:
     """A table file of any format as the VOTable that every service accepts."""
-    from skyvault import formats
+    from skyvault.formats.registry import negotiate, open_table
 
     with target.open("wb") as file:
-        for chunk in formats.negotiate("votable/td").write(formats.open_table(path)):
-            file.write(chunk)
+        file.writelines(negotiate("votable/td").writer(open_table(path)))
     return target
 
 
