@@ -8,6 +8,7 @@ then writes would fail at once when somebody else has written meanwhile.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -246,7 +247,8 @@ class Database:
 
 
 def _refuse_network(path: Path) -> None:
-    if "://" in str(path):
+    # Path("postgresql://host/x") has become "postgresql:/host/x"; a drive letter is one letter
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
         raise ConfigError(f"{path}: only a SQLite file can be the ledger in this version", hint="Give a file's path.")
     kind = file_system_of(path)
     if is_network(kind):

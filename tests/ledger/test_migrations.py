@@ -1,0 +1,79 @@
+"""The ledger's tables say the same in every place they are written down, and older files are brought up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from skyvault.errors import StoreError
+from skyvault.ledger.engine import Database
+from skyvault.ledger.ledger import open_ledger
+from skyvault.ledger.migrations import HEAD, REVISIONS, migrate, upgrade
+from skyvault.ledger.migrations.render import SCHEMA, render
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    one = Database(tmp_path / "ledger.db")
+    yield one
+    one.close()
+
+
+def _schema(path: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {name: " ".join(sql.split()) for name, sql in rows}
+
+
+def test_schema_sql_is_what_the_tables_render_to() -> None:
+    assert SCHEMA.read_text() == render(), "run: python -m skyvault.ledger.migrations.render"
+
+
+def test_a_new_file_and_a_migrated_one_are_the_same(database: Database, tmp_path: Path) -> None:
+    upgrade(database)
+    migrate(tmp_path / "migrated.db", "head")
+    assert _schema(tmp_path / "migrated.db") == _schema(database.path)
+
+
+def test_every_migration_is_listed_in_order() -> None:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(SCHEMA.parent))
+    found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(found)) == REVISIONS
+
+
+def test_upgrade_of_a_file_that_is_up_to_date_changes_nothing(database: Database) -> None:
+    upgrade(database)
+    seen = database.change_counter()
+    upgrade(database)
+    assert database.change_counter() == seen
+
+
+def test_a_file_of_a_newer_release_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.db") as ledger, ledger.database.write() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match=f"newer Skyvault.*9999.*{HEAD}.*Update"):
+        open_ledger(tmp_path / "ledger.db")
+
+
+def test_an_older_file_is_copied_and_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a release before the first: an alembic table with a revision that only this test knows
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0000')")
+        connection.commit()
+    called: list[tuple[Path, str]] = []
+    monkeypatch.setattr("skyvault.ledger.migrations.REVISIONS", ("0000", HEAD))
+    monkeypatch.setattr("skyvault.ledger.migrations.migrate", lambda *arguments: called.append(arguments))
+    database = Database(tmp_path / "ledger.db")
+    upgrade(database)
+    database.close()
+    assert called == [(tmp_path / "ledger.db", HEAD)]
+    assert (tmp_path / f"ledger.db.before-{HEAD}").exists()
