@@ -110,6 +110,17 @@ class Boxes:
             nearest = np.where(self.is_band, nearest, np.minimum(nearest, distance))
         return nearest
 
+    def farthest(self, points: Floats) -> Floats:
+        """Radians from point i to the farthest point of the outline of box i, if that is within 90 degrees."""
+        far = angle_between(self.corners, points[:, None, :]).max(axis=1)
+        lon, lat = coordinates(points)
+        behind = np.mod(lon + 180.0 - self.west, 360.0) <= self.width
+        for side in (self.south, self.north):
+            # over the nearer pole and down on the other side
+            over = np.radians(180.0 - np.abs(lat + side))
+            far = np.where(behind, np.maximum(far, over), far)
+        return np.asarray(far, np.float64)
+
     def meridians(self) -> list[tuple[Floats, Floats]]:
         """The eastern and western side as arcs, each in two halves, so that none is as long as 180 degrees."""
         corners = self.corners

@@ -46,6 +46,12 @@ class Polygons:
         vertices = unit_vectors(values[position], values[position + 1])
         return cls(vertices, starts, counts, values[parts.start[which] + 1] < 0)
 
+    def take(self, which: Indices) -> Polygons:
+        """The polygons of these numbers, in this sequence."""
+        counts = self.counts[which]
+        _, vertex = spread(self.starts[which], counts)
+        return Polygons(self.vertices[vertex], np.cumsum(counts) - counts, counts, self.is_larger[which])
+
     @cached_property
     def owner(self) -> Indices:
         """The polygon of each vertex, and of the edge that begins there."""
@@ -69,11 +75,19 @@ class Polygons:
         return arc_normals(self.vertices, self.ends)
 
     @cached_property
+    def _middles(self) -> tuple[Floats, Floats]:
+        """The mean direction of the vertices, and radians from there to the farthest."""
+        if len(self) == 0:
+            return np.empty((0, 3)), np.empty(0)
+        centres = normalised(np.add.reduceat(self.vertices, self.starts, axis=0))
+        apart = self.vertices - centres[self.owner]
+        square = np.maximum.reduceat(dot(apart, apart), self.starts)
+        return centres, 2.0 * np.arcsin(np.sqrt(np.minimum(square, 4.0)) / 2.0)
+
+    @cached_property
     def caps(self) -> tuple[Floats, Floats]:
         """A circle around each polygon: centres (n, 3) and radii; radius pi where it is wider than a hemisphere."""
-        sums = np.add.reduceat(self.vertices, self.starts, axis=0)
-        centres = normalised(sums)
-        far = np.maximum.reduceat(angle_between(self.vertices, centres[self.owner]), self.starts)
+        centres, far = self._middles
         # within a hemisphere a cap is convex, so that what holds the vertices holds the edges and the inside
         is_wide = (far > np.pi / 2 - _HEMISPHERE) | self.is_larger | (dot(centres, centres) < 0.5)
         return centres, np.where(is_wide, np.pi, far + TOLERANCE)
@@ -122,9 +136,8 @@ class Polygons:
     @cached_property
     def is_north_inside(self) -> Booleans:
         """Whether the north pole counts as inside when crossings are counted from it."""
-        centres, _ = self.caps
+        centres, far = self._middles
         inside = np.zeros(len(self), np.bool_)
-        far = np.maximum.reduceat(angle_between(self.vertices, centres[self.owner]), self.starts)
         is_wide = (far > np.pi / 2 - _HEMISPHERE) | (dot(centres, centres) < 0.5)
         compact = np.flatnonzero(~is_wide)
         # the point opposite the centre of a polygon within a hemisphere is outside its smaller side
@@ -211,6 +224,19 @@ class Polygons:
             np.minimum.reduceat(self._edge_distances(edge, points[owner]), np.cumsum(counts) - counts), np.float64
         )
 
+    def farthest_vertex(self, which: Indices, points: Floats) -> Floats:
+        """Radians from point i to the farthest vertex of polygon ``which[i]``."""
+        counts = self.counts[which]
+        owner, vertex = spread(self.starts[which], counts)
+        angles = angle_between(self.vertices[vertex], points[owner])
+        return np.asarray(np.maximum.reduceat(angles, np.cumsum(counts) - counts), np.float64)
+
+    def any_vertex_on(self, which: Indices, other: Polygons, other_which: Indices) -> Booleans:
+        """Whether a vertex of ``which[i]`` lies on the outline of polygon ``other_which[i]`` of ``other``."""
+        owner, vertex = spread(self.starts[which], self.counts[which])
+        on = other.touch(other_which[owner], self.vertices[vertex])
+        return np.asarray(np.bincount(owner[on], minlength=len(which)) > 0, np.bool_)
+
     def _edge_distances(self, edge: Indices, points: Floats) -> Floats:
         return arc_distances(self.vertices[edge], self.ends[edge], self.normals[edge], points)
 
@@ -265,10 +291,19 @@ def arc_distances(starts: Floats, ends: Floats, normals: Floats, points: Floats)
         & (dot(normals, normals) > 0.5)
     )
     to_start, to_end = points - starts, points - ends
-    chord = np.sqrt(np.minimum(dot(to_start, to_start), dot(to_end, to_end)))
-    return np.where(
-        is_beside, np.arcsin(np.clip(np.abs(height), 0.0, 1.0)), 2.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0))
-    )
+    start_square, end_square = dot(to_start, to_start), dot(to_end, to_end)
+    corner = 2.0 * np.arcsin(np.sqrt(np.clip(np.minimum(start_square, end_square), 0.0, 4.0)) / 2.0)
+    slope = np.arcsin(np.clip(np.abs(height), 0.0, 1.0))
+    # the arc sine loses half its digits near 90 degrees: there, take the angle from two sides
+    rough = np.flatnonzero(np.minimum(start_square, end_square) > 3.0)
+    if len(rough):
+        nearer = np.where((start_square < end_square)[rough, None], starts[rough], ends[rough])
+        corner[rough] = angle_between(nearer, points[rough])
+    rough = np.flatnonzero(np.abs(height) > 0.9)
+    if len(rough):
+        level = points[rough] - normals[rough] * height[rough, None]
+        slope[rough] = np.arctan2(np.abs(height[rough]), np.sqrt(dot(level, level)))
+    return np.where(is_beside, slope, corner)
 
 
 def arcs_cross(a: Floats, b: Floats, ab: Floats, c: Floats, d: Floats, cd: Floats) -> Booleans:

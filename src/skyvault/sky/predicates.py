@@ -1,0 +1,644 @@
+"""Which regions hold which points, contain one another or touch: exact on the sphere, many rows at once.
+
+Edges are great circles (sides of boxes: parallels), edges belong to a region, and everything is decided with a
+tolerance of 1e-12 radians (0.2 microarcseconds), a few thousand times the rounding of a unit vector. "Contains" and
+"intersects" are those of ADQL 2.1, sections 4.2.10 and 4.2.13: touching is enough.
+
+A MOC is as its cells are: points are tested exactly, other regions against its cells as polygons with eight vertices
+on their outlines, or, to be inside it, by covers of their own (finer than a thousandth of their size).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skyvault.model.region import Circle, Moc, Point, Polygon, Region
+from skyvault.sky.boxes import Boxes, parallels_cross_arcs
+from skyvault.sky.cells import healpix_29
+from skyvault.sky.polygons import Polygons, arcs_cross
+from skyvault.sky.shapes import BOX, CIRCLE, MOC, POINT, POLYGON, Booleans, Floats, Indices, Shapes, encode, spread
+from skyvault.sky.vectors import TOLERANCE, angle_between, arc_normals, coordinates, dot, unit_vectors
+
+_KINDS: Final = 6
+
+
+class Geometry:
+    """The parts of many regions, sorted into points, circles, polygons and boxes, with what is worked out of them.
+
+    If all rows hold the same region, one row is kept.
+
+    ``kind`` and ``place`` tell of each part which of the sets it is in and where.
+    """
+
+    def __init__(self, shapes: Shapes) -> None:
+        #: whether the first row stands for all
+        self.is_constant = shapes.is_constant
+        if self.is_constant and len(shapes) > 1:
+            shapes = shapes.take(np.zeros(1, np.int64))
+        self.shapes = shapes
+        self.parts = shapes.parts
+        values, parts = shapes.values, self.parts
+        self.kind = parts.kind
+        self.place = np.zeros(len(parts.kind), np.int64)
+        which = {kind: np.flatnonzero(parts.kind == kind) for kind in range(1, _KINDS)}
+        for members in which.values():
+            self.place[members] = np.arange(len(members))
+        # points are circles of no size
+        for kind in (POINT, CIRCLE):
+            self.place[which[kind]] = which[kind]
+        start = parts.start
+        rounds = np.flatnonzero((parts.kind == POINT) | (parts.kind == CIRCLE))
+        self.centres = np.zeros((len(start), 3))
+        self.centres[rounds] = unit_vectors(values[start[rounds] + 1], values[start[rounds] + 2])
+        self.radii = np.zeros(len(start))
+        self.radii[which[CIRCLE]] = np.radians(values[start[which[CIRCLE]] + 3])
+        self.polygons = Polygons.from_parts(values, parts, which[POLYGON])
+        self.boxes = Boxes.from_parts(values, parts, which[BOX])
+        self._caps: tuple[Floats, Floats] | None = None
+        self._which = which
+
+    @property
+    def caps(self) -> tuple[Floats, Floats]:
+        """A circle around each part: centres (n, 3), radii in radians (pi where it is wider than a hemisphere)."""
+        if self._caps is None:
+            centres, radii = self.centres.copy(), self.radii.copy()
+            for kind, members in ((POLYGON, self.polygons), (BOX, self.boxes)):
+                if len(members):
+                    centres[self._which[kind]], radii[self._which[kind]] = members.caps
+            mocs = self._which[MOC]
+            radii[mocs], centres[mocs] = np.pi, [0.0, 0.0, 1.0]
+            self._caps = centres, radii
+        return self._caps
+
+    def narrowed(self, which: Indices) -> Geometry:
+        """The same, with only those polygons kept ready that the parts ``which`` need."""
+        is_polygon = self.kind == POLYGON
+        needed = np.unique(self.place[which[is_polygon[which]]])
+        if 2 * len(needed) > len(self.polygons):
+            return self
+        narrow = copy(self)
+        narrow.polygons = self.polygons.take(needed)
+        place = np.zeros(len(self.polygons), np.int64)
+        place[needed] = np.arange(len(needed))
+        narrow.place = self.place.copy()
+        narrow.place[is_polygon] = place[self.place[is_polygon]]
+        return narrow
+
+    def moc(self, part: int) -> Moc:
+        start, count = int(self.parts.start[part]), int(self.parts.count[part])
+        from skyvault.sky.shapes import decode
+
+        moc = decode(self.shapes.values[start : start + 2 + 4 * count])
+        assert isinstance(moc, Moc)
+        return moc
+
+    def hold(self, which: Indices, points: Floats) -> Booleans:
+        """Whether part ``which[i]`` holds point i (unit vectors)."""
+        result = np.zeros(len(which), np.bool_)
+        for kind in np.unique(self.kind[which]).tolist():
+            rows = np.flatnonzero(self.kind[which] == kind)
+            members = which[rows]
+            if kind in (POINT, CIRCLE):
+                result[rows] = angle_between(points[rows], self.centres[members]) <= self.radii[members] + TOLERANCE
+            elif kind == POLYGON:
+                result[rows] = self.polygons.contain(self.place[members], points[rows])
+            elif kind == BOX:
+                result[rows] = self.boxes.take(self.place[members]).contain(points[rows])
+            else:
+                for part in np.unique(members).tolist():
+                    own = rows[members == part]
+                    result[own] = _in_ranges(healpix_29(*coordinates(points[own])), self.moc(part))
+        return result
+
+    def outline_distances(self, which: Indices, points: Floats) -> Floats:
+        """Radians from point i to the outline of part ``which[i]``, a polygon or box."""
+        result = np.empty(len(which))
+        is_polygon = self.kind[which] == POLYGON
+        rows = np.flatnonzero(is_polygon)
+        result[rows] = self.polygons.distances(self.place[which[rows]], points[rows])
+        rows = np.flatnonzero(~is_polygon)
+        if len(rows):
+            result[rows] = self.boxes.take(self.place[which[rows]]).distances(points[rows])
+        return result
+
+
+    def farthest(self, which: Indices, points: Floats) -> Floats:
+        """Radians from point i to the farthest corner (or point of a parallel) of part ``which[i]``."""
+        result = np.empty(len(which))
+        is_polygon = self.kind[which] == POLYGON
+        rows = np.flatnonzero(is_polygon)
+        if len(rows):
+            result[rows] = self.polygons.farthest_vertex(self.place[which[rows]], points[rows])
+        rows = np.flatnonzero(~is_polygon)
+        if len(rows):
+            result[rows] = self.boxes.take(self.place[which[rows]]).farthest(points[rows])
+        return result
+
+
+def _in_ranges(cells: Indices, moc: Moc) -> Booleans:
+    if len(moc.ranges) == 0:
+        return np.zeros(len(cells), np.bool_)
+    place = np.searchsorted(moc.ranges[:, 0], cells, side="right") - 1
+    return np.asarray((place >= 0) & (cells <= moc.ranges[np.maximum(place, 0), 1]) & (cells >= 0), np.bool_)
+
+
+# ---------------------------------------------------------------- points
+
+
+def points_in_region(lon: ArrayLike, lat: ArrayLike, region: Region) -> Booleans:
+    """Which positions (degrees) lie in one region. Positions that are NaN or beyond a pole lie nowhere."""
+    return RegionTest(region).holds(np.atleast_1d(lon), np.atleast_1d(lat))
+
+
+class RegionTest:
+    """One region made ready to be asked about points again and again."""
+
+    def __init__(self, region: Region) -> None:
+        from skyvault.model.region import Box, Union
+
+        parts = region.regions if isinstance(region, Union) else (region,)
+        self._tests = [
+            _round(part)
+            if isinstance(part, Point | Circle)
+            else _outline(part)
+            if isinstance(part, Polygon)
+            else _box(part)
+            if isinstance(part, Box)
+            else _coverage(part)
+            for part in parts
+        ]
+
+    def holds(self, lon: ArrayLike, lat: ArrayLike) -> Booleans:
+        """Which positions in degrees (arrays of one shape (n,)) lie in the region."""
+        lons, lats = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+        valid = np.isfinite(lons) & (np.abs(lats) <= 90.0)
+        if not valid.all():
+            lons, lats = np.where(valid, lons, 0.0), np.where(valid, lats, 0.0)
+        points = unit_vectors(lons, lats)
+        inside = self._tests[0](lons, lats, points)
+        for test in self._tests[1:]:
+            inside = inside | test(lons, lats, points)
+        return inside & valid
+
+
+_Test = Callable[[Floats, Floats, Floats], Booleans]
+
+
+def _round(part: Point | Circle) -> _Test:
+    centre = unit_vectors(part.lon, part.lat)
+    radius = np.radians(part.radius) if isinstance(part, Circle) else 0.0
+    # beyond 90 degrees the chord loses its power to tell: ask for the distance from the opposite point
+    is_wide = radius > np.pi / 2
+    from_point = -centre if is_wide else centre
+    angle = max(np.pi - radius - TOLERANCE, 0.0) if is_wide else radius + TOLERANCE
+    limit = 4.0 * np.sin(angle / 2.0) ** 2
+
+    def test(lon: Floats, lat: Floats, points: Floats) -> Booleans:
+        chord = points - from_point
+        squared = dot(chord, chord)
+        return np.asarray(squared >= limit if is_wide else squared <= limit, np.bool_)
+
+    return test
+
+
+def _outline(part: Polygon) -> _Test:
+    polygons = Geometry(Shapes.from_regions([part])).polygons
+    centres, radii = polygons.caps
+    if polygons.is_convex[0]:
+        normals = polygons.inner_normals.T.copy()
+
+        def test_convex(lon: Floats, lat: Floats, points: Floats) -> Booleans:
+            return np.asarray(((points @ normals) >= -TOLERANCE).all(axis=1), np.bool_)
+
+        return test_convex
+    limit = 4.0 * np.sin(min(radii[0] + TOLERANCE, np.pi) / 2.0) ** 2
+
+    def test(lon: Floats, lat: Floats, points: Floats) -> Booleans:
+        chord = points - centres[0]
+        near = np.flatnonzero(dot(chord, chord) <= limit) if radii[0] < np.pi else np.arange(len(points))
+        inside = np.zeros(len(points), np.bool_)
+        # in portions, since every point meets every edge
+        step = max(1, 1_000_000 // int(polygons.counts[0]))
+        for first in range(0, len(near), step):
+            rows = near[first : first + step]
+            inside[rows] = polygons.contain(np.zeros(len(rows), np.int64), points[rows])
+        return inside
+
+    return test
+
+
+def _box(part: Region) -> _Test:
+    one = Geometry(Shapes.from_regions([part])).boxes
+
+    def test(lon: Floats, lat: Floats, points: Floats) -> Booleans:
+        return one.contain_coordinates(lon, lat)
+
+    return test
+
+
+def _coverage(part: Moc) -> _Test:
+    def test(lon: Floats, lat: Floats, points: Floats) -> Booleans:
+        return _in_ranges(healpix_29(lon, lat), part)
+
+    return test
+
+
+def points_in_shapes(lon: ArrayLike, lat: ArrayLike, shapes: Shapes) -> Booleans:
+    """Whether region i of ``shapes`` holds position i (degrees; a scalar stands for every row)."""
+    if shapes.is_constant and len(shapes) > 1:
+        inside = points_in_region(lon, lat, shapes.region(0)) if shapes.valid[0] else np.zeros(1, np.bool_)
+        return np.broadcast_to(inside, (len(shapes),)).copy()
+    geometry = Geometry(shapes)
+    lons, lats = (np.broadcast_to(np.asarray(a, np.float64), (len(shapes),)) for a in (lon, lat))
+    row = geometry.parts.row
+    valid = np.isfinite(lons) & (np.abs(lats) <= 90.0)
+    points = unit_vectors(np.where(valid, lons, 0.0), np.where(valid, lats, 0.0))
+    held = geometry.hold(np.arange(len(row)), points[row])
+    result = np.zeros(len(shapes), np.bool_)
+    result[row[held]] = True
+    return result & valid
+
+
+# ---------------------------------------------------------------- regions
+
+
+def contains(outer: Shapes, inner: Shapes) -> Booleans:
+    """Whether region i of ``outer`` holds the whole of region i of ``inner``, outlines included.
+
+    Either may be one row that stands for all. False where either is no region (ask ``valid``).
+    """
+    a, b, rows, total = _side_by_side(outer, inner)
+    valid = np.zeros(rows, np.bool_)
+    valid[:] = a.shapes.valid & b.shapes.valid
+    owner, first, second = _pairs(a, b)
+    is_held = _apply(_HOLD, a, b, first, second)
+    # each part of the inner must be in the outer: in one part of it is enough, and all there is unless it is a union
+    wanted = _parts_of_rows(b, rows)
+    part = owner * max(len(b.kind), 1) + second
+    held = valid & (_rows_of(part[is_held], b, rows) == wanted)
+    unsure = valid & ~held & (_parts_of_rows(a, rows) > 1)
+    if unsure.any():
+        # held by several together only: then each part not held by one meets two or more of the outer
+        alone = np.isin(part, part[is_held])
+        pairs = np.flatnonzero(unsure[owner] & ~alone)
+        pairs = pairs[_apply(_MEET, a, b, first[pairs], second[pairs])]
+        parts, meetings = np.unique(part[pairs], return_counts=True)
+        enough = np.concatenate([parts[meetings > 1], np.unique(part[is_held])])
+        unsure &= _rows_of(enough, b, rows) == wanted
+        rest = np.flatnonzero(unsure)
+        held[rest] = _union_contains(a, b, rest)
+    return _broadcast(held, total)
+
+
+def _parts_of_rows(geometry: Geometry, rows: int) -> Indices:
+    """How many parts the region of each row has."""
+    if geometry.is_constant:
+        return np.full(rows, len(geometry.kind))
+    return np.bincount(geometry.parts.row, minlength=rows)
+
+
+def _rows_of(parts: Indices, b: Geometry, rows: int) -> Indices:
+    """How many different of the ``parts``, numbered row * parts + part, each row has."""
+    return np.bincount(np.unique(parts) // max(len(b.kind), 1), minlength=rows)
+
+
+def intersects(first: Shapes, second: Shapes) -> Booleans:
+    """Whether region i of ``first`` and region i of ``second`` have a point in common (touching is enough).
+
+    Either may be one row that stands for all. False where either is no region (ask ``valid``).
+    """
+    a, b, rows, total = _side_by_side(first, second)
+    result = np.zeros(rows, np.bool_)
+    owner, one, other = _pairs(a, b)
+    result[owner[_apply(_MEET, a, b, one, other)]] = True
+    return _broadcast(result, total)
+
+
+def _side_by_side(first: Shapes, second: Shapes) -> tuple[Geometry, Geometry, int, int]:
+    """Both made ready, the number of rows to work out, and of rows to tell about."""
+    total = max(len(first), len(second))
+    if min(len(first), len(second)) == 0:
+        total = 0
+    elif len(first) != len(second) and 1 not in (len(first), len(second)):
+        raise ValueError(f"{len(first)} regions cannot be paired with {len(second)}")
+    a, b = Geometry(first), Geometry(second)
+    return a, b, (0 if total == 0 else max(len(a.shapes), len(b.shapes))), total
+
+
+def _broadcast(result: Booleans, total: int) -> Booleans:
+    return result if len(result) == total else np.repeat(result, total)
+
+
+def _pairs(a: Geometry, b: Geometry) -> tuple[Indices, Indices, Indices]:
+    """Every part of row i of a with every part of row i of b whose surrounding circles touch: row, part, part."""
+    if a.is_constant:
+        own, other = np.divmod(np.arange(len(a.kind) * len(b.kind)), max(len(b.kind), 1))
+        row = b.parts.row[other]
+    elif b.is_constant:
+        own, other = np.divmod(np.arange(len(a.kind) * len(b.kind)), max(len(b.kind), 1))
+        row = a.parts.row[own]
+    else:
+        first = np.searchsorted(b.parts.row, a.parts.row, side="left")
+        counts = np.searchsorted(b.parts.row, a.parts.row, side="right") - first
+        own, other = spread(first, counts)
+        row = a.parts.row[own]
+    centres_a, radii_a = a.caps
+    centres_b, radii_b = b.caps
+    reach = radii_a[own] + radii_b[other] + 3 * TOLERANCE
+    chord = centres_a[own] - centres_b[other]
+    near = (dot(chord, chord) <= 4.0 * np.sin(np.minimum(reach, np.pi) / 2.0) ** 2) | (reach >= np.pi)
+    return row[near], own[near], other[near]
+
+
+_Rule = Callable[[Geometry, Geometry, Indices, Indices], Booleans]
+
+
+def _apply(rules: dict[tuple[int, int], _Rule], a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    """The rule for each pair of kinds, applied to all pairs of these kinds at once."""
+    result = np.zeros(len(first), np.bool_)
+    a, b = a.narrowed(first), b.narrowed(second)
+    kinds = a.kind[first] * _KINDS + b.kind[second]
+    for kind in np.unique(kinds).tolist():
+        rows = np.flatnonzero(kinds == kind)
+        result[rows] = rules[divmod(kind, _KINDS)](a, b, first[rows], second[rows])
+    return result
+
+
+def _swapped(rule: _Rule) -> _Rule:
+    def swapped(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+        return rule(b, a, second, first)
+
+    return swapped
+
+
+def _round_meets_round(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    apart = angle_between(a.centres[first], b.centres[second])
+    return np.asarray(apart <= a.radii[first] + b.radii[second] + TOLERANCE, np.bool_)
+
+
+def _round_meets_outline(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    centres = a.centres[first]
+    met = b.hold(second, centres)
+    rest = np.flatnonzero(~met & (a.radii[first] > 0.0))
+    met[rest] = b.outline_distances(second[rest], centres[rest]) <= a.radii[first[rest]] + TOLERANCE
+    return met | (a.radii[first] >= np.pi)
+
+
+def _polygon_meets_polygon(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    mine, theirs = a.place[first], b.place[second]
+    centres_a, radii_a = a.polygons.caps
+    centres_b, radii_b = b.polygons.caps
+    apart = angle_between(centres_a[mine], centres_b[theirs])
+    is_simple = a.polygons.is_convex[mine] & b.polygons.is_convex[theirs]
+    # and both within one hemisphere, where the plane's theorem holds (its gnomonic map keeps lines)
+    is_simple &= apart + radii_a[mine] + radii_b[theirs] < np.pi - 1e-6
+    met = np.zeros(len(first), np.bool_)
+    rows = np.flatnonzero(is_simple)
+    if len(rows):
+        # two convex polygons are apart exactly if the great circle of a side of one has all of the other beyond it
+        apart = _beyond_a_side(a.polygons, mine[rows], b.polygons, theirs[rows])
+        apart |= _beyond_a_side(b.polygons, theirs[rows], a.polygons, mine[rows])
+        met[rows] = ~apart
+    rows = np.flatnonzero(~is_simple)
+    for test in (
+        lambda rows: b.polygons.any_vertex_in(theirs[rows], a.polygons, mine[rows]),
+        lambda rows: a.polygons.any_vertex_in(mine[rows], b.polygons, theirs[rows]),
+        lambda rows: a.polygons.cross(mine[rows], b.polygons, theirs[rows]),
+    ):
+        if len(rows):
+            met[rows] = test(rows)
+            rows = rows[~met[rows]]
+    return met
+
+
+def _beyond_a_side(a: Polygons, mine: Indices, b: Polygons, theirs: Indices) -> Booleans:
+    """Whether a side of convex polygon ``mine[i]`` has all vertices of ``theirs[i]`` outside."""
+    owner, edge = spread(a.starts[mine], a.counts[mine])
+    counts = b.counts[theirs][owner]
+    pair, vertex = spread(b.starts[theirs][owner], counts)
+    heights = dot(a.inner_normals[edge][pair], b.vertices[vertex])
+    highest = np.maximum.reduceat(heights, np.cumsum(counts) - counts)
+    beyond = np.zeros(len(mine), np.bool_)
+    beyond[owner[highest < -TOLERANCE]] = True
+    return beyond
+
+
+def _polygon_meets_box(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    mine, boxes = a.place[first], b.boxes.take(b.place[second])
+    polygons = a.polygons
+    owner, vertex = spread(polygons.starts[mine], polygons.counts[mine])
+    met = np.zeros(len(first), np.bool_)
+    met[owner[boxes.take(owner).contain(polygons.vertices[vertex])]] = True
+    corners = boxes.corners
+    for corner in range(4):
+        rest = np.flatnonzero(~met)
+        met[rest] = polygons.contain(mine[rest], corners[rest, corner])
+    # edges that cross the box without a vertex in it
+    left = ~met[owner]
+    owner, vertex = owner[left], vertex[left]
+    starts, ends, normals = polygons.vertices[vertex], polygons.ends[vertex], polygons.normals[vertex]
+    own_boxes = boxes.take(owner)
+    crossed = parallels_cross_arcs(own_boxes, starts, ends)
+    for south, north in own_boxes.meridians():
+        crossed |= ~own_boxes.is_band & arcs_cross(starts, ends, normals, south, north, arc_normals(south, north))
+    met[owner[crossed]] = True
+    return met
+
+
+def _box_meets_box(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    return a.boxes.take(a.place[first]).overlap(b.boxes.take(b.place[second]))
+
+
+def _round_holds_round(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    apart = angle_between(a.centres[first], b.centres[second])
+    radius = a.radii[first]
+    return np.asarray((apart + b.radii[second] <= radius + TOLERANCE) | (radius >= np.pi), np.bool_)
+
+
+def _round_holds_outline(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    centres, radii = a.centres[first], a.radii[first]
+    held = ~b.hold(second, -centres)
+    # a cap up to a hemisphere is convex: what holds the corners holds the arcs between them
+    rows = np.flatnonzero(held & (radii < np.pi / 2))
+    held[rows] = b.farthest(second[rows], centres[rows]) <= radii[rows] + TOLERANCE
+    # of a wider one, the rest of the sky is: the outline must keep clear of it
+    rows = np.flatnonzero(held & (radii >= np.pi / 2))
+    held[rows] = b.outline_distances(second[rows], -centres[rows]) >= np.pi - radii[rows] - TOLERANCE
+    return held | (radii >= np.pi)
+
+
+def _outline_holds_round(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    centres, radii = b.centres[second], b.radii[second]
+    held = a.hold(first, centres)
+    rows = np.flatnonzero(held & (radii > TOLERANCE))
+    held[rows] = a.outline_distances(first[rows], centres[rows]) >= radii[rows] - TOLERANCE
+    return held
+
+
+def _polygon_holds_polygon(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    mine, theirs = a.place[first], b.place[second]
+    held = b.polygons.all_vertices_in(theirs, a.polygons, mine)
+    # a convex polygon holds every arc between points it holds; only a larger side could reach around it
+    held &= ~(a.polygons.is_convex[mine] & b.polygons.is_larger[theirs])
+    rows = np.flatnonzero(held & ~a.polygons.is_convex[mine])
+    if len(rows) == 0:
+        return held
+    # outlines that touch must be looked at piece by piece; others either cross or not
+    touching = a.polygons.any_vertex_on(mine[rows], b.polygons, theirs[rows])
+    touching |= b.polygons.any_vertex_on(theirs[rows], a.polygons, mine[rows])
+    clear = rows[~touching]
+    held[clear] = ~a.polygons.cross(mine[clear], b.polygons, theirs[clear])
+    clear = clear[held[clear]]
+    held[clear] = ~a.polygons.any_vertex_in(mine[clear], b.polygons, theirs[clear])
+    return _settled(a, b, first, second, held, rows[touching])
+
+
+def _polygon_holds_box(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    mine, boxes = a.place[first], b.boxes.take(b.place[second])
+    held = np.ones(len(first), np.bool_)
+    corners = boxes.corners
+    for corner in range(4):
+        rows = np.flatnonzero(held)
+        held[rows] = a.polygons.contain(mine[rows], corners[rows, corner])
+    is_convex = a.polygons.is_convex[mine]
+    rows = np.flatnonzero(held & is_convex)
+    # a box wider than a hemisphere may have its outline inside, and itself around the polygon
+    held[rows] = ~boxes.take(rows).contain(-a.polygons.caps[0][mine[rows]])
+    rows = rows[held[rows]]
+    owner, edge = spread(a.polygons.starts[mine[rows]], a.polygons.counts[mine[rows]])
+    normals, sides = a.polygons.inner_normals[edge], boxes.take(rows[owner])
+    lowest = np.mod(np.degrees(np.arctan2(-normals[:, 1], -normals[:, 0])) - sides.west, 360.0) <= sides.width
+    for lat in (np.radians(sides.south), np.radians(sides.north)):
+        # the point of a parallel farthest beyond an edge lies opposite the edge's normal in longitude
+        height = normals[:, 2] * np.sin(lat) - np.hypot(normals[:, 0], normals[:, 1]) * np.cos(lat)
+        held[rows[owner[lowest & (height < -TOLERANCE)]]] = False
+    return _settled(a, b, first, second, held, np.flatnonzero(held & ~is_convex))
+
+
+def _box_holds_polygon(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    boxes, theirs = a.boxes.take(a.place[first]), b.place[second]
+    polygons = b.polygons
+    owner, vertex = spread(polygons.starts[theirs], polygons.counts[theirs])
+    own_boxes = boxes.take(owner)
+    bad = ~own_boxes.contain(polygons.vertices[vertex])
+    bad |= ~own_boxes.arcs_inside(polygons.vertices[vertex], polygons.ends[vertex])
+    held = np.ones(len(first), np.bool_)
+    held[owner[bad]] = False
+    # an outline inside the box may still run around what is outside: the poles, or the gap behind the box
+    for lat in (90.0, -90.0):
+        rows = np.flatnonzero(held)
+        pole = np.broadcast_to(unit_vectors(0.0, lat), (len(rows), 3))
+        held[rows] = ~polygons.contain(theirs[rows], pole) | boxes.take(rows).contain(pole)
+    rows = np.flatnonzero(held & ~boxes.is_band)
+    gap = boxes.take(rows)
+    behind = unit_vectors(gap.west + gap.width + (360.0 - gap.width) / 2.0, (gap.south + gap.north) / 2.0)
+    held[rows] = ~polygons.contain(theirs[rows], behind)
+    return held
+
+
+def _box_holds_box(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    return a.boxes.take(a.place[first]).hold(b.boxes.take(b.place[second]))
+
+
+def _settled(a: Geometry, b: Geometry, first: Indices, second: Indices, held: Booleans, rows: Indices) -> Booleans:
+    """Decide the rows (of outlines that are not convex, or curved) by the pieces of both outlines, one by one."""
+    from skyvault.sky.arrangement import region_contains
+
+    for row in rows.tolist():
+        held[row] = region_contains(_part(a, int(first[row])), _part(b, int(second[row])))
+    return held
+
+
+def _part(geometry: Geometry, part: int) -> Region:
+    from skyvault.sky.shapes import _part_size, decode
+
+    start = int(geometry.parts.start[part])
+    return decode(geometry.shapes.values[start : start + _part_size(geometry.shapes.values, start)])
+
+
+def _union_contains(a: Geometry, b: Geometry, rows: Indices) -> Booleans:
+    """Unions whose parts hold another region together only: by the pieces of all outlines, one by one."""
+    from skyvault.sky.arrangement import region_contains
+
+    return np.array(
+        [
+            region_contains(a.shapes.region(0 if a.is_constant else row), b.shapes.region(0 if b.is_constant else row))
+            for row in rows.tolist()
+        ],
+        np.bool_,
+    )
+
+
+# ---------------------------------------------------------------- coverages
+
+
+def _moc_meets(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    from skyvault.sky.coverage import moc_meets
+
+    return np.array(
+        [moc_meets(a.moc(i), _part(b, j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
+    )
+
+
+def _moc_holds(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    from skyvault.sky.coverage import moc_holds
+
+    return np.array(
+        [moc_holds(a.moc(i), _part(b, j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
+    )
+
+
+def _holds_moc(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Booleans:
+    from skyvault.sky.coverage import held_moc
+
+    return np.array(
+        [held_moc(_part(a, i), b.moc(j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
+    )
+
+
+_MEET: Final[dict[tuple[int, int], _Rule]] = {
+    (POINT, POINT): _round_meets_round,
+    (POINT, CIRCLE): _round_meets_round,
+    (CIRCLE, POINT): _round_meets_round,
+    (CIRCLE, CIRCLE): _round_meets_round,
+    (POINT, POLYGON): _round_meets_outline,
+    (CIRCLE, POLYGON): _round_meets_outline,
+    (POINT, BOX): _round_meets_outline,
+    (CIRCLE, BOX): _round_meets_outline,
+    (POLYGON, POINT): _swapped(_round_meets_outline),
+    (POLYGON, CIRCLE): _swapped(_round_meets_outline),
+    (BOX, POINT): _swapped(_round_meets_outline),
+    (BOX, CIRCLE): _swapped(_round_meets_outline),
+    (POLYGON, POLYGON): _polygon_meets_polygon,
+    (POLYGON, BOX): _polygon_meets_box,
+    (BOX, POLYGON): _swapped(_polygon_meets_box),
+    (BOX, BOX): _box_meets_box,
+    **{(MOC, kind): _moc_meets for kind in range(1, _KINDS)},
+    **{(kind, MOC): _swapped(_moc_meets) for kind in range(1, MOC)},
+}
+_HOLD: Final[dict[tuple[int, int], _Rule]] = {
+    **{(outer, inner): _round_holds_round for outer in (POINT, CIRCLE) for inner in (POINT, CIRCLE)},
+    **{(outer, inner): _round_holds_outline for outer in (POINT, CIRCLE) for inner in (POLYGON, BOX)},
+    **{(outer, inner): _outline_holds_round for outer in (POLYGON, BOX) for inner in (POINT, CIRCLE)},
+    (POLYGON, POLYGON): _polygon_holds_polygon,
+    (POLYGON, BOX): _polygon_holds_box,
+    (BOX, POLYGON): _box_holds_polygon,
+    (BOX, BOX): _box_holds_box,
+    **{(MOC, kind): _moc_holds for kind in range(1, _KINDS)},
+    **{(kind, MOC): _holds_moc for kind in range(1, MOC)},
+}
+
+
+def region_contains(outer: Region, inner: Region) -> bool:
+    """Whether one region holds the whole of another."""
+    return bool(contains(Shapes.from_regions([outer]), Shapes.from_regions([inner]))[0])
+
+
+def region_intersects(first: Region, second: Region) -> bool:
+    """Whether two regions have a point in common."""
+    return bool(intersects(Shapes.from_regions([first]), Shapes.from_regions([second]))[0])
