@@ -219,7 +219,7 @@ def _cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
             if array.offset:
                 array = pa.concat_arrays([array])
             _, offsets, data = array.buffers()
-            start, stop = _bounds(array)
+            stop = _end_of_data(array)
             values = pa.Array.from_buffers(pa.uint8(), stop, [None, data if data is not None else pa.py_buffer(b"")])
             return _lists(array, offsets, values)
         if types.is_fixed_size_list(kind) or types.is_large_list(kind) or types.is_list(kind):
@@ -231,12 +231,12 @@ def _cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
     return array.cast(wanted)
 
 
-def _bounds(array: pa.Array) -> tuple[int, int]:
-    """First and last byte of a binary array's data."""
+def _end_of_data(array: pa.Array) -> int:
+    """Where a binary array's data end in its buffer."""
     if len(array) == 0:
-        return 0, 0
+        return 0
     offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
-    return int(offsets[0]), int(offsets[-1])
+    return int(offsets[-1])
 
 
 def _lists(model: pa.Array, offsets: pa.Buffer | None, values: pa.Array) -> pa.Array:

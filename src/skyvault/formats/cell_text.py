@@ -6,7 +6,6 @@ arrays are their elements separated by blanks. NULL stays null here: the format 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,12 +98,14 @@ def list_offsets(array: pa.ListArray) -> np.ndarray[Any, Any]:
     return offsets
 
 
+def truths(array: pa.Array) -> np.ndarray[Any, Any]:
+    """Booleans as zeros and ones; NULL as zero."""
+    return np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), np.uint8)
+
+
 def join_rows(columns: list[pa.StringArray | pa.StringScalar], start: str, between: str, end: str) -> pa.Buffer:
     """The bytes of all rows: ``start`` cell ``between`` cell ... ``end``. No cell may be null."""
-    if len(columns) == 1:
-        rows = columns[0]
-    else:
-        rows = pc.binary_join_element_wise(*columns, between)
+    rows = columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, between)
     rows = pc.binary_join_element_wise(start, rows, end, "") if start else pc.binary_join_element_wise(rows, end, "")
     return data_of(rows)
 
@@ -119,12 +120,6 @@ def data_of(strings: pa.Array) -> pa.Buffer:
     offsets = np.frombuffer(offset_buffer, np.int32)
     start, stop = int(offsets[strings.offset]), int(offsets[strings.offset + len(strings)])
     return data.slice(start, stop - start)
-
-
-def contains_byte(strings: pa.Array, test: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> bool:
-    """Whether any byte of the strings passes ``test``: a cheap look before anything is escaped."""
-    _, data = string_parts(strings)
-    return bool(test(data).any())
 
 
 _CONTROLS = "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
@@ -154,10 +149,10 @@ __all__ = [
     "VOTABLE_SPECIALS",
     "array_of",
     "cell_texts",
-    "contains_byte",
     "data_of",
     "join_rows",
     "list_offsets",
     "timestamp_texts",
+    "truths",
     "xml_texts",
 ]

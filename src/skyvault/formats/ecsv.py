@@ -19,7 +19,7 @@ from skyvault.errors import FormatError, SkyvaultError
 from skyvault.formats.arrow import holds_list, plain_schema, shape_of
 from skyvault.formats.blocks import begun, formatted, sliced
 from skyvault.formats.cell_text import cell_texts, join_rows
-from skyvault.formats.flat import _quoted as quoted_fields
+from skyvault.formats.flat import quoted_fields
 from skyvault.formats.json_out import json_texts
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream

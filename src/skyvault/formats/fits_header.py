@@ -34,7 +34,7 @@ class Header:
 
     def __init__(self, cards: list[Card]) -> None:
         self.cards = cards
-        self._values = {}
+        self._values: dict[str, Card] = {}
         for card in cards:
             self._values.setdefault(card.keyword, card)
 
@@ -119,8 +119,8 @@ def _parse(raw: Iterable[bytes]) -> list[Card]:
             last = cards[-1]
             assert isinstance(last.value, str)
             if match and last.value.endswith("&"):
-                value = last.value[:-1] + match[1].replace("''", "'").rstrip()
-                cards[-1] = Card(last.keyword, value, (last.comment + " " + (match[2] or "").strip()).strip())
+                longer = last.value[:-1] + match[1].replace("''", "'").rstrip()
+                cards[-1] = Card(last.keyword, longer, (last.comment + " " + (match[2] or "").strip()).strip())
                 continue
         if text[8:10] != "= ":
             if keyword == "HIERARCH" and "=" in text:
@@ -187,7 +187,7 @@ def _text_cards(name: str, value: str, comment: str) -> bytes:
         if comment and len(line) + 3 < _CARD:
             line += f" / {_ascii(comment)}"
         return line[:_CARD].ljust(_CARD).encode()
-    lines = []
+    lines: list[str] = []
     while text:
         size = 67 if len(text) > 68 else 68
         if size < len(text) and text[size - 1] == "'" and text[:size].count("'") % 2:

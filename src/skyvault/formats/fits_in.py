@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, NoReturn, cast
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -284,7 +285,7 @@ def _table(header: Header, fields: list[_Field], rows: int, name: str) -> Table:
     ]
     notes = [card.comment for card in header.cards if card.keyword == "COMMENT" and card.comment]
     frame = header.text("RADESYS", "").strip() or header.text("RADECSYS", "").strip()
-    frames = ()
+    frames: tuple[CoordinateFrame, ...] = ()
     if frame:
         equinox = header.value("EQUINOX")
         frames = (CoordinateFrame(id="frame", system=frame, equinox=None if equinox is None else f"J{equinox}"),)
@@ -297,7 +298,7 @@ def _table(header: Header, fields: list[_Field], rows: int, name: str) -> Table:
         description=" ".join(notes).strip() or None,
         nrows=rows,
         infos=tuple(infos[:500]),
-        frames=cast("tuple[CoordinateFrame, ...]", frames),
+        frames=frames,
     )
 
 
@@ -434,7 +435,7 @@ def _strings(offsets: _Array, text: _Array, is_null: _Array) -> pa.Array:
         strings.validate(full=True)
     except pa.ArrowInvalid:
         # whole as a block, but a character lies across two cells
-        raw = [bytes(text[a:b]).decode("latin-1") for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        raw = [bytes(text[a:b]).decode("latin-1") for a, b in pairwise(offsets.tolist())]
         return pa.array([None if null else word for word, null in zip(raw, is_null, strict=True)], pa.string())
     return strings
 
@@ -478,7 +479,8 @@ class _Heap:
             if len(heap) < high - low:
                 raise FormatError("The file ends within its heap", where=self._name)
             index = np.arange(total) + np.repeat(offsets - low - (ends - sizes), sizes)
-            return heap[index]
+            gathered: _Array = heap[index]
+            return gathered
         pieces = []  # scattered far apart: cell by cell is cheaper than reading what lies between
         for offset, size in zip(offsets[used].tolist(), sizes[used].tolist(), strict=True):
             self._file.seek(self._start + offset)
@@ -548,7 +550,3 @@ def _ascii_column(field: _Field, rows: _Array) -> pa.Array:
     if (field.scale, field.zero) != (1.0, 0.0):
         values = pc.add(pc.multiply(values, field.scale), field.zero)
     return values.cast(kind, safe=False)
-
-
-def _renamed(column: Column, name: str) -> Column:
-    return replace(column, name=name)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from skyvault.errors import FormatError
 from skyvault.formats.arrow import element_count, holds_list, is_complex, list_of, plain_schema, shape_of
 from skyvault.formats.blocks import begun, sliced
-from skyvault.formats.cell_text import list_offsets, timestamp_texts
+from skyvault.formats.cell_text import list_offsets, timestamp_texts, truths
 from skyvault.formats.fits_header import BLOCK, blocks, card
 from skyvault.formats.stream import TableStream
 from skyvault.formats.tabledata import null_number, string_parts
@@ -176,7 +176,7 @@ def _spool(batches: Iterable[pa.RecordBatch], fields: list[_Field], rows_file: B
                 values = _cells(field, array)
                 target = rows[f"c{index}"]
                 target[...] = values.reshape(target.shape)
-        rows_file.write(memoryview(rows.view(np.uint8)))
+        rows_file.write(rows.view(np.uint8).data)
         count += batch.num_rows
     return count
 
@@ -216,9 +216,9 @@ def _elements(field: _Field, array: pa.Array) -> _Array:
     """Numbers, logicals (T, F, or 0 where NULL) or bits."""
     is_null = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     if field.letter in "LX":
-        values = array.fill_null(False).to_numpy(zero_copy_only=False)
+        values = truths(array)
         if field.letter == "X":
-            return values.astype(np.uint8)
+            return values
         letters = np.where(values, np.uint8(ord("T")), np.uint8(ord("F")))
         return letters if is_null is None else np.where(is_null, np.uint8(0), letters)
     numbers = plain_values(array)
@@ -279,11 +279,11 @@ def _into_heap(field: _Field, array: pa.Array, heap_file: BinaryIO) -> _Array:
         spread = np.zeros(int(ends[-1]) * 8 if len(ends) else 0, np.uint8)
         within = np.arange(len(flat)) - np.repeat(offsets[:-1], lengths)
         spread[np.repeat((ends - sizes) * 8, lengths) + within] = flat
-        heap_file.write(memoryview(np.packbits(spread)))
+        heap_file.write(np.packbits(spread).data)
         places = start + ends - sizes
     else:
         stored = flat.astype(field.kind)
-        heap_file.write(memoryview(stored.view(np.uint8)))
+        heap_file.write(stored.view(np.uint8).data)
         places = start + offsets[:-1] * stored.dtype.itemsize
     if len(lengths):
         field.longest = max(field.longest, int(lengths.max()))

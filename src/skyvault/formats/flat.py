@@ -1,7 +1,7 @@
 """Plain text tables, CSV and TSV: read with the types found in the whole file, written row by row.
 
-CSV is RFC 4180 with a header line (``text/csv;header=present``): an empty field is NULL, ``""`` is empty text. TSV has no
-tabs or line ends in its values (TAP 1.1, section 2.7.3). Neither can tell that rows were left out.
+CSV is RFC 4180 with a header line (``text/csv;header=present``): an empty field is NULL, ``""`` is empty text. TSV has
+no tabs or line ends in its values (TAP 1.1, section 2.7.3). Neither can tell that rows were left out.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def write_csv(stream: TableStream, *, delimiter: str = ",", threads: int = 2) ->
         for column, array in zip(table.columns, batch.columns, strict=True):
             texts = cell_texts(array, column)
             if column.is_text or delimiter != ",":
-                texts = _quoted(texts, delimiter)
+                texts = quoted_fields(texts, delimiter)
             cells.append(pc.fill_null(texts, "") if texts.null_count else texts)
         return join_rows(cells, "", delimiter, "\r\n") if cells else pa.py_buffer(b"")
 
@@ -64,7 +64,7 @@ def write_csv(stream: TableStream, *, delimiter: str = ",", threads: int = 2) ->
         yield bytes(block)
 
 
-def _quoted(texts: pa.StringArray, delimiter: str) -> pa.StringArray:
+def quoted_fields(texts: pa.StringArray, delimiter: str) -> pa.StringArray:
     """Fields in quotes where RFC 4180 asks for it, and empty text, so that it differs from NULL."""
     offsets, data = string_parts(texts)
     is_odd = (data == 34) | (data == 10) | (data == 13) | (data == 32) | (data == ord(delimiter))

@@ -5,6 +5,7 @@ DALI short names and media types (DALI 1.1, section 3.4.3; TAP 1.1, section 2.7.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,14 +27,14 @@ ARROW = "application/vnd.apache.arrow.stream"
 class TableFormat:
     """One way a table is written: what it is called and what its files look like.
 
-    ``content_type`` is answered when it is asked for by a short name, the first of ``names``; ``media_types`` are
-    what it may be asked for by, too. ``can_tell_overflow``: whether the bytes themselves say that rows were left out.
+    ``content_type`` is answered when it is asked for by one of ``short_names``; ``media_types`` are what it may be
+    asked for by, too. ``can_tell_overflow``: whether the bytes themselves say that rows were left out.
     """
 
     name: str
     content_type: str
     suffix: str
-    names: tuple[str, ...]
+    short_names: tuple[str, ...]
     media_types: tuple[str, ...]
     can_tell_overflow: bool = True
     #: IVOA identifier in capabilities (TAPRegExt 1.0, section 2.4)
@@ -42,13 +43,17 @@ class TableFormat:
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """The format chosen for one answer: ``writer(stream)`` gives the bytes to send as ``content_type``."""
+    """The format chosen for one answer, sent as ``content_type``."""
 
     name: str
     content_type: str
     suffix: str
     can_tell_overflow: bool
     writer: Writer
+
+    def write(self, stream: TableStream) -> Iterator[bytes]:
+        """The stream's bytes in this format, block by block; the first block comes when the first batch is there."""
+        return self.writer(stream)
 
 
 _TAPREGEXT = "ivo://ivoa.net/std/TAPRegExt#output-votable-"
@@ -93,7 +98,7 @@ OUTPUT_FORMATS: tuple[TableFormat, ...] = (
     TableFormat("html", "text/html;charset=utf-8", ".html", ("html",), ("text/html", "application/xhtml+xml")),
 )
 
-_BY_NAME = {name: entry for entry in OUTPUT_FORMATS for name in entry.names}
+_BY_NAME = {name: entry for entry in OUTPUT_FORMATS for name in entry.short_names}
 _BY_MEDIA_TYPE = {media: entry for entry in OUTPUT_FORMATS for media in entry.media_types}
 #: media type parameters that are understood; others (charset, q ...) change nothing
 _SERIALIZATIONS = {
@@ -110,7 +115,7 @@ _TOKEN = re.compile(r"""\s*;\s*([A-Za-z0-9_.+-]+)\s*=\s*(?:"([^"]*)"|([^\s;"]*))
 
 def short_names() -> tuple[str, ...]:
     """The first short name of every format that can be written."""
-    return tuple(entry.names[0] for entry in OUTPUT_FORMATS)
+    return tuple(entry.short_names[0] for entry in OUTPUT_FORMATS)
 
 
 def negotiate(text: str | None) -> OutputFormat:
@@ -255,6 +260,21 @@ _STRANGERS: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3", "an SQLite database", "Export the table as CSV or Parquet."),
     (b"\xd0\xcf\x11\xe0", "an old office document", "Save the sheet as CSV."),
 )
+
+
+def format_of_suffix(path: str | os.PathLike[str]) -> str:
+    """The short name of the format a file of this name is to be written in. Raises ParameterError if none fits."""
+    name = os.path.basename(os.fspath(path)).lower()
+    for kind, suffixes in INPUT_FORMATS.items():
+        if name.endswith(suffixes):
+            return kind
+    for entry in OUTPUT_FORMATS:
+        if name.endswith(entry.suffix):
+            return entry.short_names[0]
+    raise ParameterError(
+        f"The file name {os.path.basename(os.fspath(path))!r} tells no format",
+        hint=f"Formats are {', '.join(short_names())}.",
+    )
 
 
 def sniff(source: ByteSource) -> str:

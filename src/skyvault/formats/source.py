@@ -77,7 +77,7 @@ class ByteSource:
             self.name = name or os.path.basename(str(getattr(source, "name", "") or "document"))
             raw = source
         start = _exactly(raw, 8)
-        opened: IO[bytes] = _Rejoined(start, raw)
+        opened = cast("IO[bytes]", _Rejoined(start, raw))
         if start[:2] == _GZIP:
             opened = cast("IO[bytes]", gzip.GzipFile(fileobj=opened, mode="rb"))
             self.compressed = True
@@ -85,7 +85,7 @@ class ByteSource:
             opened = cast("IO[bytes]", bz2.BZ2File(opened, mode="rb"))
             self.compressed = True
         elif start[:6] == _XZ:
-            opened = cast("IO[bytes]", lzma.LZMAFile(opened, mode="rb"))
+            opened = cast("IO[bytes]", lzma.LZMAFile(opened, mode="rb"))  # noqa: SIM115 - lives as long as this
             self.compressed = True
         self._file = opened
 

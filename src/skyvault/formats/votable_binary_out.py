@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
-from skyvault.formats.arrow import element_count, is_complex, shape_of
-from skyvault.formats.cell_text import data_of, list_offsets, timestamp_texts
+from skyvault.formats.arrow import element_count, is_complex, list_of, shape_of
+from skyvault.formats.cell_text import data_of, list_offsets, timestamp_texts, truths
 from skyvault.formats.tabledata import null_number, string_parts
 from skyvault.formats.votable_binary import BIG_ENDIAN, bytes_of
 from skyvault.model.table import INTEGRAL, Column
@@ -88,7 +88,7 @@ class RowEncoder:
         if record is not None:
             if self._mask_bytes:
                 record["mask"] = mask
-            return memoryview(record).cast("B") if rows else memoryview(b"")
+            return memoryview(record.view(np.uint8).data) if rows else memoryview(b"")
         return self._joined(rows, mask, pieces)
 
     def _joined(self, rows: int, mask: _Array, pieces: list[tuple[_Cell, Any]]) -> pa.Buffer:
@@ -151,7 +151,7 @@ def _fixed(cell: _Cell, array: pa.Array, is_null: _Array | None) -> _Array:
         if column.datatype == "boolean":
             return _boolean_bytes(array, is_null)[:, None]
         if column.datatype == "bit":
-            return (array.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint8) << 7)[:, None]
+            return (truths(array) << 7)[:, None]
         return _scalars(column, array, is_null)
     parts = cell.count * (2 if is_complex(column) else 1)
     offsets = list_offsets(array)
@@ -177,7 +177,7 @@ def _fixed(cell: _Cell, array: pa.Array, is_null: _Array | None) -> _Array:
         values = np.full((rows, parts), filler, flat.dtype)
         values[~is_null] = flat.reshape(-1, parts)
     if column.datatype == "bit":
-        return np.packbits(values.astype(bool), axis=1)
+        values = np.packbits(values.astype(bool), axis=1)
     return values
 
 
@@ -207,7 +207,7 @@ def _elements(column: Column, values: pa.Array) -> _Array:
         is_null = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
         return _boolean_bytes(values, is_null)
     if column.datatype == "bit":
-        return values.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint8)
+        return truths(values)
     numbers = plain_values(values)
     if values.null_count:
         is_null = values.is_null().to_numpy(zero_copy_only=False)
@@ -222,8 +222,7 @@ def _elements(column: Column, values: pa.Array) -> _Array:
 
 
 def _boolean_bytes(array: pa.Array, is_null: _Array | None) -> _Array:
-    values = array.fill_null(False).to_numpy(zero_copy_only=False)
-    letters = np.where(values, np.uint8(ord("T")), np.uint8(ord("F")))
+    letters = np.where(truths(array), np.uint8(ord("T")), np.uint8(ord("F")))
     if is_null is not None:
         letters = np.where(is_null, np.uint8(ord("?")), letters)
     return letters
@@ -235,8 +234,6 @@ def _text_array(column: Column, array: pa.Array) -> pa.StringArray:
         array = timestamp_texts(array)
     elif pa.types.is_list(array.type):
         length = shape_of(column.arraysize)[0][0]
-        from skyvault.formats.arrow import list_of
-
         words = pc.utf8_rpad(pc.fill_null(array.flatten(), ""), length, " ")
         is_null = array.is_null().to_numpy(zero_copy_only=False)
         array = pc.binary_join(list_of(list_offsets(array), words, is_null), "")

@@ -53,7 +53,8 @@ def open_votable(
 
     ``source`` is a path, bytes or a binary file; gzip is taken off. Batches raise FormatError (naming byte or row)
     for what cannot be read and TooLarge beyond ``limits``; a QUERY_STATUS of OVERFLOW or ERROR becomes the stream's
-    ``overflow`` or ``error``. Raises FormatError when there is no (such) table.
+    ``overflow`` or ``error``; an error document (DALI 1.1, section 4.2) is a stream of no columns with its ``error``.
+    Raises FormatError when there is no (such) table.
     """
     seen: list[str] = []
     reader = _Reader(source, limits, name)
@@ -66,9 +67,9 @@ def open_votable(
         raise FormatError(f"There is no table {table!r} in this VOTable", where=reader.name, hint=_listing(seen))
     status = reader.status
     if status is not None and status.value.upper() == "ERROR":
-        raise FormatError(
-            f"The VOTable holds no table but an error message: {status.text or 'no reason given'}", where=reader.name
-        )
+        empty = TableStream(table=Table(name="error", columns=()), batches=iter(()))
+        _note(empty, status)
+        return empty
     raise FormatError("The VOTable holds no table", where=reader.name)
 
 
@@ -115,6 +116,8 @@ class _Reader:
             table: Table = event[1]
             self._limits.check_columns(len(table.columns))
             stream = TableStream(table=table, batches=iter(()))
+            if self.status is not None:
+                _note(stream, self.status)
             stream.batches = self._current = self._batches(table, stream)
             yield stream
             for _ in self._current:
@@ -122,9 +125,6 @@ class _Reader:
 
     def _batches(self, table: Table, stream: TableStream) -> Iterator[pa.RecordBatch]:
         """The rows of the table just announced, then the remarks that follow it."""
-        status = self._document.status
-        if status is not None:
-            _note(stream, status)
         schema = plain_schema(table)
         rows = 0
         while True:

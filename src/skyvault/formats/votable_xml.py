@@ -54,35 +54,11 @@ _WILD_DATATYPES = {
 }
 
 _KNOWN = frozenset(
-    [
-        "VOTABLE",
-        "RESOURCE",
-        "TABLE",
-        "FIELD",
-        "PARAM",
-        "GROUP",
-        "FIELDref",
-        "PARAMref",
-        "INFO",
-        "LINK",
-        "COOSYS",
-        "TIMESYS",
-        "VALUES",
-        "MIN",
-        "MAX",
-        "OPTION",
-        "DESCRIPTION",
-        "DEFINITIONS",
-        "DATA",
-        "TABLEDATA",
-        "TR",
-        "TD",
-        "BINARY",
-        "BINARY2",
-        "FITS",
-        "PARQUET",
-        "STREAM",
-    ]
+    {
+        *("VOTABLE", "RESOURCE", "TABLE", "FIELD", "PARAM", "GROUP", "FIELDref", "PARAMref", "INFO", "LINK"),
+        *("COOSYS", "TIMESYS", "VALUES", "MIN", "MAX", "OPTION", "DESCRIPTION", "DEFINITIONS"),
+        *("DATA", "TABLEDATA", "TR", "TD", "BINARY", "BINARY2", "FITS", "PARQUET", "STREAM"),
+    }
 )
 _WITH_TEXT = frozenset({"DESCRIPTION", "INFO", "TD"})
 _SERIALISATIONS = frozenset({"TABLEDATA", "BINARY", "BINARY2", "FITS", "PARQUET"})
