@@ -284,7 +284,10 @@ class Joins:
             filled_side = rights if join.kind == "LEFT" else lefts
             if filled_side != {filled} or kept.kind != "table" or self.expanded & {a, b}:
                 return None
-            pairs = self._pairs(match, f"{filled.sql_alias}.*, {kept.sql_alias}.rowid AS _match")
+            rowid = f", {filled.sql_alias}.rowid AS rowid" if filled.kind == "table" else ""
+            if match.expanded is filled:
+                rowid = ""  # the expanded side carries it among its columns
+            pairs = self._pairs(match, f"{filled.sql_alias}.*{rowid}, {kept.sql_alias}.rowid AS _match")
             self.texts[filled] = f"({pairs}) AS {filled.sql_alias}"
             on = [f"{filled.sql_alias}._match = {kept.sql_alias}.rowid", *rest]
             return f"({kept_text} LEFT JOIN {_place(filled)} ON {' AND '.join(on)})"

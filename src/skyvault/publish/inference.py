@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skyvault.errors import IngestError
-from skyvault.model.table import NUMERIC, Column, CoordinateFrame, Table
+from skyvault.model.table import INTEGRAL, NUMERIC, Column, CoordinateFrame, Table
 from skyvault.store.snapshot import Spec
 
 #: pairs of names of a main position, in order of preference; lower case
@@ -42,6 +42,8 @@ class Guess:
     unit: str | None = None
     description: str | None = None
     xtype: str | None = None
+    #: a number that no such column holds but to say "none"
+    null: str | None = None
 
 
 GUESSES: tuple[Guess, ...] = (
@@ -61,7 +63,7 @@ GUESSES: tuple[Guess, ...] = (
     Guess(r"b_?v|b-v|bt_?vt", "phot.color;em.opt.B;em.opt.V", "mag", "Colour index B-V"),
     Guess(r"flux(_.*)?", "phot.flux"),
     Guess(r"redshift|z_?spec", "src.redshift", "", "Redshift"),
-    Guess(r"hip", "meta.id.cross", None, "Hipparcos number"),
+    Guess(r"hip(_?(id|no|num(ber)?))?", "meta.id.cross", None, "Hipparcos number", null="-1"),
     Guess(r"mjd(_.*)?", "time.epoch", "d", "Time as Modified Julian Date"),
     Guess(r"(jd|hjd|bjd)(_.*)?", "time.epoch", "d", "Time as Julian Date"),
     Guess(r"s_region", "pos.outline;obs.field", None, "Region covered by the observation", "adql:REGION"),
@@ -80,7 +82,7 @@ def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -
     """Describe a table as it will be published under ``name``.
 
     ``overrides`` may hold "description", "title", "utype", "position" ([ra, dec] or [point]), "id" and "columns"
-    (name -> {unit, ucd, utype, xtype, description, name}). Raises IngestError when they name what is not there.
+    (name -> {unit, ucd, utype, xtype, description, name, null}). Raises IngestError when they name what is not there.
     """
     given = dict(overrides or {})
     notes: list[str] = []
@@ -116,7 +118,7 @@ def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -
     if unknown:
         raise IngestError(
             f"nothing called {sorted(unknown)[0]!r} can be set",
-            hint="Use description, title, utype, position, id, or columns.NAME.unit|ucd|utype|xtype|description.",
+            hint="Use description, title, utype, position, id, or columns.NAME.unit|ucd|utype|xtype|description|null.",
         )
     return Inferred(Spec(described, lon, lat, point, regions), notes)
 
@@ -144,6 +146,9 @@ def _guessed(column: Column, notes: list[str]) -> Column:
             changes["description"] = guess.description
         if column.xtype is None and guess.xtype:
             changes["xtype"] = guess.xtype
+        if guess.null and column.null is None and column.datatype in INTEGRAL:
+            changes["null"] = guess.null
+            notes.append(f"{column.name}: {guess.null} is read as NULL (no such number exists)")
         told = ", ".join(f"{key} {value}" for key, value in changes.items() if key in ("ucd", "unit", "xtype"))
         if told:
             notes.append(f"{column.name}: {told} (from its name)")
@@ -154,7 +159,7 @@ def _guessed(column: Column, notes: list[str]) -> Column:
 def _apply_columns(columns: list[Column], wanted: Mapping[str, Mapping[str, Any]]) -> list[Column]:
     by_name = {column.name.lower(): i for i, column in enumerate(columns)}
     out = list(columns)
-    allowed = ("unit", "ucd", "utype", "xtype", "description", "name")
+    allowed = ("unit", "ucd", "utype", "xtype", "description", "name", "null")
     for name, changes in wanted.items():
         if name.lower() not in by_name:
             raise IngestError(

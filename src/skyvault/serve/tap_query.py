@@ -97,7 +97,7 @@ def _uploads(
             from skyvault.serve.upload_fetch import fetched
 
             with fetched(uri, settings) as file:
-                uploads.add(name, open_table(file))
+                uploads.add(name, open_table(file, name=name))
             continue
         opener = by_name.get(rest.lower())
         if opener is None:
@@ -106,7 +106,7 @@ def _uploads(
                 hint="Send the table as a multipart/form-data part of that name.",
             )
         with opener() as file:
-            uploads.add(name, open_table(file))
+            uploads.add(name, open_table(file, name=name))
     return uploads
 
 
@@ -129,6 +129,6 @@ def start(query: TapQuery, store: DuckStore, on_cursor: Callable[[Any], None] | 
 def encoded(query: TapQuery, answer: Answer) -> Iterator[bytes]:
     """The answer's bytes in the wanted format; the engine is let go at the end, however it comes."""
     try:
-        yield from query.format.write(answer.stream)
+        yield from query.format.writer(answer.stream)
     finally:
         answer.close()

@@ -158,7 +158,7 @@ class Vosi:
                 ),
             ),
             output_formats=tuple(
-                OutputFormat(one.content_type, one.short_names, one.ivo_id) for one in OUTPUT_FORMATS
+                OutputFormat(one.content_type, one.names, one.ivo_id) for one in OUTPUT_FORMATS
             ),
             data_models=models,
             upload_methods=(

@@ -196,6 +196,8 @@ class Builder:
                 missing = pc.is_nan(array)
                 if pc.any(missing).as_py():
                     array = pc.if_else(missing, pa.scalar(None, array.type), array)
+            if column.null is not None and pa.types.is_integer(array.type):
+                array = _without(array, column.null)
             arrays.append(array)
         keep = None
         if self.spec.positioned:
@@ -324,6 +326,19 @@ class Builder:
             extra["regions"].append({"column": index, "orders": orders})
             extra["coverage"] = _moc_text([(o, rows[rows // KEY_STRIDE == o] % KEY_STRIDE) for o in orders])
         return extra
+
+
+def _without(array: Any, null: str) -> Any:
+    """An integer array with NULL where the column's own sign for "none" stands."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        sign = pa.scalar(int(null), array.type)
+    except (ValueError, pa.ArrowInvalid, OverflowError):
+        return array
+    same = pc.equal(array, sign)
+    return pc.if_else(same, pa.scalar(None, array.type), array) if pc.any(same).as_py() else array
 
 
 def _statistics(name: str, column: Column) -> list[str]:
