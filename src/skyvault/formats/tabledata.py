@@ -130,7 +130,7 @@ def _hexadecimals(trimmed: pa.Array, is_hex: pa.Array, column: Column, kind: pa.
     width = np.dtype(_NUMPY[column.datatype]).itemsize * 2
     chosen = digits.filter(is_hex)
     fits = pc.less_equal(pc.utf8_length(chosen), width)
-    if not pc.all(fits).as_py():
+    if not pc.all(fits, min_count=0).as_py():
         index = int(np.flatnonzero(~fits.to_numpy(zero_copy_only=False))[0])
         row = int(np.flatnonzero(pc.fill_null(is_hex, False).to_numpy(zero_copy_only=False))[index])
         raise CellError(column, trimmed[row].as_py(), row, "out of range")
@@ -165,7 +165,7 @@ def _booleans(cells: pa.StringArray, column: Column) -> pa.Array:
     if column.null:
         unknown = pc.or_(unknown, pc.fill_null(pc.equal(words, column.null.strip().lower()), False))
     known = pc.or_(pc.or_(true, false), unknown)
-    if not pc.all(known).as_py():
+    if not pc.all(known, min_count=0).as_py():
         index = int(np.flatnonzero(~known.to_numpy(zero_copy_only=False))[0])
         raise CellError(column, cells[index].as_py(), index)
     return _without(true, unknown)
