@@ -40,13 +40,13 @@ def _healpix() -> Any:
     return cdshealpix
 
 
-def largest_cell_radius(order: int) -> float:
+def largest_cell_radius(order: int | Cells) -> Floats:
     """Radians from a cell's centre to its farthest point, at most, anywhere on the sky.
 
     Measured on the outlines of all cells up to order 8 (order 10 around the poles): times 2**order it grows from 0.841
     through 1.0681 (order 8) and 1.0688 (order 10) towards 1.0690.
     """
-    return 0.8412 if order == 0 else 1.0691 / (1 << order)
+    return np.minimum(0.8412, 1.0691 * np.exp2(-np.asarray(order, np.float64)))
 
 
 def positions_valid(lon: Floats, lat: Floats) -> NDArray[np.bool_]:
@@ -78,6 +78,30 @@ def cell_centers(order: int, cells: ArrayLike) -> tuple[Floats, Floats]:
     _healpix().healpix_to_lonlat(np.full(n, order, np.uint8), known, 0.5, 0.5, lon, lat, np.uint16(1))
     lon, lat = wrap_longitude(np.degrees(lon)), np.degrees(lat)
     return np.where(valid, lon, np.nan), np.where(valid, lat, np.nan)
+
+
+def center_vectors(order: int | Cells, cells: Cells) -> Floats:
+    """Unit vectors (n, 3) of the centres of cells, each of its own order or all of one.
+
+    The inverse of the HEALPix projection (Calabretta & Roukema 2007, section 2): its plane has the centres of base
+    cells at whole numbers of 45 degrees, X eastward and Y northward.
+    """
+    orders = np.asarray(order, np.int64)
+    side = np.exp2(-orders.astype(np.float64))
+    base = cells >> (2 * orders)
+    inside = cells & ((np.int64(1) << (2 * orders)) - 1)
+    u, v = (_even_bits(inside) + 0.5) * side, (_even_bits(inside >> 1) + 0.5) * side
+    row = base >> 2
+    x = 2.0 * (base & 3) + (row != 1) + u - v
+    y = 1.0 - row + u + v - 1.0
+    # beyond |Y| = 1 the meridians of a polar facet draw together: to nothing at |Y| = 2, the pole
+    sigma = np.minimum(2.0 - np.abs(y), 1.0)
+    facet = 2.0 * np.floor(x / 2.0) + 1.0
+    lon = (np.pi / 4.0) * (facet + (x - facet) / sigma)
+    is_cap = np.abs(y) > 1.0
+    z = np.where(is_cap, np.copysign(1.0 - sigma**2 / 3.0, y), y * (2.0 / 3.0))
+    rho = np.where(is_cap, sigma * np.sqrt((2.0 - sigma**2 / 3.0) / 3.0), np.sqrt(1.0 - z**2))
+    return np.stack([rho * np.cos(lon), rho * np.sin(lon), z], axis=-1)
 
 
 def parents(cells: ArrayLike, order: int, parent_order: int) -> Cells:
