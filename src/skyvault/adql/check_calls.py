@@ -316,7 +316,7 @@ class CallChecker(ExpressionChecker):
                 raise UnitError("An empty text is not a unit", hint="Name a unit such as 'arcsec'.")
             factor = units.conversion_factor(source.unit, target)
         except UnitError as problem:
-            raise self.fail(literal, problem.what, problem.hint, str(literal.value)) from None
+            raise self.fail(literal, problem.what, problem.hint, f"'{literal.value}'") from None
         self.checked.unit_factors[node] = factor
         return replace(computed(source, "double"), unit=target)
 

@@ -88,6 +88,12 @@ _WORD_HINTS: dict[str, str] = {
     "similar": "Use gavo_match(pattern, text).",
     "div": "Use FLOOR(x / y).",
     "mod": "Use MOD(x, y).",
+    "join": "Joins belong to FROM, before WHERE.",
+    "inner": "Joins belong to FROM, before WHERE.",
+    "natural": "Joins belong to FROM, before WHERE.",
+    "on": "ON belongs to a JOIN.",
+    "using": "USING belongs to a JOIN.",
+    "outer": "Write LEFT, RIGHT or FULL in front of OUTER JOIN.",
     "xor": "Use OR and AND.",
     "isnull": "Write IS NULL.",
     "notnull": "Write IS NOT NULL.",
@@ -294,7 +300,7 @@ class TokenReader:
         elif token.kind == OP and token.value == ";":
             hint = "A semicolon may only stand at the very end."
         if hint is None and before.kind == WORD and before.value not in RESERVED:
-            hint = did_you_mean(str(before.value), _KEYWORDS)
+            hint = _WORD_HINTS.get(str(before.value)) or did_you_mean(str(before.value), _KEYWORDS)
         return self.fail(f"Unexpected {token.text[:40]} {context}", token, hint)
 
     # ------------------------------------------------------------ names

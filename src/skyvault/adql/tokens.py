@@ -34,12 +34,13 @@ class Token(NamedTuple):
 _TOKEN = re.compile(
     r"""(?:[ \t\r\n]++|--[^\r\n]*+)*+(?:
       ([A-Za-z][A-Za-z0-9_]*+)
-    | (<>|<=|>=|!=|\|\|(?!\|)|==|::|/\*|[().,+\-*/=<>;\[\]:])
+    | (<>|<=|>=|!=|\|\|(?!\|)|==|::|/\*|\.(?![0-9])|[(),+\-*/=<>;\[\]:])
     | ([0-9]++\.[0-9]*+(?:[eE][+-]?[0-9]++)?|\.[0-9]++(?:[eE][+-]?[0-9]++)?|[0-9]++[eE][+-]?[0-9]++)
     | ([0-9]++)
     | ('[^']*+(?:''[^']*+)*+'(?:(?:[ \t\r\n]++|--[^\r\n]*+)++'[^']*+(?:''[^']*+)*+')*+)
     | ("[^"]*+(?:""[^"]*+)*+")
     | (.)
+    | \Z
     )""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
@@ -95,7 +96,9 @@ def tokenize(text: str) -> list[Token]:
     size = len(text)
     for match in _TOKEN.finditer(text):
         group = match.lastindex
-        part = match[group]  # type: ignore[index]
+        if group is None:
+            break  # blanks and comments at the end
+        part = match[group]
         pos = match.end() - len(part)
         if group == 1:
             append(make((WORD, part, part.lower(), pos)))
