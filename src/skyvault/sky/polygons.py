@@ -93,14 +93,18 @@ class Polygons:
         return centres, np.where(is_wide, np.pi, far + TOLERANCE)
 
     @cached_property
-    def left_areas(self) -> Floats:
-        """Steradians to the left of each outline, 0 to 4 pi (the area itself, if vertices run counter-clockwise)."""
+    def excesses(self) -> Floats:
+        """Signed steradians of the triangle of each edge with its polygon's first vertex, positive when to the left."""
         first = self.vertices[self.starts][self.owner]
-        # signed excess of the triangles (first, vertex, next); those at the first vertex have none
+        # from differences, so that tiny triangles keep their digits
         volume = dot(first, cross(self.vertices - first, self.ends - first))
         base = 1.0 + dot(first, self.vertices) + dot(self.vertices, self.ends) + dot(self.ends, first)
-        excess = 2.0 * np.arctan2(volume, base)
-        return np.asarray(np.mod(np.add.reduceat(excess, self.starts), 4.0 * np.pi), np.float64)
+        return np.asarray(2.0 * np.arctan2(volume, base), np.float64)
+
+    @cached_property
+    def left_areas(self) -> Floats:
+        """Steradians to the left of each outline, 0 to 4 pi (the area itself, if vertices run counter-clockwise)."""
+        return np.asarray(np.mod(np.add.reduceat(self.excesses, self.starts), 4.0 * np.pi), np.float64)
 
     @cached_property
     def is_left_inside(self) -> Booleans:
