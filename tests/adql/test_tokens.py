@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -91,10 +92,8 @@ def test_a_query_beyond_the_limit_is_refused() -> None:
 )
 def test_hostile_texts_take_time_in_proportion_to_their_length(text: str) -> None:
     start = time.perf_counter()
-    try:
+    with contextlib.suppress(QueryError):
         tokenize(text)
-    except QueryError:
-        pass
     assert time.perf_counter() - start < 10
 
 

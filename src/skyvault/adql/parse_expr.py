@@ -175,6 +175,7 @@ class TokenReader:
         self.depth = 0
         self.calls = 0
         self.literal_count = 0
+        self._opens_query: dict[int, bool] = {}
         self.matching = self._match_parentheses()
 
     # ------------------------------------------------------------ moving
@@ -261,21 +262,40 @@ class TokenReader:
 
     def at_query(self) -> bool:
         """Whether a query begins here: SELECT, WITH, or a parenthesis around one."""
+        token = self.token
+        if token.kind == WORD:
+            return token.value == "select" or token.value == "with"
+        if not (token.kind == OP and token.value == "("):
+            return False
+        known = self._opens_query.get(self.index)
+        if known is None:
+            known = self._look_inside()
+        return known
+
+    def _look_inside(self) -> bool:
+        """Whether the parenthesis here is one around a query; the answer holds for those directly inside, too."""
         place = self.index
         while True:
             token = self.tokens[place]
             if token.kind == WORD:
-                return token.value in ("select", "with")
+                found = token.value in ("select", "with")
+                break
             if not (token.kind == OP and token.value == "("):
-                return False
+                found = False
+                break
             inner = self.tokens[place + 1]
             if inner.kind == OP and inner.value == "(":
                 after = self.tokens[self.matching[place + 1] + 1]
                 closes = after.kind == OP and after.value == ")"
                 goes_on = after.kind == WORD and after.value in ("union", "except", "intersect", "order", "offset")
                 if not closes and not goes_on:
-                    return False
+                    place += 1
+                    found = False
+                    break
             place += 1
+        for outer in range(self.index, place):
+            self._opens_query[outer] = found
+        return found
 
     # ------------------------------------------------------------ complaining
 
