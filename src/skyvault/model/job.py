@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -144,6 +145,11 @@ class Job:
         return JobSummary(self.id, self.phase, self.run_id, self.owner, self.creation_time)
 
 
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,12})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+)
+
+
 def format_instant(time_s: float) -> str:
     """A time as UWS writes it: ISO 8601, UTC, milliseconds, with the "Z" (UWS 1.1, section 2.2.2.1)."""
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
@@ -152,6 +158,9 @@ def format_instant(time_s: float) -> str:
 def parse_instant(text: str) -> float:
     """Seconds since 1970 of an ISO 8601 time; without a zone it is UTC. Raises ParameterError."""
     try:
+        # fromisoformat takes any run of digits for a date
+        if not _INSTANT.fullmatch(text.strip()):
+            raise ValueError(text)
         instant = datetime.fromisoformat(text.strip())
         return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):

@@ -30,7 +30,7 @@ ParameterType = Literal["text", "integer", "real", "boolean", "timestamp"]
 Value: TypeAlias = str | int | float | bool
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _TRUE = frozenset({"1", "true", "t", "yes", "y"})
 _FALSE = frozenset({"0", "false", "f", "no", "n"})
 
@@ -348,7 +348,7 @@ async def _read_multipart(request: Request, stream: AsyncIterator[bytes], limits
     for name, value in parsed.multi_items():
         if isinstance(value, UploadFile):
             if name in form.files:
-                await form.close()
+                await parsed.close()
                 raise ParameterError(f"the multipart body has two files named {name[:64]!r}")
             form.files[name] = value
         else:
