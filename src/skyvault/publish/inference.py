@@ -125,7 +125,7 @@ def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -
 
 def _clean(column: Column) -> Column:
     name = "".join(c for c in column.name.strip() if c >= " ") or "column"
-    return replace(column, name=name, value=None)
+    return replace(column, name=name, value=None, arraysize=None if column.arraysize == "1" else column.arraysize)
 
 
 def _guessed(column: Column, notes: list[str]) -> Column:

@@ -58,6 +58,8 @@ def _import_all() -> None:
 def _worker(settings: Settings, listener: socket.socket) -> None:
     import uvicorn
 
+    from skyvault import __version__
+
     from skyvault.serve.app import create_app
 
     config = uvicorn.Config(
@@ -70,6 +72,7 @@ def _worker(settings: Settings, listener: socket.socket) -> None:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=",".join(settings.trusted_proxies) or None,
         server_header=False,
+        headers=[("Server", f"Skyvault/{__version__}")],
     )
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

@@ -129,6 +129,6 @@ def start(query: TapQuery, store: DuckStore, on_cursor: Callable[[Any], None] | 
 def encoded(query: TapQuery, answer: Answer) -> Iterator[bytes]:
     """The answer's bytes in the wanted format; the engine is let go at the end, however it comes."""
     try:
-        yield from query.format.writer(answer.stream)
+        yield from query.format.write(answer.stream)
     finally:
         answer.close()

@@ -145,6 +145,11 @@ class Vosi:
             kind: tuple(Feature(form, description) for form, description in forms)
             for kind, forms in language_features().items()
         }
+        # clients written for TAPRegExt 1.0 know these two types in its own spelling only (STILTS 3.4, TOPCAT 4.8)
+        for kind in ("udf", "adqlgeo"):
+            known = features.get(f"ivo://ivoa.net/std/tapregext#features-{kind}")
+            if known:
+                features[f"ivo://ivoa.net/std/TAPRegExt#features-{kind}"] = known
         models = (OBSCORE_MODEL,) if view.get(obscore.NAME) is not None else ()
         tap = TapCapability(
             "ivo://ivoa.net/std/TAP",
@@ -158,12 +163,12 @@ class Vosi:
                 ),
             ),
             output_formats=tuple(
-                OutputFormat(one.content_type, one.names, one.ivo_id) for one in OUTPUT_FORMATS
+                OutputFormat(one.content_type, one.short_names, one.ivo_id) for one in OUTPUT_FORMATS
             ),
             data_models=models,
-            upload_methods=(
-                "ivo://ivoa.net/std/TAPRegExt#upload-inline",
-                *(("ivo://ivoa.net/std/TAPRegExt#upload-http", "ivo://ivoa.net/std/TAPRegExt#upload-https") if settings.upload_hosts else ()),
+            # TAP 1.1, section 2.5: http is mandatory where uploads are; the operator's list says from which hosts
+            upload_methods=tuple(
+                f"ivo://ivoa.net/std/TAPRegExt#upload-{method}" for method in ("inline", "http", "https")
             ),
             retention_period=(Limit(int(settings.job_life_days * 86_400), int(settings.job_life_days * 86_400)),),
             execution_duration=(Limit(int(settings.async_time_s), int(settings.async_time_s)),),

@@ -21,15 +21,15 @@ UTYPE = "ivo://ivoa.net/std/ObsCore#core-1.1"
 
 _ROWS: tuple[tuple[str, str, str | None, str | None, str | None, str, str, str], ...] = (
     # name, datatype, arraysize, xtype, unit, ucd, utype, description (ObsCore 1.1, tables 1 and 5)
-    ("dataproduct_type", "char", "*", None, None, "meta.id", "ObsDataset.dataProductType", "Logical data product type (image, cube, spectrum, ...)"),
+    ("dataproduct_type", "char", "*", None, None, "meta.code.class", "ObsDataset.dataProductType", "Logical data product type (image, cube, spectrum, ...)"),
     ("calib_level", "int", None, None, None, "meta.code;obs.calib", "ObsDataset.calibLevel", "Calibration level, 0 (raw) to 4 (analysis product)"),
-    ("obs_collection", "char", "*", None, None, "meta.id", "DataID.collection", "Name of the data collection"),
+    ("obs_collection", "char", "*", None, None, "meta.id", "DataID.Collection", "Name of the data collection"),
     ("obs_id", "char", "*", None, None, "meta.id", "DataID.observationID", "Observation identifier"),
-    ("obs_publisher_did", "char", "*", None, None, "meta.ref.ivoid", "Curation.publisherDID", "Dataset identifier given by the publisher"),
-    ("access_url", "char", "*", "adql:CLOB", None, "meta.ref.url", "Access.reference", "URL used to access the dataset"),
-    ("access_format", "char", "*", None, None, "meta.code.mime", "Access.format", "Media type of the dataset"),
-    ("access_estsize", "long", None, None, "kbyte", "phys.size;meta.file", "Access.size", "Estimated size of the dataset"),
-    ("target_name", "char", "*", None, None, "meta.id;src", "Target.name", "Object observed"),
+    ("obs_publisher_did", "char", "*", None, None, "meta.ref.ivoid", "Curation.PublisherDID", "Dataset identifier given by the publisher"),
+    ("access_url", "char", "*", "adql:CLOB", None, "meta.ref.url", "Access.Reference", "URL used to access the dataset"),
+    ("access_format", "char", "*", None, None, "meta.code.mime", "Access.Format", "Media type of the dataset"),
+    ("access_estsize", "long", None, None, "kbyte", "phys.size;meta.file", "Access.Size", "Estimated size of the dataset"),
+    ("target_name", "char", "*", None, None, "meta.id;src", "Target.Name", "Object observed"),
     ("s_ra", "double", None, None, "deg", "pos.eq.ra", "Char.SpatialAxis.Coverage.Location.Coord.Position2D.Value2.C1", "Central right ascension, ICRS"),
     ("s_dec", "double", None, None, "deg", "pos.eq.dec", "Char.SpatialAxis.Coverage.Location.Coord.Position2D.Value2.C2", "Central declination, ICRS"),
     ("s_fov", "double", None, None, "deg", "phys.angSize;instr.fov", "Char.SpatialAxis.Coverage.Bounds.Extent.diameter", "Diameter of the covered region"),
@@ -49,8 +49,8 @@ _ROWS: tuple[tuple[str, str, str | None, str | None, str | None, str, str, str],
     ("o_ucd", "char", "*", None, None, "meta.ucd", "Char.ObservableAxis.ucd", "UCD of the observable"),
     ("pol_states", "char", "*", None, None, "meta.code;phys.polarization", "Char.PolarizationAxis.stateList", "Polarisation states"),
     ("pol_xel", "long", None, None, None, "meta.number", "Char.PolarizationAxis.numBins", "Number of polarisation samples"),
-    ("facility_name", "char", "*", None, None, "meta.id;instr.tel", "Provenance.ObsConfig.Facility.name", "Telescope or facility"),
-    ("instrument_name", "char", "*", None, None, "meta.id;instr", "Provenance.ObsConfig.Instrument.name", "Instrument"),
+    ("facility_name", "char", "*", None, None, "meta.id;instr.tel", "Provenance.ObsConfig.facility.name", "Telescope or facility"),
+    ("instrument_name", "char", "*", None, None, "meta.id;instr", "Provenance.ObsConfig.instrument.name", "Instrument"),
 )  # fmt: skip
 
 #: columns that may not be NULL (ObsCore 1.1, table 1)
@@ -65,7 +65,7 @@ COLUMNS: tuple[Column, ...] = tuple(
         xtype=xtype,
         unit=unit,
         ucd=ucd,
-        utype=utype,
+        utype=f"obscore:{utype}",
         description=description,
         principal=True,
         std=True,

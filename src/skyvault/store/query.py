@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skyvault.store.uploads import Uploads
+
+# fetched whole only where it is small, which is quicker than a stream
+warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 
 #: rows of the first and of later batches: the first row leaves at once, later ones in gulps
 FIRST_BATCH = 2_000
@@ -162,12 +166,7 @@ def _first_batches(cursor: Any, sql: str, rows: int | None) -> Iterator[pa.Recor
     A small result is fetched whole (quicker); anything else streams: executing it would hold the whole result.
     """
     if rows is not None and rows <= ENGINE_LIMIT:
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            table = cursor.execute(sql).to_arrow_table()
-        yield from table.to_batches(max_chunksize=BATCH)
+        yield from cursor.execute(sql).to_arrow_table().to_batches(max_chunksize=BATCH)
         return
     reader = cursor.sql(sql).to_arrow_reader(FIRST_BATCH)
     left = rows

@@ -274,7 +274,6 @@ class Builder:
         import pyarrow as pa
 
         from skyvault.sky.cover import footprint_cells
-        from skyvault.sky.shapes import column_shapes
 
         column = self.spec.table.columns[index]
         name = identifier(self.names[index])
@@ -283,7 +282,7 @@ class Builder:
         def batches() -> Iterator[pa.RecordBatch]:
             for batch in reader:
                 rowids = batch.column(0).to_numpy()
-                shapes = column_shapes(batch.column(1), column.xtype)
+                shapes = _shapes(batch.column(1), column)
                 row, order, cell = footprint_cells(shapes)
                 keys = order.astype(np.int64) * KEY_STRIDE + cell
                 yield pa.RecordBatch.from_arrays([pa.array(keys), pa.array(rowids[row])], schema=schema)
@@ -326,6 +325,38 @@ class Builder:
             extra["regions"].append({"column": index, "orders": orders})
             extra["coverage"] = _moc_text([(o, rows[rows // KEY_STRIDE == o] % KEY_STRIDE) for o in orders])
         return extra
+
+
+def _shapes(array: Any, column: Column) -> Any:
+    """The regions of a column of region text, circles or polygons; rows that hold none are not valid."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from skyvault.errors import RegionError
+    from skyvault.sky.region_text import parse_region
+    from skyvault.sky.shapes import CIRCLE, POLYGON, Shapes
+
+    if column.is_text:
+
+        def read(text: str | None) -> Any:
+            try:
+                return None if text is None else parse_region(text)
+            except RegionError:
+                return None
+
+        # many rows may share a footprint: each text is read once
+        encoded = pc.dictionary_encode(array)
+        known = Shapes.from_regions([read(text) for text in encoded.dictionary.to_pylist()])
+        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        if len(known) == 0:
+            return Shapes.from_regions([None] * len(array))
+        taken = known.take(np.where(codes < 0, 0, codes))
+        return Shapes(taken.values, taken.offsets, codes >= 0)
+    lists = array.cast(pa.list_(pa.float64())).to_pylist()
+    kind = CIRCLE if column.xtype == "circle" else POLYGON
+    heads = [None if row is None else ([kind] if kind == CIRCLE else [kind, len(row) / 2]) + row for row in lists]
+    return Shapes.from_arrow(pa.array(heads, pa.list_(pa.float64())))
 
 
 def _without(array: Any, null: str) -> Any:

@@ -34,7 +34,8 @@ class Uploads:
         full = f"TAP_UPLOAD.{name}"
         if any(item.table.name.lower() == full.lower() for item in self.tables):
             raise ParameterError(f"two uploads have the name {name!r}", hint="Give each upload its own name.")
-        columns = stream.table.columns
+        # arraysize="1" is a scalar by another name (VOTable 1.3, erratum 3)
+        columns = tuple(replace(c, arraysize=None) if c.arraysize == "1" else c for c in stream.table.columns)
         if not columns:
             raise ParameterError(f"the upload {name!r} has no columns")
         if len(columns) > self.max_columns:
@@ -55,7 +56,7 @@ class Uploads:
             raise ParameterError(f"the upload {name!r} is broken: {stream.error}")
         number = len(self.tables)
         sql = f"temp.upload_{number}"
-        table = replace(stream.table, name=full, nrows=rows)
+        table = replace(stream.table, name=full, nrows=rows, columns=columns)
         self.tables.append(Shelved(table, Stored(sql, names, rows)))
         self._data.append((f"upload_{number}", pa.Table.from_batches(batches, schema), names))
 
