@@ -112,6 +112,8 @@ _WORD_HINTS: dict[str, str] = {
     "desc": "ASC and DESC belong to ORDER BY.",
     "true": "ADQL has no truth values: compare with 1 or 'true', as the column's description says.",
     "false": "ADQL has no truth values: compare with 0 or 'false', as the column's description says.",
+    "timestamp": "Write a timestamp as text, or CAST(text AS TIMESTAMP).",
+    "date": "Write a date as text, or CAST(text AS TIMESTAMP); as a name: \"date\".",
     "interval": "ADQL has no INTERVAL constants.",
     "current_timestamp": "ADQL does not know the current time: write a timestamp as text.",
     "current_date": "ADQL does not know the current date: write a timestamp as text.",
