@@ -85,8 +85,8 @@ def test_no_text_of_a_user_breaks_a_document(value: str, message: str) -> None:
     job = Job("x", "tap", Phase.ERROR, 0.0, 1, 2.0, run_id=value, parameters={value: (value,)}, error=JobError(message))
     read = read_job(job_document(job, url=URL))
     assert read.error is not None
-    lines = clean(message).replace("\r\n", "\n").replace("\r", "\n")
-    assert read.error.message == lines.strip()
+    assert read.error.message == clean(message).strip()
+    assert read.parameters == ((clean(value), clean(value).strip()),)
 
 
 @pytest.mark.shared

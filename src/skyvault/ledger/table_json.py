@@ -38,6 +38,9 @@ def _to_plain(value: Any) -> dict[str, Any]:
 
 
 def _from_plain(kind: type, plain: dict[str, Any]) -> Any:
+    if not any(isinstance(value, list) for value in plain.values()):
+        # nearly every column: a wide catalogue has hundreds
+        return kind(**plain)
     parts = _PARTS.get(kind, {})
     content: dict[str, Any] = {}
     for name, value in plain.items():
