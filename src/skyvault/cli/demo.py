@@ -102,7 +102,7 @@ def command(directory: Path, port: int, stay: bool) -> int:
     story = Story(say=lambda step: _tell(console, step))
     publish_sky(story, directory)
     with server(directory, port) as (base_url, started_s):
-        story.steps.append(Step("Serve", "skyvault serve", started_s, f"first answer from {base_url}"))
+        story.steps.append(Step("Serve", "skyvault serve", started_s, f"at {base_url}"))
         story.say(story.steps[-1])
         results = query_as_client(story, base_url)
         from skyvault.cli.demo_report import write_report
@@ -182,7 +182,7 @@ def publish_sky(story: Story, directory: Path) -> None:
 
         def publish_stars() -> tuple[str, None]:
             published = publish(stars, name=STARS, home=home, settings=settings, overrides=read_overrides(words, ()))
-            return f"{published.nrows:,} stars of Tycho-2 to VT = 9 are {published.table.name}", None
+            return f"{published.nrows:,} stars of Tycho-2", None
 
         story.run("Publish stars", f"skyvault publish stars.parquet --name {STARS}", publish_stars)
         sample = pq.read_table(stars)
@@ -200,7 +200,7 @@ def publish_sky(story: Story, directory: Path) -> None:
 
     def publish_observations() -> tuple[str, None]:
         published = publish(observed["file"], name="demo.obs", home=home, settings=settings, obscore=True)
-        return f"{published.nrows:,} observations are in ivoa.ObsCore", None
+        return f"{published.nrows:,} rows of ivoa.ObsCore", None
 
     story.run("Publish observations", "skyvault publish observations.parquet --obscore", publish_observations)
 
@@ -270,10 +270,16 @@ def query_as_client(story: Story, base_url: str) -> dict[str, Any]:
     drawn: dict[str, Any] = {"centre": CENTRE, "radius_deg": RADIUS_DEG}
     ra, dec = CENTRE
 
+    def look_around() -> tuple[str, None]:
+        names = [name for name in tap.tables.keys() if not name.lower().startswith("tap_schema.")]  # noqa: SIM118
+        return f"tables {', '.join(names)}", None
+
+    story.run("Look around", "TAPService(...).tables", look_around)
+
     def simple_cone() -> tuple[str, Table]:
         service = pyvo.dal.SCSService(f"{base_url}/demo/stars/scs", session=session)
         found = service.search(pos=SkyCoord(ra, dec, unit="deg"), radius=RADIUS_DEG * u.deg).to_table()
-        return f"{len(found)} stars within {RADIUS_DEG:g} deg of Alnilam, by Simple Cone Search", found
+        return f"{len(found)} stars within {RADIUS_DEG:g} deg of Alnilam", found
 
     story.run("Cone search", f"SCSService(...).search(pos=({ra}, {dec}), radius={RADIUS_DEG} deg)", simple_cone)
 
@@ -303,16 +309,16 @@ def query_as_client(story: Story, base_url: str) -> dict[str, Any]:
         f"FROM TAP_UPLOAD.mine AS mine JOIN {STARS} AS stars\n"
         "  ON DISTANCE(mine.ra, mine.dec, stars.ra, stars.dec) < 10 / 3600.\n"
         "ORDER BY mag_vt",
-        lambda rows: f"{len(rows)} of {len(FAMILIAR)} stars of my own list found by position",
+        lambda rows: f"{len(set(rows['name']))} of {len(FAMILIAR)} stars of my own list found",
         mine=Table({"name": names, "ra": ras * u.deg, "dec": decs * u.deg}),
     )
     images = ask(
-        "Which images show it?",
+        "Images of a place",
         "SELECT obs_id, target_name, t_min, t_exptime, em_min, em_max, s_region, access_url\n"
         "FROM ivoa.ObsCore\n"
         f"WHERE dataproduct_type = 'image' AND 1 = CONTAINS(POINT({ra}, {dec}), s_region)\n"
         "ORDER BY t_min",
-        lambda rows: f"{len(rows)} images have Alnilam in their s_region",
+        lambda rows: f"{len(rows)} images show Alnilam",
     )
     drawn["image_url"] = str(images["access_url"][0]) if len(images) else None
 

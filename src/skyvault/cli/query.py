@@ -117,7 +117,7 @@ def _show_or_write(stream: TableStream, output: Path | None, format_name: str | 
     if output is None:
         if terminal and format_name in ("fits", "parquet", "arrow"):
             raise UsageError(f"{format_name} is not for a terminal", hint="Name a file with -o FILE.")
-        binary = click.get_binary_stream("stdout")
+        binary = sys.stdout.buffer
         binary.writelines(chunks)
         binary.flush()
     else:
