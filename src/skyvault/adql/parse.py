@@ -28,12 +28,10 @@ from skyvault.adql.nodes import (
     TableRef,
 )
 from skyvault.adql.parse_expr import ExpressionParser
+from skyvault.adql.reader import MAX_DEPTH
 from skyvault.adql.tokens import INTEGER, QUOTED, REAL, WORD, Token, tokenize
 from skyvault.adql.tree import too_tall
 from skyvault.errors import QueryError
-
-#: levels of nesting: parentheses, function calls, chains of operators; a subquery counts for three
-MAX_DEPTH = 100
 
 _SET_WORDS = frozenset({"union", "except", "intersect"})
 _JOIN_WORDS = frozenset({"join", "inner", "left", "right", "full", "natural"})
