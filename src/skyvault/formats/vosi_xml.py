@@ -20,7 +20,8 @@ AVAILABILITY = "http://www.ivoa.net/xml/VOSIAvailability/v1.0"
 TABLES = "http://www.ivoa.net/xml/VOSITables/v1.0"
 
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
-_TABLE_NAMESPACES = f' xmlns:vtm="{TABLES}" xmlns:vs="{VS}" xmlns:xsi="{XSI}"'
+ESA_TAP_PLUS = "http://esa.int/xml/EsaTapPlus"
+_TABLE_NAMESPACES = f' xmlns:vtm="{TABLES}" xmlns:vs="{VS}" xmlns:xsi="{XSI}" xmlns:esatapplus="{ESA_TAP_PLUS}"'
 
 Detail = Literal["min", "max"]
 
@@ -115,7 +116,7 @@ def _column(column: Column, spell: Callable[[str], str]) -> str:
         arraysize = None
     return "".join(
         (
-            f"<column{attributes([('std', 'true' if column.std else 'false')])}>",
+            f"<column{attributes([('std', 'true' if column.std else 'false'), _flags(column)])}>",
             element("name", spell(column.name)),
             element("description", column.description),
             element("unit", column.unit),
@@ -132,6 +133,12 @@ def _column(column: Column, spell: Callable[[str], str]) -> str:
             "</column>\n",
         )
     )
+
+
+def _flags(column: Column) -> tuple[str, str]:
+    """ESA's TAP+ marks columns so, and its client reads no table without: 1 right ascension, 2 declination."""
+    bits = {"pos.eq.ra;meta.main": 1, "pos.eq.dec;meta.main": 2}
+    return "esatapplus:flags", str(bits.get(column.ucd or "", 0))
 
 
 def _foreign_key(key: ForeignKey, spell: Callable[[str], str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -10,7 +11,7 @@ from starlette.routing import Route
 
 from skyvault.errors import NotFound, SkyvaultError
 from skyvault.formats import negotiate
-from skyvault.model.table import Column
+from skyvault.model.table import Column, Table
 from skyvault.serve.faults import as_skyvault_error
 from skyvault.serve.params import Parameter, ParameterSet, read_form
 from skyvault.serve.service import Service
@@ -80,6 +81,7 @@ class ConeSearch:
         answer = start(query, self.service.store)
         if values["SR"] == 0:
             answer.stream.overflow = False
+        answer.stream.table = _marked(answer.stream.table, shelf)
         first, rest = collect(encoded(query, answer))
         return TableResponse(self.service, first, rest, query.format.content_type, {})
 
@@ -94,6 +96,20 @@ def chosen(columns: tuple[Column, ...], verbosity: int, place: set[int]) -> list
     principal = [i for i, c in enumerate(columns) if c.principal and i not in first]
     wanted = set(first) | set(principal if principal else range(len(columns)))
     return [column for i, column in enumerate(columns) if i in wanted]
+
+
+def _marked(table: Table, shelf: Shelved) -> Table:
+    """The result with the three UCDs by which clients know identifier and position (SCS 1.03, section 2.2)."""
+    place = shelf.stored.positions[0]
+    marks = {"meta.id;meta.main": "ID_MAIN"}
+    names = {}
+    if place.lon is not None and place.lat is not None:
+        names = {
+            shelf.table.columns[place.lon].name: "POS_EQ_RA_MAIN",
+            shelf.table.columns[place.lat].name: "POS_EQ_DEC_MAIN",
+        }
+    columns = (replace(c, ucd=names.get(c.name) or marks.get(c.ucd or "", c.ucd)) for c in table.columns)
+    return replace(table, columns=tuple(columns))
 
 
 def _error(problem: SkyvaultError) -> Response:
