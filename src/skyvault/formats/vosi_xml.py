@@ -21,7 +21,7 @@ TABLES = "http://www.ivoa.net/xml/VOSITables/v1.0"
 
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 ESA_TAP_PLUS = "http://esa.int/xml/EsaTapPlus"
-_TABLE_NAMESPACES = f' xmlns:vtm="{TABLES}" xmlns:vs="{VS}" xmlns:xsi="{XSI}" xmlns:esatapplus="{ESA_TAP_PLUS}"'
+_TABLE_NAMESPACES = f' xmlns:vtm="{TABLES}" xmlns:vs="{VS}" xmlns:xsi="{XSI}"'
 
 Detail = Literal["min", "max"]
 
@@ -116,7 +116,7 @@ def _column(column: Column, spell: Callable[[str], str]) -> str:
         arraysize = None
     return "".join(
         (
-            f"<column{attributes([('std', 'true' if column.std else 'false'), _flags(column)])}>",
+            f"<column{attributes([('std', 'true' if column.std else 'false')])}>",
             element("name", spell(column.name)),
             element("description", column.description),
             element("unit", column.unit),
@@ -135,10 +135,13 @@ def _column(column: Column, spell: Callable[[str], str]) -> str:
     )
 
 
-def _flags(column: Column) -> tuple[str, str]:
-    """ESA's TAP+ marks columns so, and its client reads no table without: 1 right ascension, 2 declination."""
-    bits = {"pos.eq.ra;meta.main": 1, "pos.eq.dec;meta.main": 2}
-    return "esatapplus:flags", str(bits.get(column.ucd or "", 0))
+def with_tap_plus_flags(document: bytes) -> bytes:
+    """The same tableset with the attribute without which ESA's TAP+ client reads no table.
+
+    No schema allows it, so only that client gets it.
+    """
+    document = document.replace(b"<vtm:tableset", f'<vtm:tableset xmlns:esatapplus="{ESA_TAP_PLUS}"'.encode(), 1)
+    return document.replace(b"<column std=", b'<column esatapplus:flags="0" std=')
 
 
 def _foreign_key(key: ForeignKey, spell: Callable[[str], str]) -> str:

@@ -73,15 +73,19 @@ class Vosi:
                     raise ParameterError(f"detail={value!r} is not known", hint="Use detail=min or detail=max.")
                 detail = "min" if value == "min" else "max"
 
+        # astroquery's TapPlus is the one client that names itself in no way
+        tap_plus = "user-agent" not in request.headers and "accept" not in request.headers
+
         def make(view: View) -> bytes:
             schemas = _schemas([shelf.table for shelf in view.tables.values()])
-            return b"".join(vosi_xml.tableset_document(schemas, detail=detail, spell=tap_schema.spelled))
+            document = b"".join(vosi_xml.tableset_document(schemas, detail=detail, spell=tap_schema.spelled))
+            return vosi_xml.with_tap_plus_flags(document) if tap_plus else document
 
         # TAP clients that ask without detail expect columns from small services; large ones would be slow
         if "detail" not in {name.lower() for name in request.query_params}:
             columns = sum(len(shelf.table.columns) for shelf in self.service.store.view().tables.values())
             detail = "max" if columns <= 5000 else "min"
-        return self._document(request, ("tables", detail), make)
+        return self._document(request, ("tables", detail, str(tap_plus)), make)
 
     async def table(self, request: Request) -> Response:
         name = request.path_params["name"]
