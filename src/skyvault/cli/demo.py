@@ -305,7 +305,7 @@ def query_as_client(story: Story, base_url: str) -> dict[str, Any]:
     ask(
         "Upload join",
         "SELECT mine.name, stars.hip, stars.mag_vt, stars.bv,\n"
-        "       3600 * DISTANCE(mine.ra, mine.dec, stars.ra, stars.dec) AS arcsec\n"
+        "       IN_UNIT(DISTANCE(mine.ra, mine.dec, stars.ra, stars.dec), 'arcsec') AS away\n"
         f"FROM TAP_UPLOAD.mine AS mine JOIN {STARS} AS stars\n"
         "  ON DISTANCE(mine.ra, mine.dec, stars.ra, stars.dec) < 10 / 3600.\n"
         "ORDER BY mag_vt",

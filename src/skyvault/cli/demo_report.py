@@ -216,4 +216,6 @@ def _cells(rows: Table) -> dict[str, list[Any]]:
 def _cell(value: Any) -> str:
     if np.ma.is_masked(value):
         return ""
-    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+    if isinstance(value, np.float32):
+        return f"{value:.6g}"
+    return f"{value:.9g}" if isinstance(value, float | np.floating) else str(value)

@@ -92,7 +92,7 @@ def command(
 def _report(published: Published, *, source: Path, dry_run: bool) -> None:
     table = published.table
     verb = "would be published as" if dry_run else "is published as"
-    click.echo(f"{source.name} {verb} {table.name}: {_counted(published)}")
+    click.echo(f"{source.name} {verb} {table.name}: {_counted(published, dry_run=dry_run)}")
     for sentence in published.inferred:
         click.echo(f"  {sentence}", err=True)
     if published.bad_rows:
@@ -103,13 +103,11 @@ def _report(published: Published, *, source: Path, dry_run: bool) -> None:
         click.echo("Serve it:  skyvault serve", err=True)
 
 
-def _counted(published: Published) -> str:
-    rows = f"{published.nrows:,} rows" if published.nrows is not None else "rows not counted"
-    words = [rows, f"{len(published.table.columns)} columns"]
-    if published.bytes:
-        words.append(f"{published.bytes / 1e6:,.1f} MB")
-    if published.seconds:
-        words.append(f"{published.seconds:.1f} s")
+def _counted(published: Published, *, dry_run: bool) -> str:
+    words = [] if published.nrows is None else [f"{published.nrows:,} rows"]
+    words.append(f"{len(published.table.columns)} columns")
+    if not dry_run:
+        words += [f"{published.bytes / 1e6:,.1f} MB", f"{published.seconds:.1f} s"]
     return ", ".join(words) + "."
 
 
