@@ -17,8 +17,26 @@ from skyvault.model.table import Column, CoordinateFrame, Group, Info, Link, Tab
 Rng = np.random.Generator
 Maker = Callable[[Rng], Any]
 
-_WORDS = ["", "a", "NGC 1234", "<b>&amp;</b>", "tab\tand\nline", '"quoted", comma', "ends with blank ", "]]>", "α Cen",
-          "日本", "🌟 star", "'", "\\back", "é", "null", "NaN", "T", "0"]
+_WORDS = [
+    "",
+    "a",
+    "NGC 1234",
+    "<b>&amp;</b>",
+    "tab\tand\nline",
+    '"quoted", comma',
+    "ends with blank ",
+    "]]>",
+    "α Cen",  # noqa: RUF001 - Greek on purpose
+    "日本",
+    "🌟 star",
+    "'",
+    "\\back",
+    "é",
+    "null",
+    "NaN",
+    "T",
+    "0",
+]
 _ASCII_WORDS = [word for word in _WORDS if word.isascii()]
 _SPECIAL = [0.0, -0.0, 1.0, -1.5, 0.1, 1e-300, 1.7976931348623157e308, 5e-324, np.nan, np.inf, -np.inf, 123456789.123]
 
@@ -34,6 +52,10 @@ def _double(rng: Rng) -> float:
 def _single(rng: Rng) -> float:
     with np.errstate(over="ignore"):
         return float(np.float32(_double(rng)))
+
+
+def _moderate(rng: Rng) -> float:
+    return float(np.float32(rng.normal()))  # others take a complex number with one NaN for none
 
 
 def _boolean(rng: Rng) -> bool:
@@ -65,6 +87,14 @@ def _words(rng: Rng) -> list[str]:
     return [str(rng.choice(["ab", "abcd", "x", "a b"])) for _ in range(int(rng.integers(1, 4)))]
 
 
+def _position(rng: Rng) -> list[float]:
+    return [float(rng.uniform(0, 360)), float(rng.uniform(-90, 90))]
+
+
+def _polygon(rng: Rng) -> list[float]:
+    return [number for _ in range(int(rng.integers(3, 6))) for number in _position(rng)]
+
+
 _LONG = _integers(-(1 << 63) + 1, (1 << 63) - 1)
 _SHORT = _integers(-(1 << 15) + 1, (1 << 15) - 1)
 
@@ -84,8 +114,8 @@ KINDS: dict[str, tuple[Column, Maker]] = {
     "unicode_fixed": (Column("", "unicodeChar", "40"), _text),
     "char_bounded": (Column("", "char", "60*"), _ascii),
     "instant": (Column("", "char", "*", xtype="timestamp"), _instant),
-    "point": (Column("", "double", "2", xtype="point", unit="deg"), _list(_double, 2)),
-    "polygon": (Column("", "double", "*", xtype="polygon", unit="deg"), _list(_double, None, 2)),
+    "point": (Column("", "double", "2", xtype="point", unit="deg"), _position),
+    "polygon": (Column("", "double", "*", xtype="polygon", unit="deg"), _polygon),
     "ints": (Column("", "int", "*"), _list(_integers(-9, 9), None)),
     "shorts_fixed": (Column("", "short", "3"), _list(_SHORT, 3)),
     "floats_2d": (Column("", "float", "2x3"), _list(_single, 6)),
@@ -94,8 +124,8 @@ KINDS: dict[str, tuple[Column, Maker]] = {
     "booleans_fixed": (Column("", "boolean", "2"), _list(_boolean, 2)),
     "bits": (Column("", "bit", "*"), _list(_boolean, None, 5)),
     "bits_fixed": (Column("", "bit", "11"), _list(_boolean, 11)),
-    "complex": (Column("", "doubleComplex"), _list(_double, 2)),
-    "complexes": (Column("", "floatComplex", "*"), _list(_single, None, 2)),
+    "complex": (Column("", "doubleComplex"), _list(_moderate, 2)),
+    "complexes": (Column("", "floatComplex", "*"), _list(_moderate, None, 2)),
     "words": (Column("", "char", "4x*"), _words),
     "bytes": (Column("", "unsignedByte", "*"), _list(_integers(0, 255), None)),
 }
@@ -108,17 +138,32 @@ def _names(count: int) -> list[str]:
     return [f"c{index}" for index in range(count)]
 
 
-@st.composite
-def tables(
-    draw: st.DrawFn, kinds: Sequence[str] = tuple(KINDS), *, max_rows: int = 40, nulls: bool = True
-) -> tuple[Table, list[pa.RecordBatch]]:
-    """A table and its rows in batches of various lengths."""
-    chosen = draw(st.lists(st.sampled_from(list(kinds)), min_size=1, max_size=6))
-    rows = draw(st.integers(0, max_rows))
-    null_share = draw(st.sampled_from([0.0, 0.2, 1.0])) if nulls else 0.0
-    cut = draw(st.integers(0, max_rows))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    return make_table(chosen, rows, rng, null_share=null_share, cut=cut)
+class Made:
+    """A table and its rows, told by what it was made from."""
+
+    def __init__(self, kinds: list[str], rows: int, null_share: float, cut: int, seed: int) -> None:
+        self._recipe = f"{kinds}, {rows=}, {null_share=}, {cut=}, {seed=}"
+        rng = np.random.default_rng(seed)
+        self.table, self.batches = make_table(kinds, rows, rng, null_share=null_share, cut=cut)
+
+    def __repr__(self) -> str:
+        return f"Made({self._recipe})"
+
+    def stream(self, **more: Any) -> TableStream:
+        """The table on its way."""
+        return stream_of(self.table, self.batches, **more)
+
+
+def tables(kinds: Sequence[str] = tuple(KINDS), *, max_rows: int = 40, nulls: bool = True) -> st.SearchStrategy[Made]:
+    """Tables of one to six columns of these kinds, their rows in two batches."""
+    return st.builds(
+        Made,
+        kinds=st.lists(st.sampled_from(list(kinds)), min_size=1, max_size=6),
+        rows=st.integers(0, max_rows),
+        null_share=st.sampled_from([0.0, 0.2, 1.0]) if nulls else st.just(0.0),
+        cut=st.integers(0, max_rows),
+        seed=st.integers(0, 2**32),
+    )
 
 
 def make_table(
@@ -129,7 +174,7 @@ def make_table(
     arrays = []
     for name, kind in zip(_names(len(chosen)), chosen, strict=True):
         column, maker = KINDS[kind]
-        column = replace(column, name=name, description="A <column> & its \"meaning\"")
+        column = replace(column, name=name, description='A <column> & its "meaning"')
         values = [None if rng.random() < null_share else maker(rng) for _ in range(rows)]
         columns.append(column)
         arrays.append(pa.array(values, arrow_type(column)))

@@ -4,41 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
 from skyvault.formats.votable_in import open_votable
 from skyvault.formats.votable_out import write_votable
-from skyvault.model.table import Column, Table
+from skyvault.model.table import Column
 
-from .random_tables import comparable, rows_of, stream_of, tables
-
-Made = tuple[Table, list[pa.RecordBatch]]
+from .random_tables import Made, comparable, rows_of, tables
 
 
 def _expected(made: Made, serialization: str) -> list[dict[str, Any]]:
-    table, batches = made
+    table = made.table
     rows = []
-    for row in rows_of(stream_of(table, batches)):
+    for row in rows_of(made.stream()):
         rows.append({column.name: _kept(row[column.name], column, serialization) for column in table.columns})
     return rows
 
 
 def _kept(value: Any, column: Column, serialization: str) -> Any:
     """What a serialization can keep of a value (VOTable 1.5, section 5.5)."""
+    if serialization != "TABLEDATA" and column.datatype == "char" and isinstance(value, str):
+        value = value.encode("ascii", "replace").decode()  # char is ASCII (VOTable 1.5, section 2.1)
     if serialization == "BINARY2":
         return value
     if value in ("", []):
         return None  # empty and NULL look the same
     if serialization == "TABLEDATA" or value is not None:
         return value
+    if column.xtype == "point":
+        return None  # all NaN
     # BINARY has no NULL but the values that stand for it
     if column.datatype in ("float", "double") and not column.is_array:
         return "NaN"
     if column.datatype == "bit" and column.arraysize is None:
         return False
-    if column.arraysize and "*" not in column.arraysize and not column.is_text or column.arraysize is None:
+    if column.arraysize is None or not ("*" in column.arraysize or column.is_text):
         count = {"2": 2, "3": 3, "2x3": 6, "11": 11, None: 2}[column.arraysize]
         if column.datatype in ("float", "double", "doubleComplex"):
             return ["NaN"] * count
@@ -52,8 +53,8 @@ def _kept(value: Any, column: Column, serialization: str) -> Any:
 @pytest.mark.parametrize("serialization", ["TABLEDATA", "BINARY", "BINARY2"])
 @given(made=tables())
 def test_any_table_is_read_back_equal(serialization: Any, made: Made) -> None:
-    table, batches = made
-    document = b"".join(write_votable(stream_of(table, batches), serialization))
+    table = made.table
+    document = b"".join(write_votable(made.stream(), serialization))
     stream = open_votable(document)
     told = stream.table
     assert rows_of(stream) == _expected(made, serialization)
@@ -67,19 +68,22 @@ def test_any_table_is_read_back_equal(serialization: Any, made: Made) -> None:
     if serialization != "BINARY":
         for got, put in zip(told.columns, table.columns, strict=True):
             assert (got.name, got.datatype, got.unit, got.ucd, got.xtype) == (
-                put.name, put.datatype, put.unit, put.ucd, put.xtype,
+                put.name,
+                put.datatype,
+                put.unit,
+                put.ucd,
+                put.xtype,
             )
             assert got.description == put.description
 
 
-@pytest.mark.parametrize("version", ["1.3", "1.4", "1.5"])
+@pytest.mark.parametrize("version", ["1.4", "1.5"])
 @given(made=tables(max_rows=5))
 @settings(max_examples=10)
 def test_every_version_is_read_back(version: str, made: Made) -> None:
-    table, batches = made
-    document = b"".join(write_votable(stream_of(table, batches), "BINARY2", version))
+    document = b"".join(write_votable(made.stream(), "BINARY2", version))
     assert f'<VOTABLE version="{version}"'.encode() in document
-    assert rows_of(open_votable(document)) == rows_of(stream_of(table, batches))
+    assert rows_of(open_votable(document)) == _expected(made, "BINARY2")
 
 
 def test_comparable_makes_nan_equal_itself() -> None:

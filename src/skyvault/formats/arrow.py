@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
 from skyvault.model.table import (
+    FLOATING,
+    GEOMETRY_XTYPES,
     Column,
     CoordinateFrame,
     Datatype,
@@ -272,6 +274,29 @@ def list_of(offsets: np.ndarray[Any, Any], values: pa.Array, is_null: np.ndarray
     return pa.ListArray.from_buffers(
         pa.list_(values.type), len(index) - 1, [bitmap, pa.py_buffer(index)], -1, 0, [values]
     )
+
+
+def is_fixed_geometry(column: Column) -> bool:
+    """Whether cells are points, circles or ranges: shapes of a fixed count of numbers, which are NULL as all NaN."""
+    return (
+        (column.xtype or "").lower() in GEOMETRY_XTYPES
+        and column.datatype in FLOATING
+        and bool(element_count(column.arraysize))
+    )
+
+
+def nan_is_null(array: pa.ListArray, column: Column) -> pa.ListArray:
+    """Shapes whose numbers are all NaN as NULL: text and BINARY have no other word for it that others accept."""
+    if not is_fixed_geometry(column) or len(array) == 0:
+        return array
+    values = array.flatten().to_numpy(zero_copy_only=False)
+    count = element_count(column.arraysize) or 1
+    is_null = array.is_null().to_numpy(zero_copy_only=False)
+    blank = is_null.copy()
+    blank[~is_null] = np.isnan(values.reshape(-1, count)).all(axis=1)
+    if (blank == is_null).all():
+        return array
+    return pc.if_else(pa.array(blank), pa.scalar(None, array.type), array)
 
 
 def to_schema(table: Table) -> pa.Schema:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
 from skyvault.formats.arrow import MAX_ELEMENTS, array_of, list_of, plain_schema, scalar_type
+from skyvault.formats.characters import strings_of
 from skyvault.formats.fits_header import Header, read_header
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream
@@ -413,31 +413,7 @@ def _text_column(piece: _Array) -> pa.Array:
     offsets = np.zeros(count + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     text = data[keep]
-    return _strings(offsets, text, lengths == 0)
-
-
-def _strings(offsets: _Array, text: _Array, is_null: _Array) -> pa.Array:
-    """FITS text is ASCII; bytes beyond are taken as UTF-8, or as Latin-1 where they are not."""
-    if (text >= 0x80).any():
-        try:
-            text.tobytes().decode()
-        except UnicodeDecodeError:
-            sizes = np.where(text >= 0x80, 2, 1)
-            places = np.concatenate([[0], np.cumsum(sizes)])
-            text = np.frombuffer(text.tobytes().decode("latin-1").encode(), np.uint8)
-            offsets = places[offsets]
-    index = np.ascontiguousarray(offsets, dtype=np.int32)
-    bitmap = pa.py_buffer(np.packbits(~is_null, bitorder="little")) if is_null.any() else None
-    strings = pa.Array.from_buffers(
-        pa.string(), len(index) - 1, [bitmap, pa.py_buffer(index), pa.py_buffer(np.ascontiguousarray(text))]
-    )
-    try:
-        strings.validate(full=True)
-    except pa.ArrowInvalid:
-        # whole as a block, but a character lies across two cells
-        raw = [bytes(text[a:b]).decode("latin-1") for a, b in pairwise(offsets.tolist())]
-        return pa.array([None if null else word for word, null in zip(raw, is_null, strict=True)], pa.string())
-    return strings
+    return strings_of(offsets, text, lengths == 0)
 
 
 def _word_column(column: Column, piece: _Array) -> pa.Array:
@@ -510,7 +486,7 @@ def _heap_column(field: _Field, piece: _Array, heap: _Heap) -> pa.Array:
     np.cumsum(lengths, out=offsets[1:])
     is_null = lengths == 0
     if letter == "A":
-        strings = _strings(offsets, data, is_null)
+        strings = strings_of(offsets, data, is_null)
         return pc.utf8_rtrim(strings, " \x00")
     if letter == "X":
         starts = np.zeros(count + 1, np.int64)

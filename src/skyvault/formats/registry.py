@@ -109,7 +109,7 @@ _SERIALIZATIONS = {
     "binary": "votable/b",
     "b": "votable/b",
 }
-_VERSIONS = ("1.3", "1.4", "1.5")
+_VERSIONS = ("1.4", "1.5")
 _TOKEN = re.compile(r"""\s*;\s*([A-Za-z0-9_.+-]+)\s*=\s*(?:"([^"]*)"|([^\s;"]*))\s*""")
 
 

@@ -14,7 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
-from skyvault.formats.arrow import array_of, arrow_type, element_count, is_complex, list_of, scalar_type, shape_of
+from skyvault.formats.arrow import (
+    array_of,
+    arrow_type,
+    element_count,
+    is_complex,
+    list_of,
+    nan_is_null,
+    scalar_type,
+    shape_of,
+)
 from skyvault.model.table import INTEGRAL, Column
 
 _TRUE = pa.array(["true", "t", "1"])
@@ -225,7 +234,7 @@ def _arrays(cells: pa.StringArray, column: Column) -> pa.Array:
         if wrong.any():
             index = int(np.flatnonzero(wrong)[0])
             raise CellError(column, cells[index].as_py(), index, f"{counts[index]} numbers where {expected} belong")
-    return list_of(offsets, values, is_null)
+    return nan_is_null(list_of(offsets, values, is_null), column)
 
 
 _REAL: dict[str, Any] = {"floatComplex": "float", "doubleComplex": "double"}

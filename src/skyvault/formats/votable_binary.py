@@ -17,7 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
-from skyvault.formats.arrow import array_of, element_count, holds_list, is_complex, list_of, scalar_type, shape_of
+from skyvault.formats.arrow import (
+    array_of,
+    element_count,
+    holds_list,
+    is_complex,
+    list_of,
+    nan_is_null,
+    scalar_type,
+    shape_of,
+)
+from skyvault.formats.characters import cut_at_nul, strings_of, utf8_from_utf16
 from skyvault.formats.tabledata import CellError, column_from_text, null_number, split_strings, string_parts
 from skyvault.model.table import Column
 
@@ -335,7 +345,7 @@ def _list_column(column: Column, offsets: _Array, data: _Array, is_null: _Array 
     if is_complex(column):
         return list_of(offsets * 2, array_of(_native(values), scalar_type(column)), is_null)
     element = Column(name=column.name, datatype=column.datatype, null=column.null)
-    return list_of(offsets, _numbers(element, values, None), is_null)
+    return nan_is_null(list_of(offsets, _numbers(element, values, None), is_null), column)
 
 
 def _native(values: _Array) -> _Array:
@@ -386,94 +396,21 @@ def _fixed_text(column: Column, count: int, piece: _Array) -> tuple[_Array, _Arr
 def _text(column: Column, offsets: _Array, data: _Array, is_null: _Array | None) -> pa.Array:
     """Strings from the bytes of char (UTF-8) or unicodeChar (UTF-16, big-endian)."""
     if column.datatype == "unicodeChar":
-        offsets, data = utf8_from_utf16(offsets, data, column)
-    elif column.arraysize and "*" in column.arraysize and bool((data == 0).any()):
-        offsets, data = _cut_at_nul(offsets, data)
+        offsets, data = utf8_from_utf16(offsets, data)
+    elif column.arraysize and "*" in column.arraysize:
+        offsets, data = cut_at_nul(offsets, data)
     if is_null is None:
         is_null = np.diff(offsets) == 0
     if column.is_array:
         length = shape_of(column.arraysize)[0][0]
-        _valid_utf8(column, offsets, data)
-        return split_strings(offsets, data, length, is_null)
-    strings = _valid_utf8(column, offsets, data, is_null)
+        return split_strings(*string_parts(strings_of(offsets, data)), length, is_null)
+    strings = strings_of(offsets, data, is_null)
     if column.is_timestamp:
-        empty = np.diff(offsets) == 0
-        if (empty & ~is_null).any():
-            strings = pc.if_else(pa.array(empty), pa.scalar(None, pa.string()), strings)
-        return column_from_text(strings, column)
+        return column_from_text(_blank_is_null(strings), column)
     if column.null:
         strings = pc.if_else(pc.fill_null(pc.equal(strings, column.null), False), pa.scalar(None, pa.string()), strings)
     return strings
 
 
-def _valid_utf8(column: Column, offsets: _Array, data: _Array, is_null: _Array | None = None) -> pa.StringArray:
-    index = np.ascontiguousarray(offsets, dtype=np.int32)
-    bitmap = None
-    if is_null is not None and is_null.any():
-        bitmap = pa.py_buffer(np.packbits(~is_null, bitorder="little"))
-    strings = pa.Array.from_buffers(
-        pa.string(), len(index) - 1, [bitmap, pa.py_buffer(index), pa.py_buffer(np.ascontiguousarray(data))]
-    )
-    check_text(strings, column)
-    return strings
-
-
-def check_text(strings: pa.StringArray, column: Column) -> None:
-    """Raises CellError at the first string that is not UTF-8."""
-    try:
-        strings.validate(full=True)
-    except pa.ArrowInvalid:
-        low, high = 0, len(strings)
-        while high - low > 1:
-            middle = (low + high) // 2
-            try:
-                strings.slice(low, middle - low).validate(full=True)
-                low = middle
-            except pa.ArrowInvalid:
-                high = middle
-        text = strings.slice(low, 1).cast(pa.binary())[0].as_py() or b""
-        raise CellError(column, text.decode("utf-8", "replace"), low, "not UTF-8 text") from None
-
-
-def _cut_at_nul(offsets: _Array, data: _Array) -> tuple[_Array, _Array]:
-    """A NUL ends a string even where the count says more (VOTable 1.5, section 6)."""
-    is_nul = data == 0
-    seen = np.concatenate([[0], np.cumsum(is_nul)])
-    cell = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    keep = seen[1:] == seen[offsets[:-1]][cell]
-    kept = np.concatenate([[0], np.cumsum(keep)])
-    return kept[offsets], data[keep]
-
-
-def utf8_from_utf16(offsets: _Array, data: _Array, column: Column) -> tuple[_Array, _Array]:
-    """Big-endian UTF-16 as UTF-8; a NUL ends a string."""
-    units = np.ascontiguousarray(data).view(">u2").astype(np.uint16)
-    bounds = offsets // 2
-    if (units == 0).any():
-        is_nul = units == 0
-        seen = np.concatenate([[0], np.cumsum(is_nul)])
-        cell = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-        keep = seen[1:] == seen[bounds[:-1]][cell]
-        bounds = np.concatenate([[0], np.cumsum(keep)])[bounds]
-        units = units[keep]
-    surrogate = (units & 0xF800) == 0xD800
-    if not surrogate.any():
-        if (units < 0x80).all():
-            return bounds, units.astype(np.uint8)
-        sizes = np.where(units < 0x80, 1, np.where(units < 0x800, 2, 3))
-    else:
-        # each half of a pair makes two of the four bytes
-        sizes = np.where(units < 0x80, 1, np.where(units < 0x800, 2, np.where(surrogate, 2, 3)))
-        high = (units & 0xFC00) == 0xD800
-        low = (units & 0xFC00) == 0xDC00
-        first = np.zeros(len(units), bool)
-        first[bounds[:-1][bounds[:-1] < len(units)]] = True
-        paired = np.zeros(len(units), bool)
-        paired[1:] = high[:-1] & low[1:] & ~first[1:]
-        broken = (low & ~paired) | (high & ~np.append(paired[1:], False))
-        if broken.any():
-            row = int(np.searchsorted(bounds, int(np.flatnonzero(broken)[0]), side="right")) - 1
-            raise CellError(column, "half a surrogate pair", row, "not UTF-16 text")
-    text = units.astype("<u2").tobytes().decode("utf-16-le").encode()
-    places = np.concatenate([[0], np.cumsum(sizes)])
-    return places[bounds], np.frombuffer(text, np.uint8)
+def _blank_is_null(strings: pa.StringArray) -> pa.StringArray:
+    return pc.if_else(pc.fill_null(pc.equal(strings, ""), False), pa.scalar(None, pa.string()), strings)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from skyvault.errors import FormatError
 from skyvault.formats.arrow import element_count, is_complex, list_of, shape_of
 from skyvault.formats.cell_text import data_of, list_offsets, timestamp_texts, truths
+from skyvault.formats.characters import utf16_from_utf8
 from skyvault.formats.tabledata import null_number, string_parts
 from skyvault.formats.votable_binary import BIG_ENDIAN, bytes_of
 from skyvault.model.table import INTEGRAL, Column
@@ -229,7 +230,7 @@ def _boolean_bytes(array: pa.Array, is_null: _Array | None) -> _Array:
 
 
 def _text_array(column: Column, array: pa.Array) -> pa.StringArray:
-    """A text column as one string a cell."""
+    """A text column as one string a cell; what char cannot hold becomes "?"."""
     if pa.types.is_timestamp(array.type):
         array = timestamp_texts(array)
     elif pa.types.is_list(array.type):
@@ -237,7 +238,11 @@ def _text_array(column: Column, array: pa.Array) -> pa.StringArray:
         words = pc.utf8_rpad(pc.fill_null(array.flatten(), ""), length, " ")
         is_null = array.is_null().to_numpy(zero_copy_only=False)
         array = pc.binary_join(list_of(list_offsets(array), words, is_null), "")
-    return pc.fill_null(array, "")
+    texts = pc.fill_null(array, "")
+    if column.datatype == "char" and (string_parts(texts)[1] >= 0x80).any():
+        # char is ASCII up to VOTable 1.5, and a reader that takes it at its word fails on anything else
+        texts = pc.replace_substring_regex(texts, r"[^\x00-\x7f]", "?")
+    return texts
 
 
 def _fixed_text(column: Column, array: pa.Array, cell: _Cell) -> _Array:
@@ -304,12 +309,3 @@ def _as_binary(texts: pa.StringArray) -> pa.BinaryArray:
     return pa.Array.from_buffers(
         pa.binary(), len(texts), [None, offsets, data if data is not None else pa.py_buffer(b"")], 0, texts.offset
     )
-
-
-def utf16_from_utf8(offsets: _Array, data: _Array) -> tuple[_Array, _Array]:
-    """UTF-8 text as big-endian UTF-16; offsets count bytes on both sides."""
-    units = ((data & 0xC0) != 0x80).astype(np.int64) + (data >= 0xF0)
-    places = np.zeros(len(data) + 1, np.int64)
-    np.cumsum(units, out=places[1:])
-    text = data.tobytes().decode("utf-8").encode("utf-16-be")
-    return places[offsets] * 2, np.frombuffer(text, np.uint8)

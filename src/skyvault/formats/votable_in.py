@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
 from skyvault.formats.arrow import plain_schema
+from skyvault.formats.characters import first_not_utf8
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream
 from skyvault.formats.tabledata import CellError, Irregular, column_from_text, cut_rows, unescaped
-from skyvault.formats.votable_binary import RowDecoder, check_text
+from skyvault.formats.votable_binary import RowDecoder
 from skyvault.formats.votable_xml import Document, Utf8Reader
 from skyvault.model.table import Info, Table
 
@@ -262,7 +263,10 @@ class _Reader:
     def _column(self, text: pa.StringArray, column: Any, row: int, has_references: bool, has_returns: bool) -> pa.Array:
         try:
             if column.is_text:
-                check_text(text, column)
+                wrong = first_not_utf8(text)
+                if wrong is not None:
+                    raw = text.slice(wrong, 1).cast(pa.binary())[0].as_py() or b""
+                    raise CellError(column, raw.decode("utf-8", "replace"), wrong, "not in the document's encoding")
                 if has_returns:
                     text = pc.replace_substring(pc.replace_substring(text, "\r\n", "\n"), "\r", "\n")
             if has_references:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.errors import SkyvaultError
+from skyvault.formats.arrow import element_count, is_fixed_geometry
 from skyvault.formats.blocks import begun, formatted, sliced
 from skyvault.formats.cell_text import VOTABLE_SPECIALS, cell_texts, join_rows, xml_texts
 from skyvault.formats.stream import TableStream
@@ -25,7 +26,7 @@ from skyvault.model.table import Column, CoordinateFrame, Group, Info, Link, Tab
 Serialization: TypeAlias = Literal["TABLEDATA", "BINARY", "BINARY2"]
 
 #: versions that can be written; all share the namespace of 1.3 (VOTable 1.4, section 3.1)
-VERSIONS = ("1.3", "1.4", "1.5")
+VERSIONS = ("1.4", "1.5")
 _NAMESPACE = "http://www.ivoa.net/xml/VOTable/v1.3"
 _ROWS = 20_000
 
@@ -120,7 +121,11 @@ def _tabledata_block(table: Table) -> Callable[[pa.RecordBatch], pa.Buffer]:
             texts = cell_texts(array, column, specials=VOTABLE_SPECIALS, null_element=column.null or "0")
             if column.is_text and not column.is_timestamp:
                 texts = xml_texts(texts)
-            cells.append(pc.fill_null(texts, "") if texts.null_count else texts)
+            if texts.null_count:
+                # an empty TD is NULL for every type, but validators want a shape's numbers to be there
+                blank = " ".join(["NaN"] * (element_count(column.arraysize) or 0)) if is_fixed_geometry(column) else ""
+                texts = pc.fill_null(texts, blank)
+            cells.append(texts)
         if not cells:
             return pa.py_buffer(b"<TR></TR>\n" * batch.num_rows)
         return join_rows(cells, "<TR><TD>", "</TD><TD>", "</TD></TR>\n")
