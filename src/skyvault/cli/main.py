@@ -27,6 +27,10 @@ COMMANDS = {
 }
 
 
+class _ReaderGone(Exception):
+    """Whoever read us has seen enough: skyvault query ... | head."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used, so that ``--help`` answers at once."""
 
@@ -51,6 +55,13 @@ class LazyGroup(click.Group):
             hint = f" Did you mean {close[0]}?" if close else f" There are: {', '.join(COMMANDS)}."
             raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would end the process with code 1 here
+            raise _ReaderGone from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -80,8 +91,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except BrokenPipeError:
-        # whoever read us has seen enough (skyvault query ... | head): not a fault, and nothing more can be written
+    except (_ReaderGone, BrokenPipeError):
+        # not a fault, but nothing more can be written, not even what the interpreter flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except (KeyboardInterrupt, click.Abort):
