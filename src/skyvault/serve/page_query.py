@@ -1,0 +1,199 @@
+"""The query form: what a person filled in, the result as a page or a file, and where in the text a mistake is."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from skyvault.errors import ParameterError, QueryError
+from skyvault.serve.page_reply import SECURITY
+from skyvault.serve.page_text import web_address
+from skyvault.serve.params import Form, ParameterSet
+from skyvault.serve.table_response import TableResponse, collect
+from skyvault.serve.tap_query import PARAMETERS, encoded, read_query, start
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from starlette.datastructures import UploadFile
+
+    from skyvault.model.table import Column
+    from skyvault.serve.service import Service
+
+#: what the form offers: (FORMAT, what people call it)
+FORM_FORMATS = (
+    ("html", "Page"),
+    ("votable", "VOTable"),
+    ("fits", "FITS"),
+    ("parquet", "Parquet"),
+    ("csv", "CSV"),
+    ("tsv", "TSV"),
+    ("ecsv", "ECSV"),
+    ("json", "JSON"),
+)
+#: rows of a result page when nothing is said, and at most; cells at most; letters of a cell at most
+PAGE_ROWS = 500
+MOST_PAGE_ROWS = 5000
+MOST_PAGE_CELLS = 100_000
+MOST_CELL_LETTERS = 1000
+_ACTIONS = ("run", "job", "edit")
+
+
+@dataclass(frozen=True, slots=True)
+class FormValues:
+    """What the form says. ``maxrec`` is as it was typed."""
+
+    query: str = ""
+    format: str = "html"
+    maxrec: str = ""
+    action: str = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """A result as a page shows it: texts of all cells (None: NULL), a row a tuple, and whether each is an address."""
+
+    columns: tuple[Column, ...]
+    rows: Sequence[tuple[str | None, ...]]
+    links: tuple[bool, ...]
+    overflow: bool
+    limit: int | None
+    error: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """The lines of a query around a mistake: (number, text), and the wrong piece within the last of them."""
+
+    lines: tuple[tuple[int, str], ...]
+    number: int
+    before: str
+    wrong: str
+    after: str
+
+
+def read_values(pairs: Sequence[tuple[str, str]]) -> FormValues:
+    """The form's values; of repeated ones the last, which is the button that was pressed."""
+    given = {name.upper(): text for name, text in pairs}
+    action, form = given.get("ACTION", "run").lower(), given.get("FORMAT", "html").lower()
+    return FormValues(
+        given.get("QUERY", "").replace("\r\n", "\n"),
+        form if any(form == known for known, _ in FORM_FORMATS) else "html",
+        given.get("MAXREC", "").strip()[:20],
+        action if action in _ACTIONS else "run",
+    )
+
+
+def uploaded(form: Form) -> UploadFile | None:
+    """The table sent with the form; a browser sends an empty part when none was chosen."""
+    file = form.files.get("mine")
+    return file if file is not None and file.size else None
+
+
+def run_as_page(service: Service, values: FormValues, form: Form) -> ResultPage:
+    """Run the query and take in at most what a page can show. Raises QueryError and others of skyvault.errors."""
+    began = time.perf_counter()
+    query = read_query(*_parameters(values, form, values.maxrec or str(PAGE_ROWS)), service.settings)
+    query.limits.rows = min(query.limits.rows or 0, MOST_PAGE_ROWS)
+    answer = start(query, service.store)
+    try:
+        stream = answer.stream
+        columns = stream.table.columns
+        most = max(50, MOST_PAGE_CELLS // max(1, len(columns)))
+        rows: list[tuple[str | None, ...]] = []
+        for batch in stream.batches:
+            rows += _texts(batch.slice(0, most - len(rows)), columns)
+            if len(rows) >= most:
+                break
+        is_cut = len(rows) >= most
+        return ResultPage(
+            columns,
+            rows,
+            tuple(_are_addresses(column, [row[i] for row in rows[:20]]) for i, column in enumerate(columns)),
+            stream.overflow or is_cut,
+            len(rows) if stream.overflow or is_cut else stream.limit,
+            stream.error,
+            time.perf_counter() - began,
+        )
+    finally:
+        with contextlib.suppress(AttributeError):
+            answer.stream.batches.close()  # type: ignore[attr-defined]
+        answer.close()
+
+
+def _texts(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[tuple[str | None, ...]]:
+    import pyarrow.compute as pc
+
+    from skyvault.formats.cell_text import cell_texts
+
+    if batch.num_rows == 0:
+        return iter(())
+    texts = [
+        pc.utf8_slice_codeunits(cell_texts(array, column), 0, MOST_CELL_LETTERS).to_pylist()
+        for array, column in zip(batch.columns, columns, strict=True)
+    ]
+    return zip(*texts, strict=True)
+
+
+def _are_addresses(column: Column, some: list[str | None]) -> bool:
+    """Whether the cells of a column may be made links."""
+    known = [text for text in some if text]
+    return column.is_text and bool(known) and all(web_address(text) for text in known)
+
+
+def run_as_file(service: Service, values: FormValues, form: Form) -> Response:
+    """Run the query and send its result as a file to keep."""
+    query = read_query(*_parameters(values, form, values.maxrec), service.settings)
+    answer = start(query, service.store)
+    first, rest = collect(encoded(query, answer))
+    headers = {
+        **SECURITY,
+        "cache-control": "no-store",
+        "content-disposition": f'attachment; filename="result{query.format.suffix}"',
+    }
+    if rest is None:
+        headers["x-skyvault-overflow"] = "true" if answer.stream.overflow else "false"
+        if answer.stream.error and not query.format.can_tell_overflow:
+            raise ParameterError(answer.stream.error)
+    return TableResponse(service, first, rest, query.format.content_type, headers)
+
+
+def _parameters(
+    values: FormValues, form: Form, maxrec: str
+) -> tuple[dict[str, Any], dict[str, Callable[[], contextlib.AbstractContextManager[IO[bytes]]]]]:
+    """The form as TAP's parameters, and the uploaded file's opener."""
+    file = uploaded(form)
+    pairs = [("LANG", "ADQL"), ("QUERY", values.query), ("FORMAT", values.format), ("MAXREC", maxrec)]
+    if file is not None:
+        pairs.append(("UPLOAD", "mine,param:mine"))
+    return ParameterSet(PARAMETERS).read(pairs), {} if file is None else {"mine": _opener(file.file)}
+
+
+def _opener(file: Any) -> Callable[[], contextlib.AbstractContextManager[IO[bytes]]]:
+    @contextlib.contextmanager
+    def opened() -> Iterator[IO[bytes]]:
+        file.seek(0)  # the form closes it
+        yield file
+
+    return opened
+
+
+def mistake(query: str, problem: QueryError) -> Mistake | None:
+    """The line a query error points at, two lines before it, and the piece that is wrong."""
+    lines = query.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if not 1 <= problem.line <= len(lines):
+        return None
+    line = lines[problem.line - 1]
+    if len(line) > 400:
+        return None  # a one-line query of a machine: the sentence must do
+    begin = min(max(problem.column - 1, 0), len(line))
+    token = problem.token or ""
+    end = begin + len(token) if token and line[begin:].startswith(token) else min(begin + 1, len(line))
+    first = max(0, problem.line - 3)
+    before = tuple((first + i + 1, text[:400]) for i, text in enumerate(lines[first : problem.line - 1]))
+    return Mistake(before, problem.line, line[:begin], line[begin:end] or " ", line[end:])
