@@ -361,7 +361,7 @@ def test_uploads_are_found_by_the_name_of_their_part(bench: Bench) -> None:
 
 
 PROGRAM = """
-import sys, pathlib, threading
+import os, sys, pathlib, threading
 from skyvault.jobs.results import Results
 from skyvault.jobs.runner import Runner
 from skyvault.ledger.ledger import open_ledger
@@ -369,7 +369,8 @@ folder = pathlib.Path(sys.argv[1])
 ledger = open_ledger(folder / "ledger.db")
 def work(context):
     context.result_path().write_text("half")
-    print(context.id, flush=True)
+    # one write: two threads must not mix their lines
+    os.write(1, (context.id + "\\n").encode())
     threading.Event().wait()
 runner = Runner(ledger, work, Results(folder / "jobs"), in_all=2)
 runner.start()
@@ -381,17 +382,17 @@ threading.Event().wait()
 
 def test_kill_9_of_a_process_leaves_its_jobs_to_the_others_at_once(bench: Bench) -> None:
     ids = [bench.create() for _ in range(3)]
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(bench.folder), *ids], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    begun = {process.stdout.readline().decode().strip() for _ in range(2)}
-    assert begun == set(ids[:2])
-    # another process that lives does not touch them
-    runner = bench.runner(answer, in_all=2)
-    runner.submit(bench.create())
-    assert {bench.ledger.jobs.get(job_id).phase for job_id in begun} == {Phase.EXECUTING}
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(bench.folder), *ids], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            begun = {process.stdout.readline().decode().strip() for _ in range(2)}
+            assert begun == set(ids[:2])
+            # another process that lives does not touch them
+            runner = bench.runner(answer, in_all=2)
+            runner.submit(bench.create())
+            assert {bench.ledger.jobs.get(job_id).phase for job_id in begun} == {Phase.EXECUTING}
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
     for job_id in begun:
         error = bench.until(job_id, Phase.ERROR).error
         assert error is not None and "restarted while this job ran" in error.message

@@ -87,7 +87,8 @@ def test_endpoints_and_applications_answer_every_error_in_form(caplog: pytest.Lo
             assert 'name="QUERY_STATUS" value="ERROR"' in answer.text
             assert SECRET not in answer.text
         answer = client.post("/bare/query")
-        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+        assert answer.status_code == 405
+        assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 @pytest.mark.parametrize(
