@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
-from skyvault.formats.arrow import MAX_ELEMENTS, array_of, list_of, plain_schema, scalar_type
+from skyvault.formats.arrow import MAX_ELEMENTS, array_of, holds_list, list_of, plain_schema, scalar_type
 from skyvault.formats.characters import strings_of
 from skyvault.formats.fits_header import Header, read_header
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
@@ -361,13 +361,13 @@ def _binary_column(field: _Field, rows: _Array, heap: _Heap) -> pa.Array:
         return _text_column(piece)
     if field.letter == "X":
         bits = np.unpackbits(np.ascontiguousarray(piece), axis=1)[:, : field.count]
-        if field.count == 1:
+        if not holds_list(column):
             return array_of(bits[:, 0].astype(bool), pa.bool_())
         return list_of(np.arange(count + 1) * field.count, array_of(bits.ravel().astype(bool), pa.bool_()))
     flat = np.ascontiguousarray(piece).ravel().view(_LETTERS[field.letter][1])
     values = _values(field, field.letter, flat)
     per_row = field.count * (2 if field.letter in "CM" else 1)
-    if per_row == 1:
+    if not holds_list(column):
         return values
     return list_of(np.arange(count + 1) * per_row, values)
 

@@ -23,14 +23,11 @@ from skyvault.formats.blocks import begun, formatted, sliced
 from skyvault.formats.cell_text import cell_texts, join_rows
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream
-from skyvault.formats.tabledata import string_parts
+from skyvault.formats.tabledata import BLANK_WORDS, string_parts
 from skyvault.model.table import Column, Datatype, Info, Table
 
 _ROWS = 20_000
 _BLOCK = 8 << 20
-#: words that mean NULL in a column of numbers; in text they are text
-_BLANK_WORDS = pa.array(["", "-", "--", "---", "...", "NA", "N/A", "n/a", "na", "None", "none", "null", "NULL", "nan"])
-
 _DATATYPE: dict[pa.DataType, tuple[Datatype, str | None, str | None]] = {
     pa.bool_(): ("boolean", None, None),
     pa.int64(): ("long", None, None),
@@ -230,11 +227,11 @@ class _Apart(io.RawIOBase):
         return data
 
 
-def _reader(file: BinaryIO, layout: _Layout, types: dict[str, pa.DataType]) -> Any:
+def _reader(file: BinaryIO, layout: _Layout, types: dict[str, pa.DataType], *, threads: bool = True) -> Any:
     return pacsv.open_csv(
         pa.PythonFile(_Apart(file, layout.start), mode="r"),
         read_options=pacsv.ReadOptions(
-            block_size=_BLOCK, column_names=layout.names, skip_rows=layout.lines_before(), use_threads=True
+            block_size=_BLOCK, column_names=layout.names, skip_rows=layout.lines_before(), use_threads=threads
         ),
         parse_options=pacsv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
@@ -258,8 +255,8 @@ def _types(file: BinaryIO, layout: _Layout, limits: ReadLimits) -> list[pa.DataT
             limits.check_rows(rows)
         return found
     except pa.ArrowInvalid as exc:
-        if "conversion error" not in str(exc):
-            _refuse(exc, layout)
+        if "conversion error" not in str(exc) or "UTF8" in str(exc):
+            _refuse(exc, file, layout)
     except StopIteration:
         return [pa.string()] * len(layout.names)
     # Somewhere below the first block a column is wider than it seemed: look at every cell as text.
@@ -269,7 +266,7 @@ def _types(file: BinaryIO, layout: _Layout, limits: ReadLimits) -> list[pa.DataT
             for index, cells in enumerate(batch.columns):
                 candidates[index] = _widened(candidates[index], cells)
     except pa.ArrowInvalid as exc:
-        _refuse(exc, layout)
+        _refuse(exc, file, layout)
     return [kind or pa.string() for kind in candidates]
 
 
@@ -309,7 +306,7 @@ def _converted(cells: pa.StringArray, kind: pa.DataType) -> pa.Array:
         return cells
     trimmed = pc.utf8_trim(cells, " \t")
     if kind in (pa.int64(), pa.float64()):
-        blank = pc.fill_null(pc.is_in(trimmed, _BLANK_WORDS), False)
+        blank = pc.fill_null(pc.is_in(trimmed, BLANK_WORDS), False)
         if pc.any(blank).as_py():
             trimmed = pc.if_else(blank, pa.scalar(None, pa.string()), trimmed)
     return trimmed.cast(kind)
@@ -336,17 +333,22 @@ def _rows(
                 return
             except pa.ArrowInvalid as exc:
                 if rows or "conversion error" not in str(exc) or attempt is not wanted:
-                    _refuse(exc, layout)
+                    _refuse(exc, file, layout)
 
 
 _ROW = re.compile(r"[Rr]ow #(\d+)")
 
 
-def _refuse(exc: pa.ArrowInvalid, layout: _Layout) -> NoReturn:
-    """Arrow's complaint as ours: what, and in which row."""
+def _refuse(exc: pa.ArrowInvalid, file: BinaryIO, layout: _Layout) -> NoReturn:
+    """Arrow's complaint as ours: what, and in which row (which only its reader without threads knows)."""
     text = str(exc).splitlines()[0]
+    try:
+        for _ in _reader(file, layout, dict.fromkeys(layout.names, pa.string()), threads=False):
+            pass
+    except pa.ArrowInvalid as again:
+        text = str(again).splitlines()[0]
     row = _ROW.search(text)
-    where = f"{layout.file_name}, line {row[1]}" if row else layout.file_name
+    where = f"{layout.file_name}, row {int(row[1]) - layout.lines_before()}" if row else layout.file_name
     expected = re.search(r"Expected (\d+) columns, got (\d+)", text)
     if expected:
         raise FormatError(f"A row has {expected[2]} fields where the header has {expected[1]}", where=where) from None

@@ -294,11 +294,17 @@ def sniff(source: ByteSource) -> str:
     for magic, kind, hint in _STRANGERS:
         if start.startswith(magic):
             raise FormatError(f"The file is {kind}, which is not read", where=source.name, hint=hint)
+    if start[257:262] == b"ustar":
+        raise FormatError("The file is a tar archive, which is not read", where=source.name, hint="Unpack it first.")
     stripped = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if stripped.startswith(b"<") or start.startswith((b"\xff\xfe", b"\xfe\xff", b"<\x00", b"\x00<")):
         return "votable"
     if re.match(rb"#\s*%ECSV", stripped):
         return "ecsv"
+    if stripped.startswith((b"{", b"[")):
+        raise FormatError(
+            "The file is JSON, which is not read", where=source.name, hint="Convert it to CSV or Parquet."
+        )
     if b"\x00" in start or start[:256].translate(None, _TEXT):
         raise FormatError(
             "The file is in no format that is known here",

@@ -30,6 +30,10 @@ _TRUE = pa.array(["true", "t", "1"])
 _FALSE = pa.array(["false", "f", "0"])
 _UNKNOWN = pa.array(["?", ""])
 _BLANKS = " \t\r\n"
+#: what people and archives write into columns of numbers for NULL; in columns of text it is text
+BLANK_WORDS = pa.array(
+    ["", "-", "--", "---", "...", "NA", "N/A", "n/a", "na", "None", "none", "null", "NULL", "Null", "<NA>"]
+)
 
 
 class CellError(FormatError):
@@ -79,7 +83,7 @@ def _scalars(cells: pa.StringArray, column: Column) -> pa.Array:
     kind = scalar_type(column)
     told_null = _null_number(column)
     if column.null is not None and told_null is None:
-        cells = _without(cells, pc.equal(cells, column.null))
+        cells = _without(cells, pc.equal(pc.utf8_trim(cells, _BLANKS), column.null.strip()))
     try:
         values = cells.cast(kind)
     except pa.ArrowInvalid:
@@ -116,7 +120,7 @@ def null_number(column: Column) -> float | int | None:
 def _odd_numbers(cells: pa.StringArray, column: Column, kind: pa.DataType) -> pa.Array:
     """Numbers with blanks around, a plus sign, hexadecimal digits."""
     trimmed = pc.utf8_trim(cells, _BLANKS)
-    trimmed = _without(trimmed, pc.equal(trimmed, ""))
+    trimmed = _without(trimmed, pc.is_in(trimmed, BLANK_WORDS))
     trimmed = pc.replace_substring_regex(trimmed, r"^\+([0-9.IiNn])", r"\1")
     if column.datatype in INTEGRAL:
         is_hex = pc.match_substring_regex(trimmed, r"^0[xX][0-9a-fA-F]+$")

@@ -66,7 +66,7 @@ def open_votable(
         seen.append(stream.table.name)
     if seen:
         raise FormatError(f"There is no table {table!r} in this VOTable", where=reader.name, hint=_listing(seen))
-    status = reader.status
+    status = reader.status or reader.early_error
     if status is not None and status.value.upper() == "ERROR":
         empty = TableStream(table=Table(name="error", columns=()), batches=iter(()))
         _note(empty, status)
@@ -107,6 +107,10 @@ class _Reader:
     @property
     def status(self) -> Info | None:
         return self._document.status
+
+    @property
+    def early_error(self) -> Info | None:
+        return self._document.early_error
 
     # --- tables -----------------------------------------------------------------------------------------------------
 
@@ -223,7 +227,7 @@ class _Reader:
         row = 1
         size = _HEADER_BLOCK  # the first block is small, so that the first rows are there at once
         while document.open_data == "TABLEDATA":
-            block = self._plain_block()
+            block, length = self._plain_block()
             try:
                 rows, cells, consumed, ended = cut_rows(block, len(columns))
             except Irregular:
@@ -239,7 +243,7 @@ class _Reader:
                 row += rows
                 yield arrays
             if consumed:
-                self._pass_over(block, consumed)
+                self._pass_over(consumed if length is None else length)
             if ended:
                 return
             if not rows or len(self._buffer) < size:
@@ -249,14 +253,22 @@ class _Reader:
                 if not self._fill(max(size - len(self._buffer), 1)):
                     raise self._cut_short("TABLEDATA", row)
 
-    def _plain_block(self) -> bytes:
-        """The buffer with odd spellings of tags made plain. A literal "<" can only begin markup, so this is safe
-        everywhere but in comments and CDATA, which are not taken this way."""
-        if self._prefix:
-            self._buffer = self._buffer.replace(b"<" + self._prefix, b"<").replace(b"</" + self._prefix, b"</")
-        return self._buffer
+    def _plain_block(self) -> tuple[bytes, int | None]:
+        """The buffer as it can be cut. Where tags have a namespace prefix: its whole rows without the prefixes, and
+        their length with them. (A literal "<" can only begin markup, but for comments and CDATA, which are not cut.)
+        """
+        prefix = self._prefix
+        if not prefix:
+            return self._buffer, None
+        end = self._buffer.find(b"</" + prefix + b"TABLEDATA")
+        length = end
+        if end < 0:
+            last = self._buffer.rfind(b"</" + prefix + b"TR")
+            length = self._buffer.find(b">", last) + 1 if last >= 0 else 0
+        rows = self._buffer[:length].replace(b"<" + prefix, b"<").replace(b"</" + prefix, b"</")
+        return rows + (b"</TABLEDATA>" if end >= 0 else b""), length
 
-    def _pass_over(self, block: bytes, consumed: int) -> None:
+    def _pass_over(self, consumed: int) -> None:
         self._document.bypassed += consumed
         self._buffer = self._buffer[consumed:]
 

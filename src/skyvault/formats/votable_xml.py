@@ -97,7 +97,7 @@ class Document:
 
     Feed it bytes (UTF-8); it collects ``events``: ("table", Table), ("data", kind, attributes of STREAM),
     ("data-end",), ("table-end",), ("info", Info) for remarks after a table's data, ("resource-end",), ("end",).
-    ``status`` is the last QUERY_STATUS seen (DALI 1.1, section 4.4).
+    ``status`` is the last QUERY_STATUS seen (DALI 1.1, section 4.4), ``early_error`` an error told the older way.
     In ``collects_rows`` mode the cells of TABLEDATA are put into ``rows``, a list of strings a row.
     """
 
@@ -107,6 +107,7 @@ class Document:
         self.rows: list[list[str]] = []
         self.version: str | None = None
         self.status: Info | None = None
+        self.early_error: Info | None = None
         self.tables_seen = 0
         #: bytes that went past this parser, so that positions in messages are the file's
         self.bypassed = 0
@@ -248,7 +249,10 @@ class Document:
             self._frames.append(_frame(node))
         elif name == "TIMESYS":
             self._time_frames.append(_time_frame(node))
+        elif name == "PARAM":
+            self._notice_error(node)
         elif name == "INFO":
+            self._notice_error(node)
             info = _info(node)
             if info.name.upper() == "QUERY_STATUS":
                 self.status = info
@@ -269,6 +273,12 @@ class Document:
             return
         if parent is not None and name not in ("DATA", *_SERIALISATIONS):
             parent.children.append(node)
+
+    def _notice_error(self, node: Node) -> None:
+        """Errors as cone searches tell them: an INFO or PARAM named Error (SCS 1.03, section 2.3)."""
+        if (node.get("name") or "").lower() == "error" and self.status is None:
+            text = node.get("value") or node.text() or node.description() or "no reason given"
+            self.early_error = Info("QUERY_STATUS", "ERROR", text)
 
     def _characters(self, text: str) -> None:
         if self._skip_depth and not (self._stack and self._stack[-1].name == "DESCRIPTION"):
