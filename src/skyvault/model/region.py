@@ -253,15 +253,20 @@ def _runs(indices: list[int]) -> str:
     return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
+#: one piece of sky, or a MOC
+Shape = Point | Circle | Polygon | Box | Moc
+
+
 @dataclass(frozen=True, slots=True)
 class Union:
     """Several regions taken together; unions inside are flattened."""
 
-    regions: tuple[Point | Circle | Polygon | Box | Moc, ...]
+    regions: tuple[Shape, ...]
 
     def __post_init__(self) -> None:
-        flat: list[Point | Circle | Polygon | Box | Moc] = []
-        for region in self.regions:
+        flat: list[Shape] = []
+        parts: tuple[object, ...] = self.regions
+        for region in parts:
             if isinstance(region, Union):
                 flat += region.regions
             elif isinstance(region, Point | Circle | Polygon | Box | Moc):
@@ -273,7 +278,5 @@ class Union:
         object.__setattr__(self, "regions", tuple(flat))
 
 
-#: one connected piece of sky, or a MOC
-Shape = Point | Circle | Polygon | Box | Moc
 #: any piece of sky
-Region = Point | Circle | Polygon | Box | Moc | Union
+Region = Shape | Union

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from skyvault.errors import RegionError
-from skyvault.model.region import MAX_ORDER, Moc, Point, Region, Union
+from skyvault.model.region import Moc, Point, Region, Union
 from skyvault.sky.cells import center_vectors
 from skyvault.sky.predicates import Geometry, _pairs
 from skyvault.sky.shapes import BOX, CIRCLE, MOC, POLYGON, Floats, Indices, Shapes
@@ -54,11 +54,11 @@ def _integrals(shapes: Shapes) -> tuple[Floats, Floats]:
     steradians, sums = _of_parts(geometry)
     row = geometry.parts.row
     counts = np.bincount(row, minlength=rows)
-    total = np.bincount(row, steradians, minlength=rows)
+    total: Floats = np.bincount(row, steradians, minlength=rows).astype(np.float64)
     # parts without area count only where nothing has one: their directions are added up
     flat = total[row] == 0.0
     weights = np.where(flat, 1.0, np.where(steradians > 0.0, 1.0, 0.0))
-    vector = np.stack([np.bincount(row, sums[:, i] * weights, minlength=rows) for i in range(3)], axis=1)
+    vector: Floats = np.stack([np.bincount(row, sums[:, i] * weights, minlength=rows) for i in range(3)], axis=1)
     total = np.where(counts > 0, total, np.nan)
     vector[counts == 0] = np.nan
     for union in _overlapping(geometry, counts).tolist():

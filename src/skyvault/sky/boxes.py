@@ -11,14 +11,23 @@ import numpy as np
 
 from skyvault.sky.polygons import arc_distances
 from skyvault.sky.shapes import Booleans, Floats, Indices, Parts
-from skyvault.sky.vectors import TOLERANCE, angle_between, arc_normals, coordinates, cross, dot, normalised, unit_vectors
+from skyvault.sky.vectors import (
+    TOLERANCE,
+    angle_between,
+    arc_normals,
+    coordinates,
+    cross,
+    dot,
+    normalised,
+    unit_vectors,
+)
 
 _TOLERANCE_DEG = np.degrees(TOLERANCE)
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes row by row: western longitude, width eastward (360: all longitudes), southern and northern latitude."""
+    """Boxes row by row: western longitude, width eastward (360: all around), southern and northern latitude."""
 
     west: Floats
     width: Floats
@@ -59,7 +68,7 @@ class Boxes:
 
     @property
     def caps(self) -> tuple[Floats, Floats]:
-        """A circle around each box: centres (n, 3) and radii; of three candidates (a pole, the middle) the narrowest."""
+        """A circle around each box, centres (n, 3) and radii: about a pole or the middle, whichever is narrowest."""
         middle, corners = self.middle, self.corners
         far = angle_between(corners, middle[:, None, :]).max(axis=1)
         radii = np.stack(
@@ -158,7 +167,7 @@ class Boxes:
         return np.asarray(in_latitude & (in_longitude | is_point), np.bool_)
 
     def arcs_inside(self, starts: Floats, ends: Floats) -> Booleans:
-        """Whether arc i, both ends of which are in box i, stays in it: it may bulge over a parallel or go round behind."""
+        """Whether arc i, with both ends in box i, stays in it: it may bulge over a parallel or go round behind."""
         lon1, _ = coordinates(starts)
         lon2, _ = coordinates(ends)
         turn = np.mod(lon2 - lon1 + 180.0, 360.0) - 180.0
@@ -167,10 +176,8 @@ class Boxes:
         goes_behind = np.where(turn >= 0, gap_middle < turn, gap_middle - 360.0 > turn)
         goes_behind &= (360.0 - self.width) > 1e-9
         low, high = arc_latitudes(starts, ends)
-        return np.asarray(
-            (low >= self.south - _TOLERANCE_DEG) & (high <= self.north + _TOLERANCE_DEG) & (self.is_band | ~goes_behind),
-            np.bool_,
-        )
+        is_level = (low >= self.south - _TOLERANCE_DEG) & (high <= self.north + _TOLERANCE_DEG)
+        return np.asarray(is_level & (self.is_band | ~goes_behind), np.bool_)
 
 
 def arc_latitudes(starts: Floats, ends: Floats) -> tuple[Floats, Floats]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skyvault.errors import ParameterError
 from skyvault.model.region import MAX_ORDER
-from skyvault.sky.vectors import Floats, wrap_longitude
+from skyvault.sky.vectors import Floats, dot, unit_vectors, wrap_longitude
 
 Cells = NDArray[np.int64]
 
@@ -81,7 +81,22 @@ def cell_centers(order: int, cells: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def center_vectors(order: int | Cells, cells: Cells) -> Floats:
-    """Unit vectors (n, 3) of the centres of cells, each of its own order or all of one.
+    """Unit vectors (n, 3) of the centres of cells, each of its own order or all of one."""
+    return _unprojected(order, cells, np.full(len(cells), 0.5), np.full(len(cells), 0.5))
+
+
+def outline_vectors(order: int, cells: Cells, steps: int) -> Floats:
+    """Unit vectors (n, 4 * steps, 3) along the outlines of cells, counter-clockwise from the southern corner."""
+    rise = np.arange(steps) / steps
+    zero, one = np.zeros(steps), np.ones(steps)
+    u, v = np.concatenate([rise, one, 1.0 - rise, zero]), np.concatenate([zero, rise, one, 1.0 - rise])
+    count = len(u)
+    flat = _unprojected(order, np.repeat(cells, count), np.tile(u, len(cells)), np.tile(v, len(cells)))
+    return flat.reshape(len(cells), count, 3)
+
+
+def _unprojected(order: int | Cells, cells: Cells, east: Floats, west: Floats) -> Floats:
+    """Unit vectors of places within cells: ``east`` and ``west`` from 0, the southern corner, to 1.
 
     The inverse of the HEALPix projection (Calabretta & Roukema 2007, section 2): its plane has the centres of base
     cells at whole numbers of 45 degrees, X eastward and Y northward.
@@ -90,17 +105,19 @@ def center_vectors(order: int | Cells, cells: Cells) -> Floats:
     side = np.exp2(-orders.astype(np.float64))
     base = cells >> (2 * orders)
     inside = cells & ((np.int64(1) << (2 * orders)) - 1)
-    u, v = (_even_bits(inside) + 0.5) * side, (_even_bits(inside >> 1) + 0.5) * side
+    u, v = (_even_bits(inside) + east) * side, (_even_bits(inside >> 1) + west) * side
     row = base >> 2
-    x = 2.0 * (base & 3) + (row != 1) + u - v
-    y = 1.0 - row + u + v - 1.0
+    # the column of the polar facet: a place on its eastern border belongs to the facet of its base cell
+    middle = 2.0 * (base & 3) + (row != 1)
+    x = middle + u - v
+    y = u + v - row
     # beyond |Y| = 1 the meridians of a polar facet draw together: to nothing at |Y| = 2, the pole
-    sigma = np.minimum(2.0 - np.abs(y), 1.0)
-    facet = 2.0 * np.floor(x / 2.0) + 1.0
-    lon = (np.pi / 4.0) * (facet + (x - facet) / sigma)
+    sigma = np.clip(2.0 - np.abs(y), 0.0, 1.0)
+    lon = (np.pi / 4.0) * np.where(sigma > 0.0, middle + (x - middle) / np.where(sigma > 0.0, sigma, 1.0), middle)
     is_cap = np.abs(y) > 1.0
+    lon = np.where(is_cap, lon, (np.pi / 4.0) * x)
     z = np.where(is_cap, np.copysign(1.0 - sigma**2 / 3.0, y), y * (2.0 / 3.0))
-    rho = np.where(is_cap, sigma * np.sqrt((2.0 - sigma**2 / 3.0) / 3.0), np.sqrt(1.0 - z**2))
+    rho = np.where(is_cap, sigma * np.sqrt((2.0 - sigma**2 / 3.0) / 3.0), np.sqrt(np.maximum(1.0 - z**2, 0.0)))
     return np.stack([rho * np.cos(lon), rho * np.sin(lon), z], axis=-1)
 
 
@@ -273,21 +290,87 @@ def _with_large(
 
 
 def cone_cells(lon: float, lat: float, radius: float, order: int) -> Cells:
-    """All cells of one ``order`` that a circle touches (and a few more), sorted. Cost grows with their number."""
-    cells, depths = cone_cover(lon, lat, radius, order)
-    counts = 1 << (2 * (order - depths))
-    starts = np.repeat(cells << (2 * (order - depths)), counts)
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.asarray(np.sort(starts + within), np.int64)
+    """All cells of one ``order`` that a circle touches (and a few beside it), sorted. Cost grows with their number.
 
-
-def cone_cover(lon: float, lat: float, radius: float, order: int) -> tuple[Cells, Cells]:
-    """Cells of mixed orders up to ``order`` that cover a circle: (indices, orders)."""
+    Begins with the few cells wider than the circle that it can reach, and divides them, dropping those whose centre
+    is too far away. (cdshealpix and mocpy have a cone search; in one cone of some hundreds near the poles it misses
+    a cell, and beyond 145 degrees many.)
+    """
+    check_order(order)
     if radius >= 180.0:
-        return np.arange(12), np.zeros(12, np.int64)
-    # cover a little more than the circle, so that rounding cannot lose what lies on its rim
-    padded = min(math.radians(radius) * (1.0 + 1e-12) + _SLACK, math.pi)
-    cells, depths, _ = _healpix().cone_search(
-        order, min(2, MAX_ORDER - order), math.radians(lon % 360.0), math.radians(lat), padded, False
-    )
-    return np.asarray(cells, np.uint64).view(np.int64), np.asarray(depths, np.int64)
+        return np.arange(12 << (2 * order))
+    angle = math.radians(radius) + _SLACK
+    at, cells = _cells_around(lon, lat, angle, order)
+    if at == order:
+        return np.sort(cells)
+    centre = unit_vectors(lon % 360.0, lat)
+    while at < order:
+        step = min(3, order - at)
+        cells = ((cells << (2 * step))[:, None] + np.arange(1 << (2 * step))).ravel()
+        at += step
+        apart = center_vectors(at, cells) - centre
+        reach = min(angle + float(largest_cell_radius(at)), math.pi)
+        cells = cells[dot(apart, apart) <= 4.0 * math.sin(reach / 2.0) ** 2]
+    return np.sort(cells)
+
+
+def start_order(radius: float) -> int:
+    """The deepest order whose cells a circle (degrees) is smaller than, so that it touches nine at most; 0 for all."""
+    reach = math.radians(radius) * STEEPNESS
+    return MAX_ORDER if reach < 2.0**-MAX_ORDER else max(0, math.floor(-math.log2(reach) - 1e-9))
+
+
+def _cells_around(lon: float, lat: float, angle: float, deepest: int) -> tuple[int, Cells]:
+    """An order, ``deepest`` at most, and its cells that a circle (radians) can touch: nine at most, or all twelve."""
+    reach = angle * STEEPNESS
+    order = min(deepest, max(0, math.floor(-math.log2(reach) - 1e-9)))
+    reach *= 1 << order
+    if reach >= 1.0:
+        return order, np.arange(12)
+    base, u, v = _base_place(lon, lat)
+    side = 1 << order
+    ix, iy = min(int(u * side), side - 1), min(int(v * side), side - 1)
+    dx, dy = u * side - ix, v * side - iy
+    if 0 < ix < side - 1 and 0 < iy < side - 1:
+        columns = [ix + step for step, near in ((-1, dx <= reach), (0, True), (1, dx >= 1.0 - reach)) if near]
+        rows = [iy + step for step, near in ((-1, dy <= reach), (0, True), (1, dy >= 1.0 - reach)) if near]
+        own = base << (2 * order)
+        return order, np.array([own + _spread_bits(x) + (_spread_bits(y) << 1) for x in columns for y in rows])
+    # at the border of a base cell, whose neighbours have other axes: take all that is around
+    own = (base << (2 * order)) + _spread_bits(ix) + (_spread_bits(iy) << 1)
+    around = neighbours(order, np.array([own]))[0]
+    return order, around[around >= 0]
+
+
+def _base_place(lon: float, lat: float) -> tuple[int, float, float]:
+    """The base cell of a position and its place in it, 0 to 1 eastward and westward from the southern corner."""
+    x = (lon % 360.0) / 45.0
+    facet = min(int(x / 2.0), 3)
+    # 3 (1 - |sin lat|) from half the polar distance, which keeps its digits beside the pole
+    sigma = math.sqrt(6.0) * math.sin(math.radians(90.0 - abs(lat)) / 2.0)
+    if sigma < 1.0:
+        x = 2 * facet + 1 + (x - (2 * facet + 1)) * sigma
+        y = math.copysign(2.0 - sigma, lat)
+    else:
+        y = 1.5 * math.sin(math.radians(lat))
+    east, west = x - (2 * facet + 1), (2 * facet + 1) - x
+    if east + y >= 0.0 and west + y >= 0.0:
+        return facet, (east + y) / 2.0, (west + y) / 2.0
+    if east + y <= 0.0 and west + y <= 0.0:
+        return 8 + facet, (east + y + 2.0) / 2.0, (west + y + 2.0) / 2.0
+    column = round(x / 2.0)
+    east = x - 2 * column
+    return 4 + column % 4, (east + y + 1.0) / 2.0, (y - east + 1.0) / 2.0
+
+
+def _spread_bits(value: int) -> int:
+    """Bit i of the value at bit 2 i."""
+    for shift, mask in (
+        (16, 0x0000FFFF0000FFFF),
+        (8, 0x00FF00FF00FF00FF),
+        (4, 0x0F0F0F0F0F0F0F0F),
+        (2, 0x3333333333333333),
+        (1, 0x5555555555555555),
+    ):
+        value = (value | (value << shift)) & mask
+    return value

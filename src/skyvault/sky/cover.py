@@ -14,15 +14,13 @@ import numpy as np
 
 from skyvault.model.region import CELLS_29, MAX_ORDER, Circle, Moc, Point, Region
 from skyvault.sky.cells import (
-    CELL_WIDTH,
     STEEPNESS,
     Cells,
     center_vectors,
     children,
     cone_cells,
-    cone_cover,
-    healpix_29,
     largest_cell_radius,
+    start_order,
     touched_cells,
 )
 from skyvault.sky.predicates import Geometry
@@ -33,10 +31,8 @@ from skyvault.sky.vectors import TOLERANCE, angle_between, coordinates, dot, nor
 MOST_CELLS: Final = 16
 #: deepest order of a region index: its keys are order * 2**40 + cell, and cells of order 18 fit below
 DEEPEST_INDEX: Final = 18
-#: cells of a circle's cover are about this many times smaller than its radius; 7 gives some 90 of them
-_FINENESS: Final = 7.0
-#: those of other shapes, which are looked at one by one
-_COARSENESS: Final = 5.0
+#: a cover's cells are this many orders deeper than those wider than the circle: three to five times smaller than it
+_LEVELS: Final = 3
 #: a region of more parts than these is covered as a region index does it
 _FEW: Final = 8
 #: a part stops dividing cells beyond this many
@@ -77,8 +73,8 @@ def merge_ranges(first: Cells, last: Cells, max_ranges: int) -> list[tuple[int, 
 def _circle_ranges(lon: float, lat: float, radius: float) -> tuple[Cells, Cells]:
     if radius >= 180.0:
         return np.zeros(1, np.int64), np.full(1, CELLS_29 - 1)
-    cells, orders = cone_cover(lon, lat, radius, _order_for(radius, _FINENESS))
-    return _bounds(cells, orders)
+    order = min(MAX_ORDER, start_order(radius) + _LEVELS)
+    return _bounds(cone_cells(lon, lat, radius, order), order)
 
 
 def _bounds(cells: Cells, orders: Cells | int) -> tuple[Cells, Cells]:
@@ -104,7 +100,7 @@ def _region_ranges(region: Region) -> tuple[Cells, Cells]:
     lons, lats = coordinates(centres)
     cells, orders, parts = [], [], []
     for part, (lon, lat, radius) in enumerate(zip(lons.tolist(), lats.tolist(), radii.tolist(), strict=True)):
-        order = _order_for(math.degrees(radius), _COARSENESS)
+        order = min(MAX_ORDER, start_order(math.degrees(radius)) + _LEVELS)
         found = cone_cells(lon, lat, math.degrees(radius + 2 * TOLERANCE), order)
         cells.append(found)
         orders.append(np.full(len(found), order))
@@ -112,13 +108,6 @@ def _region_ranges(region: Region) -> tuple[Cells, Cells]:
     cell, order_of, part_of = np.concatenate(cells), np.concatenate(orders), np.concatenate(parts)
     near = _near(geometry, part_of, order_of, cell)
     return _bounds(cell[near], order_of[near])
-
-
-def _order_for(radius: float, fineness: float) -> int:
-    """The order whose cells are about ``fineness`` times smaller than a radius in degrees (3 to 29)."""
-    if radius <= 0.0:
-        return MAX_ORDER
-    return max(3, min(MAX_ORDER, math.floor(math.log2(CELL_WIDTH * fineness / radius))))
 
 
 def bounding_cap(region: Region) -> tuple[float, float, float]:
@@ -248,7 +237,8 @@ def _cells_of(
             rows = np.concatenate([rows, np.repeat(parts[wide], 12)])
             cells = np.concatenate([cells, np.tile(np.arange(12), len(wide))])
         kept = _near(geometry, rows, order, cells)
-        made += _divide(geometry, rows[kept], order, cells[kept], levels + (2 if len(wide) and most > 100 else 0), deepest, most)
+        deeper = 2 if len(wide) and most > MOST_CELLS else 0
+        made += _divide(geometry, rows[kept], order, cells[kept], levels + deeper, deepest, most)
     part, cell, orders = (np.concatenate([piece[i] for piece in made]) for i in range(3))
     return part, cell, orders
 

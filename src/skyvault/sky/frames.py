@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from skyvault.errors import ParameterError
 from skyvault.sky.vectors import Floats, coordinates, dot, normalised, unit_vectors
@@ -149,8 +149,8 @@ _SEXAGESIMAL: Final = tuple(
     for body in (
         # h:m:s and "h m s"; minutes and seconds may be missing
         r"(?P<a>[0-9]{1,3})(?:\s*:\s*|\s+)(?P<b>[0-9]{1,2})(?:(?:\s*:\s*|\s+)(?P<c>[0-9]{1,2}(?:\.[0-9]*)?))?",
-        r"(?P<a>[0-9]{1,3})(?P<unit>[hd°])\s*(?:(?P<b>[0-9]{1,2})[m'′]\s*)?"
-        r"(?:(?P<c>[0-9]{1,2}(?:\.[0-9]*)?)(?:s|\"|″|''))?",
+        r"(?P<a>[0-9]{1,3})(?P<unit>[hd°])\s*(?:(?P<b>[0-9]{1,2})[m'\u2032]\s*)?"
+        r"(?:(?P<c>[0-9]{1,2}(?:\.[0-9]*)?)(?:s|\"|\u2033|''))?",
         r"(?P<a>[0-9]{2})(?P<b>[0-9]{2})(?P<c>[0-9]{2}(?:\.[0-9]*)?)",
     )
 )

@@ -119,7 +119,7 @@ class Polygons:
     @cached_property
     def is_convex(self) -> Booleans:
         """Which polygons are convex and narrower than a hemisphere, so that their inside is left of every edge."""
-        centres, radii = self.caps
+        _, radii = self.caps
         signs = np.where(self.is_left_inside, 1.0, -1.0)
         # slivers, whose sides can hardly be told apart, go the general way
         convex = (radii < np.pi / 2) & (self.counts <= 64) & (self.areas > 1e-9 * radii**2)
@@ -153,7 +153,7 @@ class Polygons:
         return np.asarray(inside != self.is_larger, np.bool_)
 
     def _is_north_inside_wide(self, which: Indices) -> Booleans:
-        """The same for the smaller side of polygons wider than a hemisphere, from the side an edge has its inside on."""
+        """The same for the smaller side of polygons wider than a hemisphere, from an edge and which side is smaller."""
         inside = np.zeros(len(which), np.bool_)
         is_left = self.left_areas <= 2.0 * np.pi
         for place, polygon in enumerate(which.tolist()):
@@ -307,7 +307,7 @@ def arc_distances(starts: Floats, ends: Floats, normals: Floats, points: Floats)
     if len(rough):
         level = points[rough] - normals[rough] * height[rough, None]
         slope[rough] = np.arctan2(np.abs(height[rough]), np.sqrt(dot(level, level)))
-    return np.where(is_beside, slope, corner)
+    return np.asarray(np.where(is_beside, slope, corner), np.float64)
 
 
 def arcs_cross(a: Floats, b: Floats, ab: Floats, c: Floats, d: Floats, cd: Floats) -> Booleans:

@@ -4,8 +4,8 @@ Edges are great circles (sides of boxes: parallels), edges belong to a region, a
 tolerance of 1e-12 radians (0.2 microarcseconds), a few thousand times the rounding of a unit vector. "Contains" and
 "intersects" are those of ADQL 2.1, sections 4.2.10 and 4.2.13: touching is enough.
 
-A MOC is as its cells are: points are tested exactly, other regions against its cells as polygons with eight vertices
-on their outlines, or, to be inside it, by covers of their own (finer than a thousandth of their size).
+A MOC is tested exactly against points and other MOCs; against other regions its cells count as polygons (see
+:mod:`skyvault.sky.coverage`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,20 @@ from skyvault.model.region import Circle, Moc, Point, Polygon, Region
 from skyvault.sky.boxes import Boxes, parallels_cross_arcs
 from skyvault.sky.cells import healpix_29
 from skyvault.sky.polygons import Polygons, arcs_cross
-from skyvault.sky.shapes import BOX, CIRCLE, MOC, POINT, POLYGON, Booleans, Floats, Indices, Shapes, encode, spread
+from skyvault.sky.shapes import (
+    BOX,
+    CIRCLE,
+    MOC,
+    POINT,
+    POLYGON,
+    Booleans,
+    Floats,
+    Indices,
+    Shapes,
+    decode,
+    part_size,
+    spread,
+)
 from skyvault.sky.vectors import TOLERANCE, angle_between, arc_normals, coordinates, dot, unit_vectors
 
 _KINDS: Final = 6
@@ -90,12 +103,15 @@ class Geometry:
         return narrow
 
     def moc(self, part: int) -> Moc:
-        start, count = int(self.parts.start[part]), int(self.parts.count[part])
-        from skyvault.sky.shapes import decode
-
-        moc = decode(self.shapes.values[start : start + 2 + 4 * count])
+        """A part of kind MOC as a value."""
+        moc = self.region(part)
         assert isinstance(moc, Moc)
         return moc
+
+    def region(self, part: int) -> Region:
+        """A part as a value."""
+        start = int(self.parts.start[part])
+        return decode(self.shapes.values[start : start + part_size(self.shapes.values, start)])
 
     def hold(self, which: Indices, points: Floats) -> Booleans:
         """Whether part ``which[i]`` holds point i (unit vectors)."""
@@ -125,7 +141,6 @@ class Geometry:
         if len(rows):
             result[rows] = self.boxes.take(self.place[which[rows]]).distances(points[rows])
         return result
-
 
     def farthest(self, which: Indices, points: Floats) -> Floats:
         """Radians from point i to the farthest corner (or point of a parallel) of part ``which[i]``."""
@@ -401,18 +416,15 @@ def _polygon_meets_polygon(a: Geometry, b: Geometry, first: Indices, second: Ind
     rows = np.flatnonzero(is_simple)
     if len(rows):
         # two convex polygons are apart exactly if the great circle of a side of one has all of the other beyond it
-        apart = _beyond_a_side(a.polygons, mine[rows], b.polygons, theirs[rows])
-        apart |= _beyond_a_side(b.polygons, theirs[rows], a.polygons, mine[rows])
-        met[rows] = ~apart
+        beyond = _beyond_a_side(a.polygons, mine[rows], b.polygons, theirs[rows])
+        beyond |= _beyond_a_side(b.polygons, theirs[rows], a.polygons, mine[rows])
+        met[rows] = ~beyond
     rows = np.flatnonzero(~is_simple)
-    for test in (
-        lambda rows: b.polygons.any_vertex_in(theirs[rows], a.polygons, mine[rows]),
-        lambda rows: a.polygons.any_vertex_in(mine[rows], b.polygons, theirs[rows]),
-        lambda rows: a.polygons.cross(mine[rows], b.polygons, theirs[rows]),
-    ):
-        if len(rows):
-            met[rows] = test(rows)
-            rows = rows[~met[rows]]
+    met[rows] = b.polygons.any_vertex_in(theirs[rows], a.polygons, mine[rows])
+    rows = rows[~met[rows]]
+    met[rows] = a.polygons.any_vertex_in(mine[rows], b.polygons, theirs[rows])
+    rows = rows[~met[rows]]
+    met[rows] = a.polygons.cross(mine[rows], b.polygons, theirs[rows])
     return met
 
 
@@ -550,15 +562,8 @@ def _settled(a: Geometry, b: Geometry, first: Indices, second: Indices, held: Bo
     from skyvault.sky.arrangement import region_contains
 
     for row in rows.tolist():
-        held[row] = region_contains(_part(a, int(first[row])), _part(b, int(second[row])))
+        held[row] = region_contains(a.region(int(first[row])), b.region(int(second[row])))
     return held
-
-
-def _part(geometry: Geometry, part: int) -> Region:
-    from skyvault.sky.shapes import _part_size, decode
-
-    start = int(geometry.parts.start[part])
-    return decode(geometry.shapes.values[start : start + _part_size(geometry.shapes.values, start)])
 
 
 def _union_contains(a: Geometry, b: Geometry, rows: Indices) -> Booleans:
@@ -581,7 +586,7 @@ def _moc_meets(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Boo
     from skyvault.sky.coverage import moc_meets
 
     return np.array(
-        [moc_meets(a.moc(i), _part(b, j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
+        [moc_meets(a.moc(i), b.region(j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
     )
 
 
@@ -589,7 +594,7 @@ def _moc_holds(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Boo
     from skyvault.sky.coverage import moc_holds
 
     return np.array(
-        [moc_holds(a.moc(i), _part(b, j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
+        [moc_holds(a.moc(i), b.region(j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
     )
 
 
@@ -597,7 +602,7 @@ def _holds_moc(a: Geometry, b: Geometry, first: Indices, second: Indices) -> Boo
     from skyvault.sky.coverage import held_moc
 
     return np.array(
-        [held_moc(_part(a, i), b.moc(j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
+        [held_moc(a.region(i), b.moc(j)) for i, j in zip(first.tolist(), second.tolist(), strict=True)], np.bool_
     )
 
 

@@ -39,14 +39,16 @@ FRAMES: Final[dict[str, str]] = {
 }
 #: words that change nothing about directions: where the observer is, which coordinates are used
 SILENT: Final[frozenset[str]] = frozenset(
-    "TOPOCENTER BARYCENTER HELIOCENTER GEOCENTER LSR LSRK LSRD GALACTIC_CENTER LOCAL_GROUP_CENTER EMBARYCENTER MOON"
-    " MERCURY VENUS MARS JUPITER SATURN URANUS NEPTUNE PLUTO RELOCATABLE UNKNOWNREFPOS SPHERICAL2 SPHER2 SPHERICAL".split()
+    {"TOPOCENTER", "BARYCENTER", "HELIOCENTER", "GEOCENTER", "EMBARYCENTER", "LSR", "LSRK", "LSRD", "GALACTIC_CENTER"}
+    | {"LOCAL_GROUP_CENTER", "RELOCATABLE", "UNKNOWNREFPOS", "SPHERICAL", "SPHERICAL2", "SPHER2"}
+    | {"MOON", "MERCURY", "VENUS", "MARS", "JUPITER", "SATURN", "URANUS", "NEPTUNE", "PLUTO"}
 )
 UNITS: Final[dict[str, float]] = {"DEG": 1.0, "ARCMIN": 1 / 60, "ARCSEC": 1 / 3600, "RAD": math.degrees(1.0)}
 #: tails of STC-S that say nothing about the outline
-TAILS: Final[frozenset[str]] = frozenset({"FILLFACTOR", "EPOCH", "ERROR", "RESOLUTION", "SIZE", "PIXSIZE", "POSITION"})
+TAILS: Final[frozenset[str]] = frozenset({"FILLFACTOR", "EPOCH", "ERROR", "RESOLUTION", "SIZE", "PIXSIZE"})
 SHAPES: Final[frozenset[str]] = frozenset(
-    "POSITION POINT CIRCLE POLYGON BOX RANGE POSITIONINTERVAL MOC ALLSKY NOT UNION REGION".split()
+    {"POSITION", "POINT", "CIRCLE", "POLYGON", "BOX", "RANGE", "POSITIONINTERVAL", "MOC", "ALLSKY", "NOT", "UNION"}
+    | {"REGION"}
 )
 
 _TOKEN: Final = re.compile(
@@ -58,7 +60,7 @@ _DALI_COUNT: Final = {"point": 2, "circle": 3, "range": 4}
 
 
 def parse_region(text: str, xtype: str | None = None) -> Region:
-    """Read a region; ``xtype`` ("point", "circle", "range", "polygon", "moc", "shape") tells how bare numbers are meant.
+    """Read a region; ``xtype`` (point, circle, range, polygon, moc, shape) tells how bare numbers are meant.
 
     Raises RegionError, with the place where the text stops making sense.
     """
@@ -153,7 +155,8 @@ def _polygon(vertices: list[tuple[float, float]], frame: str) -> Polygon:
     polygon = Polygon(tuple(vertices))
     if frame == "ICRS":
         return polygon
-    lon, lat = transform_coordinates(*zip(*polygon.vertices, strict=True), frame, "ICRS")
+    lons, lats = zip(*polygon.vertices, strict=True)
+    lon, lat = transform_coordinates(lons, lats, frame, "ICRS")
     return Polygon(tuple(zip(lon.tolist(), lat.tolist(), strict=True)))
 
 
@@ -330,7 +333,7 @@ class _Reader:
                 self.advance()
                 if self.kind == "word" and self.value.upper() in UNITS:
                     self.advance()
-            elif word in TAILS and word != "POSITION":
+            elif word in TAILS:
                 self.advance()
                 if word == "EPOCH" and self.kind == "word":
                     self.advance()

@@ -11,19 +11,25 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from skyvault.errors import RegionError
+from skyvault.sky.frames import transform_coordinates
 from skyvault.sky.region_text import parse_region
 from skyvault.sky.shapes import CIRCLE, POINT, POLYGON, Floats, Indices, Shapes, encode, spread
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-#: a plain shape in ICRS: its name, perhaps the frame, and at least two numbers with blanks between
-_PLAIN: Final = r"^\s*{}(?:\s+ICRS)?(?:\s+[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?){}\s*$"
-_KINDS: Final = (
-    (POLYGON, _PLAIN.format("(?i:POLYGON)", "{6,}")),
-    (CIRCLE, _PLAIN.format("(?i:CIRCLE)", "{3}")),
-    (POINT, _PLAIN.format("(?i:POINT|POSITION)", "{2}")),
+#: a plain shape: its name, perhaps a frame, and numbers with blanks between
+_PLAIN: Final = (
+    r"^\s*(?i:{kind})(?:\s+(?i:{frame})){often}"
+    r"(?:\s+[-+]?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?){count}\s*$"
+)
+_KINDS: Final = ((POLYGON, "POLYGON", "{6,}"), (CIRCLE, "CIRCLE", "{3}"), (POINT, "POINT|POSITION", "{2}"))
+_FRAMES: Final = (("ICRS", "ICRS", "?"), ("FK5", "J2000|FK5", ""))
+#: kind, frame, pattern; the commonest first
+_PATTERNS: Final = tuple(
+    (kind, frame, _PLAIN.format(kind=name, frame=words, often=often, count=count))
+    for frame, words, often in _FRAMES
+    for kind, name, count in _KINDS
 )
 #: below this many rows, reading one by one is faster
 _FEW: Final = 8
@@ -39,7 +45,7 @@ def shapes_of_texts(texts: pa.Array) -> Shapes:
     found: list[tuple[Indices, Floats, Indices]] = []
     left = np.asarray(texts.is_valid().to_numpy(zero_copy_only=False), np.bool_)
     if rows > _FEW:
-        for kind, pattern in _KINDS:
+        for kind, frame, pattern in _PATTERNS:
             if not left.any():
                 break
             matches = pc.match_substring_regex(texts, pattern).fill_null(False)
@@ -48,7 +54,7 @@ def shapes_of_texts(texts: pa.Array) -> Shapes:
                 continue
             numbers, counts = _numbers(texts.take(pa.array(which)))
             left[which] = False
-            found.append(_part(kind, which, numbers, counts))
+            found.append(_part(kind, frame, which, numbers, counts))
     for row in np.flatnonzero(left).tolist():
         try:
             one = encode(parse_region(texts[row].as_py()))
@@ -70,14 +76,14 @@ def _numbers(texts: pa.Array) -> tuple[Floats, Indices]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    bare = pc.replace_substring_regex(texts, r"^\s*[A-Za-z]+(?:\s+[A-Za-z]+)?\s+", "")
+    bare = pc.replace_substring_regex(texts, r"^\s*[A-Za-z]+(?:\s+[A-Za-z]\w*)?\s+", "")
     words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(bare))
     counts = np.diff(words.offsets.to_numpy())
     numbers = words.flatten().cast(pa.float64()).to_numpy(zero_copy_only=False)
     return numbers, np.asarray(counts, np.int64)
 
 
-def _part(kind: int, which: Indices, numbers: Floats, counts: Indices) -> tuple[Indices, Floats, Indices]:
+def _part(kind: int, frame: str, which: Indices, numbers: Floats, counts: Indices) -> tuple[Indices, Floats, Indices]:
     """Rows, shape arrays one after the other, and their lengths."""
     head = 2 if kind == POLYGON else 1
     sizes = counts + head
@@ -87,5 +93,14 @@ def _part(kind: int, which: Indices, numbers: Floats, counts: Indices) -> tuple[
     if kind == POLYGON:
         # an odd count of numbers makes a shape that its reader refuses
         values[starts + 1] = counts / 2.0
-    values[spread(starts + head, counts)[1]] = numbers
+    places = spread(starts + head, counts)[1]
+    values[places] = numbers
+    if frame != "ICRS":
+        pairs = counts // 2 if kind == POLYGON else np.ones(len(counts), np.int64)
+        owner, pair = spread(np.zeros(len(counts), np.int64), pairs)
+        lons = (starts + head)[owner] + 2 * pair
+        # latitudes beyond a pole stay as they are, to be refused
+        good = np.abs(values[lons + 1]) <= 90.0
+        lons = lons[good]
+        values[lons], values[lons + 1] = transform_coordinates(values[lons], values[lons + 1], frame, "ICRS")
     return which, values, sizes

@@ -72,7 +72,7 @@ def decode(values: ArrayLike) -> Region:
     parts: list[Shape] = []
     position = 0
     while position < len(numbers):
-        size = _part_size(numbers, position)
+        size = part_size(numbers, position)
         part = numbers[position : position + size].tolist()
         position += size
         kind = int(part[0])
@@ -91,7 +91,8 @@ def decode(values: ArrayLike) -> Region:
     return parts[0] if len(parts) == 1 else Union(tuple(parts))
 
 
-def _part_size(numbers: Floats, position: int) -> int:
+def part_size(numbers: Floats, position: int) -> int:
+    """How many numbers the part that begins at ``position`` has. Raises RegionError where none begins."""
     left = len(numbers) - position
     kind = numbers[position]
     if kind in (POINT, CIRCLE, POLYGON, BOX, MOC):
@@ -209,7 +210,9 @@ class Shapes:
             return False
         table = self.values[self.offsets[0] : self.offsets[-1]].reshape(n, size)
         # the last row tells most often; the ends of rows must fall where equal sizes put them
-        return bool((table[-1] == table[0]).all() and (np.diff(self.offsets) == size).all() and (table == table[0]).all())
+        return bool(
+            (table[-1] == table[0]).all() and (np.diff(self.offsets) == size).all() and (table == table[0]).all()
+        )
 
 
 def _read(shapes: Shapes) -> tuple[Parts, Booleans]:
@@ -263,8 +266,16 @@ def _numbers_valid(values: Floats, kind: Indices, start: Indices, count: Indices
             owner, vertex = spread(at, count[which])
             # vertex runs over start, start + 1 ...: turn it into positions of longitudes
             vertex = at[owner] + 2 + 2 * (vertex - at[owner])
-            wrong = ~_places(values[vertex], values[vertex + 1])
+            lon, lat = values[vertex], values[vertex + 1]
+            following = np.arange(1, len(owner) + 1)
+            following[np.cumsum(count[which]) - 1] = np.cumsum(count[which]) - count[which]
+            step, rise = np.abs(lon - lon[following]), lat + lat[following]
+            # edges between opposite points are none (Polygon refuses them), and those without length do not count
+            is_open = (rise == 0.0) & ((step == 180.0) | (np.abs(lat) == 90.0))
+            has_length = (step != 0.0) | (lat != lat[following])
+            wrong = ~_places(lon, lat) | is_open
             good[which[owner[wrong]]] = False
+            good[which[np.bincount(owner[has_length], minlength=len(which)) < 3]] = False
         elif wanted == MOC:
             owner, index = spread(at, 4 * count[which])
             halves = values[index + 2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,8 @@ from skyvault.sky.vectors import coordinates
 if TYPE_CHECKING:
     import duckdb
 
-Column = pa.ChunkedArray
+#: what DuckDB hands over: one chunk of a column
+Column: TypeAlias = pa.ChunkedArray
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
@@ -153,22 +154,28 @@ def sv_shape(text: Column) -> pa.Array:
     return shapes_of_texts(_whole(text)).to_arrow()
 
 
-@lru_cache(maxsize=256)
-def _format(values: tuple[float, ...]) -> str | None:
+def sv_format_shape(shape: Column) -> pa.Array:
+    """A region as text: "CIRCLE ICRS 10.0 20.0 0.5"."""
+    shapes = Shapes.from_arrow(shape)
+    numbers = shapes.values.tolist()
+    rows = zip(shapes.offsets[:-1].tolist(), shapes.offsets[1:].tolist(), shapes.valid.tolist(), strict=True)
+    return pa.array([_format(numbers[start:end]) if valid else None for start, end, valid in rows], pa.string())
+
+
+def _format(numbers: list[float]) -> str | None:
+    # polygons and circles alone, as nearly all are, need not become regions first
+    if numbers[0] == POLYGON and len(numbers) == 2 + 2 * numbers[1] and _are_longitudes(numbers[2::2]):
+        return "POLYGON ICRS " + " ".join(map(repr, numbers[2:]))
+    if numbers[0] == CIRCLE and len(numbers) == 4 and _are_longitudes(numbers[1:2]):
+        return "CIRCLE ICRS " + " ".join(map(repr, numbers[1:]))
     try:
-        return format_region(decode(values))
+        return format_region(decode(numbers))
     except SkyvaultError:
         return None
 
 
-def sv_format_shape(shape: Column) -> pa.Array:
-    """A region as text: "CIRCLE ICRS 10.0 20.0 0.5"."""
-    shapes = Shapes.from_arrow(shape)
-    starts, ends = shapes.offsets[:-1].tolist(), shapes.offsets[1:].tolist()
-    valid = shapes.valid.tolist()
-    numbers = shapes.values.tolist()
-    texts = [_format(tuple(numbers[a:b])) if ok else None for a, b, ok in zip(starts, ends, valid, strict=True)]
-    return pa.array(texts, pa.string())
+def _are_longitudes(numbers: list[float]) -> bool:
+    return min(numbers) >= 0.0 and max(numbers) < 360.0
 
 
 def sv_contains(outer: Column, inner: Column) -> pa.Array:
@@ -228,7 +235,7 @@ def sv_box(lon: Column, lat: Column, width: Column, height: Column) -> pa.Array:
     made[:, 0], made[:, 1] = POLYGON, 4
     known = _boxes(*numbers.T)
     made[:, 2::2], made[:, 3::2] = known
-    return _rows_as_lists(made, np.isnan(made).any(axis=1))
+    return _rows_as_lists(made, np.asarray(np.isnan(made).any(axis=1)))
 
 
 def _boxes(lon: Floats, lat: Floats, width: Floats, height: Floats) -> tuple[Floats, Floats]:
@@ -243,7 +250,11 @@ def _boxes(lon: Floats, lat: Floats, width: Floats, height: Floats) -> tuple[Flo
     y = np.tan(north)[:, None] * np.array([-1.0, -1.0, 1.0, 1.0])
     sin_a, cos_a, sin_d, cos_d = (f[:, None] for f in (np.sin(a), np.cos(a), np.sin(d), np.cos(d)))
     corner = np.stack(
-        [cos_d * cos_a - x * sin_a - y * sin_d * cos_a, cos_d * sin_a + x * cos_a - y * sin_d * sin_a, sin_d + y * cos_d],
+        [
+            cos_d * cos_a - x * sin_a - y * sin_d * cos_a,
+            cos_d * sin_a + x * cos_a - y * sin_d * sin_a,
+            sin_d + y * cos_d,
+        ],
         axis=-1,
     )
     lons, lats = coordinates(corner)
@@ -298,7 +309,7 @@ def sv_epoch_prop_pos(
 ) -> pa.Array:
     """[lon, lat] of a star at another epoch (UDF catalogue 1.2, ivo_epoch_prop_pos)."""
     moved = _propagated((ra, dec, plx, pmra, pmdec, rv, ref, out))[:, :2]
-    return _rows_as_lists(moved, np.isnan(moved).any(axis=1))
+    return _rows_as_lists(moved, np.asarray(np.isnan(moved).any(axis=1)))
 
 
 def sv_epoch_prop(
@@ -306,7 +317,7 @@ def sv_epoch_prop(
 ) -> pa.Array:
     """[lon, lat, parallax, pm in lon, pm in lat, rv] of a star at another epoch."""
     moved = _propagated((ra, dec, plx, pmra, pmdec, rv, ref, out))
-    return _rows_as_lists(moved, np.isnan(moved[:, :2]).any(axis=1))
+    return _rows_as_lists(moved, np.asarray(np.isnan(moved[:, :2]).any(axis=1)))
 
 
 def _angles(column: Column, parse: Callable[[str], float | None]) -> pa.Array:
