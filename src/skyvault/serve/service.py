@@ -17,6 +17,7 @@ from skyvault.errors import Busy
 from skyvault.jobs.results import Results
 from skyvault.jobs.runner import Runner
 from skyvault.store.duckdb_store import LEASE_S, DuckStore
+from skyvault.store.tap_schema import spelled, spelled_name
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -54,6 +55,23 @@ class Service:
     def start(self) -> None:
         self.runner.start()
         self._janitor.start()
+        threading.Thread(target=self._warm, name="skyvault-warm", daemon=True).start()
+
+    def _warm(self) -> None:
+        """Load what the first real query needs, so that nobody waits for it; the server answers meanwhile."""
+        from skyvault.store.query import Limits, compile_query
+
+        table = next((shelf for shelf in self.store.view().tables.values() if shelf.stored.positions), None)
+        if table is None or table.stored.positions[0].lon is None or table.stored.positions[0].lat is None:
+            return
+        columns = table.table.columns
+        lon, lat = (spelled(columns[i].name) for i in (table.stored.positions[0].lon, table.stored.positions[0].lat))
+        text = f"SELECT TOP 1 {lon} FROM {spelled_name(table.table.name)} WHERE DISTANCE({lon}, {lat}, 0, 0) < 0.001"
+        try:
+            plan, values = compile_query(text, self.store.view(), Limits())
+            plan.sql(values)
+        except Exception:
+            logger.exception("the first query could not be prepared")
 
     def close(self) -> None:
         self._stopped.set()

@@ -42,7 +42,7 @@ class DuckStore:
             self.layout.store,
             self.layout.temporary,
             memory_bytes=settings.memory_limit // share,
-            threads=max(1, settings.threads),
+            threads=max(1, settings.threads // share),
             attached=settings.attached_snapshots,
             temp_bytes=settings.temp_bytes,
         )
