@@ -1,4 +1,4 @@
-"""Writes settings.md, cli.md and adql.md of docs/reference from the code; a test checks that they are up to date.
+"""Writes the pages of docs/reference from the code; a test checks that they are up to date.
 
 Use: python docs/make_reference.py
 """
@@ -135,7 +135,56 @@ typed or plain strings such as `POLYGON ICRS ...`. Edges of polygons are great c
 ## Functions
 """
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page, "adql.md": adql_page}
+
+def formats_page() -> str:
+    """What is read and written."""
+    from skyvault.formats.registry import OUTPUT_FORMATS
+
+    rows = []
+    for one in OUTPUT_FORMATS:
+        names = ", ".join(f"`{name}`" for name in one.short_names)
+        others = ", ".join(f"`{media}`" for media in one.media_types if media != one.content_type) or "-"
+        rows.append(f"| {names} | `{one.content_type}` | {others} | `{one.suffix}` |")
+    table = "\n".join(["| Short names | Answered as | Also asked for by | Suffix |", "|---|---|---|---|", *rows])
+    return _FORMATS.replace("TABLE_OF_RESULTS", table)
+
+
+_FORMATS = """\
+# Formats
+
+<!-- Made by docs/make_reference.py; the results are those of src/skyvault/formats/registry.py. -->
+
+## Files that can be published, uploaded or joined
+
+A file is recognised by its content; the suffix decides only between text formats. All are read in batches, so that
+size is limited by the disk, not by memory. Gzip around any of them is undone.
+
+| Format | What comes along |
+|---|---|
+| Parquet | types; units, UCDs and descriptions when the file holds VOTable metadata (VOParquet) |
+| VOTable 1.1-1.5 | everything: TABLEDATA, BINARY, BINARY2; FIELD, PARAM, GROUP, INFO, LINK, COOSYS, TIMESYS |
+| FITS tables | types, TUNIT, TUCD, TCOMM, TNULL; binary and ASCII tables |
+| ECSV | types, units, descriptions |
+| CSV, TSV | names; types are inferred over the whole file |
+| Arrow IPC | types; field metadata |
+
+What cannot be read is refused with one sentence: what is wrong, at which byte or row, and what would help.
+
+## Results
+
+`RESPONSEFORMAT` (or `FORMAT`) of a TAP query, and `--format` of `skyvault query`, take a short name or a media type;
+`-o FILE` goes by the suffix.
+
+TABLE_OF_RESULTS
+
+`votable` is BINARY2; `;serialization=TABLEDATA` and `;version=1.5` say it otherwise. Parquet holds the VOTable metadata
+(VOParquet), CSV has a header line, and NULL is empty there.
+
+When rows were left out (MAXREC), VOTable says so inside (`QUERY_STATUS` = `OVERFLOW`); `skyvault query` says so on
+stderr and ends with exit code 3.
+"""
+
+PAGES = {"settings.md": settings_page, "cli.md": cli_page, "adql.md": adql_page, "formats.md": formats_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

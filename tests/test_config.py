@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
+from processes import PROJECT
 from skyvault.config import Secret, Settings
 from skyvault.errors import ConfigError
 
@@ -126,3 +128,13 @@ def test_a_broken_file_names_its_line(tmp_path):
     (tmp_path / "skyvault.toml").write_text("port = 1\nworkers = = 2\n")
     with pytest.raises(ConfigError, match=r"skyvault\.toml: the file is not valid TOML: .*line 2"):
         Settings()
+
+
+def test_a_setting_has_an_effect_or_says_that_it_has_none_yet():
+    source = PROJECT / "src" / "skyvault"
+    code = "\n".join(
+        path.read_text() for path in source.rglob("*.*") if path.suffix in (".py", ".j2") and path.name != "config.py"
+    )
+    for field in dataclasses.fields(Settings):
+        used = re.search(rf"(settings|configuration)\.{field.name}\b", code) is not None
+        assert used is not ("(not used yet)" in field.metadata["description"]), field.name

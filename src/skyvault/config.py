@@ -204,11 +204,11 @@ class Settings:
     secret_file: Path | None = _setting(
         None,
         _path,
-        "File (mode 0600) with the keys that sign links and cookies; made at the first start.",
+        "File (mode 0600) with the keys that sign links and cookies; made at the first start (not used yet).",
         shown="`secret` in the data directory",
     )
     secret: Secret | None = _setting(
-        None, _secret, "The signing key itself, where a file cannot be had (containers); wins over the file."
+        None, _secret, "The signing key itself, where a file cannot be had; wins over the file (not used yet)."
     )
 
     # --- HTTP
@@ -224,11 +224,12 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _setting(
         (), _words, "Addresses whose X-Forwarded-* headers are believed; comma-separated."
     )
-    requests_per_minute: int = _setting(600, _whole(0), "Requests a minute from one anonymous address; 0: no limit.")
+    requests_per_minute: int = _setting(
+        600, _whole(0), "Requests a minute from one anonymous address; 0: no limit (not used yet)."
+    )
     client_stall_s: float = _setting(60.0, _seconds(0.1), "A client that reads nothing for so long is dropped.")
     stop_grace_s: float = _setting(30.0, _seconds(), "How long running requests may go on when the server stops.")
     log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"), "What the log tells.")
-    log_format: str = _setting("text", _one_of("text", "json"), "Log lines for people (`text`) or machines (`json`).")
 
     # --- the service presents itself
     title: str = _setting("Skyvault", _text, "Name of the service on its pages and in registry records.")
@@ -264,7 +265,7 @@ class Settings:
     sync_time_s: float = _setting(60.0, _seconds(0.001), "Time of a synchronous query; longer ones belong to async.")
     async_time_s: float = _setting(7200.0, _seconds(0.001), "Time of an asynchronous job (EXECUTIONDURATION).")
     query_bytes: int = _setting(1_000_000, _size, "Length of a query's text.")
-    query_nesting: int = _setting(100, _whole(1, 150), "Depth of parentheses and subqueries in a query.")
+    query_nesting: int = _setting(100, _whole(1, 150), "Depth of parentheses and subqueries in a query (not used yet).")
 
     # --- uploads
     upload_bytes: int = _setting(100_000_000, _size, "Size of the tables uploaded with a query.")
@@ -285,16 +286,21 @@ class Settings:
     wait_s: float = _setting(60.0, _seconds(0, 600), "Longest WAIT of a client for a job's phase to change.")
 
     # --- user tables
-    user_table_bytes: int = _setting(2_000_000_000, _size, "Size of one uploaded user table.")
-    user_quota_bytes: int = _setting(20_000_000_000, _size, "Space of one user.")
+    user_table_bytes: int = _setting(2_000_000_000, _size, "Size of one uploaded user table (not used yet).")
+    user_quota_bytes: int = _setting(20_000_000_000, _size, "Space of one user (not used yet).")
     user_table_life_days: float = _setting(
-        7.0, _seconds(0.0001), "How long a user table is kept, unless its owner asks."
+        7.0, _seconds(0.0001), "How long a user table is kept, unless its owner asks (not used yet)."
     )
-    user_table_life_days_most: float = _setting(365.0, _seconds(0.0001), "How long an owner may ask it to be kept.")
+    user_table_life_days_most: float = _setting(
+        365.0, _seconds(0.0001), "How long an owner may ask it to be kept (not used yet)."
+    )
 
     # --- archives
     endpoints: dict[str, dict[str, str]] = _setting(
-        dict, _endpoints, "Other addresses for archives: `SKYVAULT_ENDPOINTS__ARCHIVE__SERVICE=URL`.", shown="none"
+        dict,
+        _endpoints,
+        "Other addresses of archives: `SKYVAULT_ENDPOINTS__ARCHIVE__SERVICE=URL` (not used yet).",
+        shown="none",
     )
 
     def __init__(self, **given: Any) -> None:
