@@ -62,6 +62,8 @@ def _worker(settings: Settings, listener: socket.socket) -> None:
 
     from skyvault.serve.app import create_app
 
+    # four threads of Python must not make a status call wait (measured: 120 ms at the default of 5 ms)
+    sys.setswitchinterval(0.001)
     config = uvicorn.Config(
         create_app(settings),
         log_level=settings.log_level if settings.log_level != "info" else "warning",
