@@ -19,7 +19,7 @@ from skyvault.errors import FormatError, SkyvaultError
 from skyvault.formats.arrow import holds_list, plain_schema, shape_of
 from skyvault.formats.blocks import begun, formatted, sliced
 from skyvault.formats.cell_text import cell_texts, join_rows
-from skyvault.formats.flat import quoted_fields
+from skyvault.formats.flat import first_cells, quoted_fields
 from skyvault.formats.json_out import json_texts
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream
@@ -218,8 +218,8 @@ def _rows(
     with file:
         file.seek(start)
         first = file.readline()
-        given = next(iter(_cells_of(first, delimiter)), None)
-        if given is None:
+        given = first_cells(first.decode("utf-8", "replace"), delimiter, name)
+        if not given:
             return
         if [cell.strip() for cell in given] != [told.strip() for told in names]:
             raise FormatError(
@@ -256,12 +256,6 @@ def _rows(
             if "Empty CSV" in str(exc):
                 return
             _refuse(exc, name, table)
-
-
-def _cells_of(line: bytes, delimiter: str) -> Iterator[list[str]]:
-    import csv
-
-    yield from csv.reader([line.decode("utf-8", "replace")], delimiter=delimiter)
 
 
 def _from_json(texts: pa.StringArray, column: Column) -> pa.Array:

@@ -149,8 +149,9 @@ class _Layout:
             raise FormatError("This is no text file", where=name, hint="CSV must be UTF-8 text.")
         skipped = 3 if head.startswith(b"\xef\xbb\xbf") else 0
         comments: list[str] = []
+        line_end = b"\n" if b"\n" in head else b"\r"
         while True:
-            end = head.find(b"\n", skipped)
+            end = head.find(line_end, skipped)
             line = head[skipped:] if end < 0 else head[skipped : end + 1]
             stripped = line.strip()
             if stripped and not stripped.startswith(b"#"):
@@ -162,14 +163,14 @@ class _Layout:
             skipped = end + 1
         sample = head[skipped:].decode("utf-8", "replace")
         self.delimiter = delimiter or _delimiter(sample)
-        first = next(csv.reader(io.StringIO(sample), delimiter=self.delimiter), [])
+        first = first_cells(sample, self.delimiter, name)
         self.start = skipped
         self.has_header = not all(_is_number(cell) for cell in first)
         names = [cell.strip() for cell in first]
         self.remarks: tuple[Info, ...] = ()
         if not self.has_header:
             names = [f"col{index}" for index in range(1, len(first) + 1)]
-            told = next(csv.reader([comments[-1]], delimiter=self.delimiter), []) if comments else []
+            told = first_cells(comments[-1], self.delimiter, name) if comments else []
             if len(told) == len(names):
                 names = [cell.strip() for cell in told]
                 comments.pop()
@@ -180,6 +181,14 @@ class _Layout:
 
     def lines_before(self) -> int:
         return 1 if self.has_header else 0
+
+
+def first_cells(text: str, delimiter: str, name: str) -> list[str]:
+    """The cells of the first line."""
+    try:
+        return next(csv.reader(io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n")), delimiter=delimiter), [])
+    except csv.Error as exc:
+        raise FormatError(f"The first line cannot be read ({exc})", where=f"{name}, line 1") from None
 
 
 def _delimiter(sample: str) -> str:

@@ -155,9 +155,7 @@ class _Reader:
 
     def _rows(self, kind: str, attributes: dict[str, str], table: Table) -> Iterator[list[pa.Array]]:
         if kind == "TABLEDATA":
-            if not table.columns:
-                self._document.refuse("The table has rows but no FIELD")
-            yield from self._tabledata(table)
+            yield from self._tabledata(table) if table.columns else self._rows_by_xml(table, 1)
         elif kind in ("BINARY", "BINARY2"):
             yield from self._binary(kind, attributes, table)
         else:
@@ -311,6 +309,8 @@ class _Reader:
         if not rows:
             return
         width = len(table.columns)
+        if not width:
+            self._document.refuse("The table has rows but no FIELD")
         for number, cells in enumerate(rows):
             if len(cells) != width:
                 raise FormatError(
