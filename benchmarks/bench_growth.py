@@ -65,7 +65,11 @@ def main() -> None:
                 spec = infer(Table("x", columns), f"lab.stars{copies}").spec
                 built = publisher.build(spec, TableStream(spec.table, jittered(stars, copies)))
                 publisher.commit(spec, built, {})
-                out[f"rows_{copies}"] = {"rows": built.nrows, "ingest_s": time.perf_counter() - began, "bytes": built.bytes}
+                out[f"rows_{copies}"] = {
+                    "rows": built.nrows,
+                    "ingest_s": time.perf_counter() - began,
+                    "bytes": built.bytes,
+                }
         rng = np.random.default_rng(1)
         chosen = rng.choice(stars.num_rows, options.uploads, replace=False)
         upload = pa.table({"ra": stars["ra"].to_numpy()[chosen], "dec": stars["dec"].to_numpy()[chosen]})
@@ -75,7 +79,9 @@ def main() -> None:
             joins: dict[int, list[float]] = {copies: [] for copies in sizes}
             for lon, lat in places:
                 for copies in sizes:
-                    cones[copies].append(timed(store, f"SELECT * FROM lab.stars{copies} WHERE DISTANCE(ra, dec, {lon}, {lat}) < 0.1"))
+                    cones[copies].append(
+                        timed(store, f"SELECT * FROM lab.stars{copies} WHERE DISTANCE(ra, dec, {lon}, {lat}) < 0.1")
+                    )
             for _ in range(3):
                 for copies in sizes:
                     text = f"SELECT COUNT(*) FROM lab.stars{copies} s JOIN TAP_UPLOAD.t u ON DISTANCE(s.ra, s.dec, u.ra, u.dec) < 2./3600"

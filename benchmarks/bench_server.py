@@ -106,7 +106,10 @@ def main() -> None:
             out["self_join_s"] = statistics.median(times)
             before = cpu_s(process.pid)
             for i in range(300):
-                ask(base, f"SELECT * FROM lab.stars WHERE DISTANCE(ra, dec, {(i * 7.3) % 360}, {(i * 1.7) % 160 - 80}) < 0.1")
+                ask(
+                    base,
+                    f"SELECT * FROM lab.stars WHERE DISTANCE(ra, dec, {(i * 7.3) % 360}, {(i * 1.7) % 160 - 80}) < 0.1",
+                )
             out["server_cpu_ms_a_cone"] = (cpu_s(process.pid) - before) / 300 * 1e3
         finally:
             process.terminate()

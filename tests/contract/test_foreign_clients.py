@@ -87,7 +87,7 @@ def test_pyvo_runs_an_asynchronous_job_and_deletes_it(pyvo_service: Any) -> None
 def test_pyvo_raises_the_servers_sentence_for_a_wrong_query(pyvo_service: Any) -> None:
     import pyvo
 
-    with pytest.raises(pyvo.dal.exceptions.DALQueryError, match="line 1, column 8.*mag_v"):
+    with pytest.raises(pyvo.dal.exceptions.DALQueryError, match=r"line 1, column 8.*mag_v"):
         pyvo_service.search("SELECT mag_v FROM demo.stars")
 
 
@@ -123,7 +123,9 @@ def test_tapplus_lists_tables_and_runs_jobs(server: Server) -> None:
 
 
 def stilts(*arguments: str, folder: Path) -> str:
-    done = subprocess.run(["stilts", *arguments], cwd=folder, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        ["stilts", *arguments], cwd=folder, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -131,7 +133,9 @@ def stilts(*arguments: str, folder: Path) -> str:
 @pytest.mark.stilts
 @pytest.mark.parametrize("sync", ["true", "false"])
 def test_stilts_tapquery_gets_rows(server: Server, tmp_path: Path, sync: str) -> None:
-    out = stilts("tapquery", f"tapurl={server.tap}", f"sync={sync}", f"adql={CONE}", "out=-", "ofmt=csv", folder=tmp_path)
+    out = stilts(
+        "tapquery", f"tapurl={server.tap}", f"sync={sync}", f"adql={CONE}", "out=-", "ofmt=csv", folder=tmp_path
+    )
     assert out.count("\n") > 10
 
 

@@ -1,4 +1,4 @@
-"""Constant parts of a query: numbers and shapes that depend on literals only, worked out when the literals are known."""
+"""Constant parts of a query: numbers and shapes of literals alone, worked out when the literals are known."""
 
 from __future__ import annotations
 
@@ -121,14 +121,15 @@ def _shape(expr: Expr) -> Shape | None:
         region_index = args[0].index
         return lambda values: _parse(str(values[region_index]))
     if expr.name == "POINT":
-        numbers = _numbers(args)
-        if numbers is None:
+        pair = _numbers(args)
+        if pair is None:
             return None
+        coordinates = pair
 
         def point(values: Values) -> Region:
             from skyvault.model.region import Point
 
-            lon, lat = numbers(values)
+            lon, lat = coordinates(values)
             return Point(lon, lat)
 
         return point

@@ -48,7 +48,8 @@ TEMPLATES: dict[tuple[str, int | None], str] = {
     ("ivo_to_mjd", 1): "(epoch_us(CAST({0} AS TIMESTAMP)) / 86400e6 + 40587e0)",
     ("ivo_nocasematch", 2): "CAST(({0}) ILIKE ({1}) AS INTEGER)",
     ("ivo_hasword", 2): (
-        "CAST(list_has_all(regexp_extract_all(lower({0}), '[\\pL\\pN]+'), regexp_extract_all(lower({1}), '[\\pL\\pN]+'))"
+        "CAST(list_has_all(regexp_extract_all(lower({0}), '[\\pL\\pN]+'),"
+        " regexp_extract_all(lower({1}), '[\\pL\\pN]+'))"
         " AS INTEGER)"
     ),
     ("ivo_hashlist_has", 2): (

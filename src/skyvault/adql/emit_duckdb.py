@@ -36,7 +36,6 @@ from skyvault.adql.nodes import (
     Select,
     SetOperation,
     Slice,
-    Star,
     Unary,
 )
 from skyvault.adql.plan import Hole, Plan, RowLimit, Values, cut, mark
@@ -61,7 +60,7 @@ class Emitter:
         self.holes: list[Hole] = []
         self._literal_marks: dict[int, str] = {}
         self._stored: dict[Relation, Stored] = {}
-        #: hidden cell and vector columns that derived and common tables pass on: (source, lon index, lat index) -> vector
+        #: hidden cell and vector columns that derived and common tables pass on, by (lon index, lat index)
         self.passed: dict[Relation | str, dict[tuple[int, int | None], Vector]] = {}
         self.geometry = Geometry(self)
         self.joins = Joins(self)
@@ -86,9 +85,7 @@ class Emitter:
             parts=cut(text, self.holes),
             columns=self.checked.columns,
             tables=tuple(self.checked.tables),
-            limit=RowLimit(
-                body.top if isinstance(body, Select) else None, always=bool(query.order_by or query.offset)
-            ),
+            limit=RowLimit(body.top if isinstance(body, Select) else None, always=bool(query.order_by or query.offset)),
             tail=cut(tail, self.holes),
         )
 
@@ -395,7 +392,8 @@ class Emitter:
         value, low, high, bins = (self.expr(arg) for arg in expr.args)
         place = (
             f"CASE WHEN ({value}) >= ({high}) THEN {bins} + 1 WHEN ({value}) >= ({low}) THEN "
-            f"least({bins}, CAST(floor((({value}) - ({low})) / (({high}) - ({low})) * {bins}) AS INTEGER) + 1) ELSE 0 END"
+            f"least({bins}, CAST(floor((({value}) - ({low})) / (({high}) - ({low})) * {bins}) AS INTEGER) + 1) "
+            f"ELSE 0 END"
         )
         return (
             f"list_transform(range(0, CAST({bins} AS INTEGER) + 2), lambda b: "
@@ -537,8 +535,10 @@ def walk(node: object) -> list[Node]:
             stack.extend(current)
         elif isinstance(current, Node):
             found.append(current)
-            stack.extend(getattr(current, name) for cls in type(current).__mro__ for name in getattr(cls, "__slots__", ()))
+            stack.extend(
+                getattr(current, name) for cls in type(current).__mro__ for name in getattr(cls, "__slots__", ())
+            )
     return found
 
 
-__all__ = ["Emitter", "Star", "emit", "geometry_arguments", "identifier", "literal_sql", "sql_type", "walk"]
+__all__ = ["Emitter", "emit", "identifier", "literal_sql", "sql_type", "walk"]

@@ -78,9 +78,7 @@ class Geometry:
             vector = None
             if all(isinstance(arg, ColumnRef) for arg in args):
                 vector = emitter.position_vector(args[0], args[1])  # type: ignore[arg-type]
-            return PointSql(
-                emitter.number(args[0]), emitter.number(args[1]), vector=vector, relations=relations
-            )
+            return PointSql(emitter.number(args[0]), emitter.number(args[1]), vector=vector, relations=relations)
         if isinstance(expr, ColumnRef) and emitter.meaning(expr).xtype == "point":
             sql = emitter.expr(expr)
             return PointSql(
@@ -383,7 +381,7 @@ def _between(name: str, low: int, high: int) -> str:
 
 
 def _coordinates(region: Region) -> tuple[float, float]:
-    return region.lon, region.lat  # type: ignore[union-attr, return-value]
+    return region.lon, region.lat  # type: ignore[union-attr]
 
 
 def _unit(region: Region) -> tuple[float, float, float]:
@@ -426,9 +424,7 @@ def cone_sql(vector: Vector, lon: float, lat: float, radius: float, strict: bool
         return "false"
     x, y, z = _unit(Point(lon, lat))
     columns = (vector.x, vector.y, vector.z)
-    apart = " + ".join(
-        f"({c} - {_number(v)}) * ({c} - {_number(v)})" for c, v in zip(columns, (x, y, z), strict=True)
-    )
+    apart = " + ".join(f"({c} - {_number(v)}) * ({c} - {_number(v)})" for c, v in zip(columns, (x, y, z), strict=True))
     together = " + ".join(
         f"({c} + {_number(v)}) * ({c} + {_number(v)})" for c, v in zip(columns, (x, y, z), strict=True)
     )
@@ -440,7 +436,7 @@ def cone_sql(vector: Vector, lon: float, lat: float, radius: float, strict: bool
 
 
 def limit_sql(apart: str, together: str, radius: float, strict: bool) -> str:
-    """"Within ``radius`` degrees" from the squared chord (and, near 180 degrees, from that to the antipode)."""
+    """ "Within ``radius`` degrees" from the squared chord (and, near 180 degrees, from that to the antipode)."""
     if math.isnan(radius) or radius < 0 or (radius == 0 and strict):
         return "false"
     if radius > 180 or (radius == 180 and not strict):
@@ -448,9 +444,18 @@ def limit_sql(apart: str, together: str, radius: float, strict: bool) -> str:
     half = math.radians(radius) / 2
     if radius > 120:
         limit = 4 * math.cos(half) ** 2
-        return f"({together} {'>' if strict else '>='} {_number(limit if strict else limit * (1 - 4e-16) - CHORD_TOLERANCE)})"
+        return f"({together} {'>' if strict else '>='} {_number(limit if strict else _less(limit))})"
     limit = 4 * math.sin(half) ** 2
-    return f"({apart} {'<' if strict else '<='} {_number(limit if strict else limit * (1 + 4e-16) + CHORD_TOLERANCE)})"
+    return f"({apart} {'<' if strict else '<='} {_number(limit if strict else _more(limit))})"
+
+
+def _more(limit: float) -> float:
+    """A bound that rounding of equal positions cannot pass."""
+    return limit * (1 + 4e-16) + CHORD_TOLERANCE
+
+
+def _less(limit: float) -> float:
+    return limit * (1 - 4e-16) - CHORD_TOLERANCE
 
 
 def _is_point(expr: Expr) -> bool:

@@ -25,6 +25,7 @@ from skyvault.adql.nodes import (
     Select,
     TableRef,
 )
+from skyvault.adql.plan import Values
 from skyvault.adql.storage import KEY_STRIDE
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ class Joins:
         right = self._item(join.right, where, inner and join.kind in ("INNER", "CROSS", "RIGHT"))
         own = conjuncts(join.on)
         equalities = [
-            f"{self.emitter.bound(a)} = {self.emitter.bound(b)}"
-            for a, b in self.emitter.checked.merges.get(join, ())
+            f"{self.emitter.bound(a)} = {self.emitter.bound(b)}" for a, b in self.emitter.checked.merges.get(join, ())
         ]
         lefts, rights = set(self._relations(join.left)), set(self._relations(join.right))
         if plain:
@@ -194,15 +194,16 @@ class Joins:
         if radius is not None:
             constant: Number = radius
 
-            def order(values: tuple[object, ...]) -> str:
+            def order(values: Values) -> str:
                 from skyvault.sky.cells import join_order
 
-                return str(join_order(float(constant(values))))  # type: ignore[arg-type]
+                return str(join_order(float(constant(values))))
 
-            return self.emitter.hole(order)  # type: ignore[arg-type]
+            return self.emitter.hole(order)
         # a radius in a column: cells wide enough for the largest circle (58.6 deg / 2**order is a cell's width)
         largest = f"SELECT max({self.emitter.number(match.near.radius)}) FROM {text}"
-        return f"coalesce((SELECT CAST(greatest(0, least(29, floor(log2(14e0 / greatest(({largest}), 1e-8))))) AS INTEGER)), 0)"
+        fitting = f"floor(log2(14e0 / greatest(({largest}), 1e-8)))"
+        return f"coalesce((SELECT CAST(greatest(0, least(29, {fitting})) AS INTEGER)), 0)"
 
     def _size(self, relation: Relation) -> float:
         if relation.kind == "table":
@@ -250,7 +251,8 @@ class Joins:
         rowid = f", {p}.rowid AS rowid" if points.kind == "table" else ""
         keys = ", ".join(f"{order * KEY_STRIDE} + ({p}._h29 >> {2 * (29 - order)})" for order in index[1].orders)
         self.texts[points] = (
-            f"(SELECT {p}.* EXCLUDE (_h29), unnest([{keys}]) AS _key FROM (SELECT {p}.*{rowid}, {self._cell(point)} AS _h29 "
+            f"(SELECT {p}.* EXCLUDE (_h29), unnest([{keys}]) AS _key "
+            f"FROM (SELECT {p}.*{rowid}, {self._cell(point)} AS _h29 "
             f"FROM {self.texts[points]}) AS {p}) AS {p}"
         )
         self.texts[regions] = (

@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 expose_headers=["X-Skyvault-Overflow", "Location"],
             ),
         ],
-        exception_handlers=exception_handlers(form_for_people),  # type: ignore[arg-type]
+        exception_handlers=exception_handlers(form_for_people),
     )
     app.state.service = service
     return app

@@ -59,7 +59,6 @@ def _worker(settings: Settings, listener: socket.socket) -> None:
     import uvicorn
 
     from skyvault import __version__
-
     from skyvault.serve.app import create_app
 
     # four threads of Python must not make a status call wait (measured: 120 ms at the default of 5 ms)

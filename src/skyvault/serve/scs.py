@@ -25,10 +25,21 @@ PARAMETERS = ParameterSet(
     (
         Parameter("RA", type="real", doc="Right ascension of the centre", unit="deg", ucd="pos.eq.ra", required=True),
         Parameter(
-            "DEC", type="real", doc="Declination of the centre", unit="deg", ucd="pos.eq.dec", required=True, minimum=-90, maximum=90
+            "DEC",
+            type="real",
+            doc="Declination of the centre",
+            unit="deg",
+            ucd="pos.eq.dec",
+            required=True,
+            minimum=-90,
+            maximum=90,
         ),
-        Parameter("SR", type="real", doc="Radius", unit="deg", ucd="phys.angSize", required=True, minimum=0, maximum=180),
-        Parameter("VERB", type="integer", doc="1: few columns, 2: the usual ones, 3: all", default=2, minimum=1, maximum=3),
+        Parameter(
+            "SR", type="real", doc="Radius", unit="deg", ucd="phys.angSize", required=True, minimum=0, maximum=180
+        ),
+        Parameter(
+            "VERB", type="integer", doc="1: few columns, 2: the usual ones, 3: all", default=2, minimum=1, maximum=3
+        ),
         Parameter("MAXREC", type="integer", doc="Most rows of the result", minimum=0),
         Parameter("RESPONSEFORMAT", doc="Format of the result", aliases=("FORMAT",)),
     )
@@ -62,7 +73,9 @@ class ConeSearch:
     def _answer(self, shelf: Shelved, values: dict[str, Any]) -> Response:
         settings = self.service.settings
         table, place = shelf.table, shelf.stored.positions[0]
-        columns = chosen(table.columns, values["VERB"], {i for i in (place.lon, place.lat, place.point) if i is not None})
+        columns = chosen(
+            table.columns, values["VERB"], {i for i in (place.lon, place.lat, place.point) if i is not None}
+        )
         names = ", ".join(spelled(column.name) for column in columns)
         if place.point is not None:
             point = spelled(table.columns[place.point].name)

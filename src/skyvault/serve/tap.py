@@ -91,4 +91,4 @@ class _Kept:
 
 
 def _opener(file: UploadFile) -> Callable[[], Any]:
-    return lambda: _Kept(file.file)  # type: ignore[arg-type]
+    return lambda: _Kept(file.file)

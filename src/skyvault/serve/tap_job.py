@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from skyvault.errors import QuotaError
 from skyvault.serve.params import ParameterSet
 from skyvault.serve.tap_query import PARAMETERS, encoded, read_query, start
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from skyvault.jobs.context import JobContext
     from skyvault.serve.service import Service
 
@@ -24,17 +27,16 @@ def run_tap_job(context: JobContext, service: Service) -> None:
     values = _PARAMETERS.read(pairs)
     files = {name: (lambda path=path: path.open("rb")) for name, path in context.uploads.items()}
     query = read_query(values, files, service.settings, asynchronous=True, seconds=max(context.remaining_s, 0.001))
-    withdraw = lambda: None  # noqa: E731 - replaced as soon as there is a cursor
+    withdrawals: list[Callable[[], None]] = []
 
-    def on_cursor(cursor: object) -> None:
-        nonlocal withdraw
-        withdraw = context.on_cancel(cursor.interrupt)  # type: ignore[attr-defined]
+    def on_cursor(cursor: Any) -> None:
+        withdrawals.append(context.on_cancel(cursor.interrupt))
 
     rows = 0
     answer = start(query, service.store, on_cursor)
     source = answer.stream.batches
 
-    def counted():  # type: ignore[no-untyped-def]
+    def counted() -> Iterator[pa.RecordBatch]:
         nonlocal rows
         for batch in source:
             rows += batch.num_rows
@@ -55,6 +57,7 @@ def run_tap_job(context: JobContext, service: Service) -> None:
                     if shutil.disk_usage(path.parent).free < _SPARE_BYTES:
                         raise QuotaError("the server's disk is full", hint="Ask for fewer rows, or tell the operator.")
     finally:
-        withdraw()
+        for withdraw in withdrawals:
+            withdraw()
         answer.close()
     context.set_result("result", content_type=query.format.content_type, rows=rows)

@@ -77,9 +77,7 @@ def read_query(
     return TapQuery(str(text), wanted, limits, uploads)
 
 
-def _uploads(
-    given: Sequence[str], files: Mapping[str, Callable[[], IO[bytes]]], settings: Settings
-) -> Uploads | None:
+def _uploads(given: Sequence[str], files: Mapping[str, Callable[[], IO[bytes]]], settings: Settings) -> Uploads | None:
     pairs = upload_pairs(given)
     if not pairs:
         return None

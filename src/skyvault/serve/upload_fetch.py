@@ -26,7 +26,9 @@ def fetched(url: str, settings: Settings) -> Iterator[IO[bytes]]:
     """
     parts = urlsplit(url)
     if parts.scheme.lower() not in ("http", "https"):
-        raise ParameterError(f"UPLOAD from {parts.scheme[:20]}: is not possible", hint="Send the table inline (param:).")
+        raise ParameterError(
+            f"UPLOAD from {parts.scheme[:20]}: is not possible", hint="Send the table inline (param:)."
+        )
     if (parts.hostname or "").lower() not in settings.upload_hosts:
         raise ParameterError(
             f"tables are not fetched from {(parts.hostname or '?')[:100]}",
@@ -35,9 +37,10 @@ def fetched(url: str, settings: Settings) -> Iterator[IO[bytes]]:
     import httpx2
 
     ends = time.monotonic() + TIME_S
-    with tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=settings.home / "tmp") as file:
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=str(settings.home / "tmp")) as file:
         try:
-            with httpx2.Client(follow_redirects=False, timeout=10.0, trust_env=False) as client, client.stream("GET", url) as got:
+            client = httpx2.Client(follow_redirects=False, timeout=10.0, trust_env=False)
+            with client, client.stream("GET", url) as got:
                 if got.status_code != 200:
                     raise ParameterError(f"the upload's host answered {got.status_code}")
                 size = 0
@@ -51,4 +54,4 @@ def fetched(url: str, settings: Settings) -> Iterator[IO[bytes]]:
         except httpx2.HTTPError as problem:
             raise TransientError(f"the table to upload cannot be fetched ({type(problem).__name__})") from None
         file.seek(0)
-        yield file  # type: ignore[misc]
+        yield file

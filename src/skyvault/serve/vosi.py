@@ -166,9 +166,7 @@ class Vosi:
                     features=features,
                 ),
             ),
-            output_formats=tuple(
-                OutputFormat(one.content_type, one.short_names, one.ivo_id) for one in OUTPUT_FORMATS
-            ),
+            output_formats=tuple(OutputFormat(one.content_type, one.short_names, one.ivo_id) for one in OUTPUT_FORMATS),
             data_models=models,
             # TAP 1.1, section 2.5: http is mandatory where uploads are; the operator's list says from which hosts
             upload_methods=tuple(
@@ -180,7 +178,10 @@ class Vosi:
             upload_limit=(Limit(settings.upload_bytes, settings.upload_bytes, "byte"),),
         )
         others = [
-            Capability(f"ivo://ivoa.net/std/VOSI#{what}", (Interface(f"{base}/tap/{what}", version="1.1" if what == "tables" else None),))
+            Capability(
+                f"ivo://ivoa.net/std/VOSI#{what}",
+                (Interface(f"{base}/tap/{what}", version="1.1" if what == "tables" else None),),
+            )
             for what in ("capabilities", "availability", "tables")
         ]
         examples = Capability(

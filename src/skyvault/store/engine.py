@@ -244,7 +244,9 @@ def translated(deadline: Deadline | None, seconds: float, *, asynchronous: bool 
         yield
     except duckdb.InterruptException:
         if deadline is not None and deadline.expired:
-            advice = "Ask for a longer EXECUTIONDURATION." if asynchronous else "Run it as an asynchronous job (/async)."
+            advice = (
+                "Ask for a longer EXECUTIONDURATION." if asynchronous else "Run it as an asynchronous job (/async)."
+            )
             raise QueryTimeout(f"the query ran longer than its {seconds:g} s and was stopped", hint=advice) from None
         from skyvault.errors import Cancelled
 

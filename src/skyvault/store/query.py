@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +160,7 @@ def run_query(
     return Answer(stream, plan, cursor, finish)
 
 
-def _first_batches(cursor: Any, sql: str, rows: int | None) -> Iterator[pa.RecordBatch]:
+def _first_batches(cursor: Any, sql: str, rows: int | None) -> Generator[pa.RecordBatch]:
     """Batches of a query, cut at ``rows`` where the engine was not asked to.
 
     A small result is fetched whole (quicker); anything else streams: executing it would hold the whole result.

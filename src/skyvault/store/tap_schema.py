@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skyvault.adql.storage import Stored, storage_names
@@ -30,17 +31,15 @@ def spelled_name(name: str) -> str:
     return ".".join(spelled(part) for part in split_name(name))
 
 
-def _text(name: str, description: str, **more: bool | str) -> Column:
-    return Column(name, "char", "*", description=description, std=True, **more)  # type: ignore[arg-type]
+def _text(name: str, description: str) -> Column:
+    return Column(name, "char", "*", description=description, std=True)
 
 
-def _int(name: str, description: str, **more: bool) -> Column:
-    return Column(name, "int", description=description, std=True, **more)
+def _int(name: str, description: str) -> Column:
+    return Column(name, "int", description=description, std=True)
 
 
 def _needed(column: Column) -> Column:
-    from dataclasses import replace
-
     return replace(column, nullable=False, principal=True)
 
 
@@ -155,7 +154,7 @@ def _contents(tables: list[Table]) -> list[tuple[Table, pa.Table]]:
             column.datatype,
             column.arraysize,
             column.xtype,
-            int(column.arraysize) if (column.arraysize or "").isdigit() else None,
+            int(column.arraysize) if column.arraysize and column.arraysize.isdigit() else None,
             column.description,
             column.utype,
             column.unit,
@@ -174,11 +173,11 @@ def _contents(tables: list[Table]) -> list[tuple[Table, pa.Table]]:
         for table, key in keys
     ]
     pair_rows = [(key.id, spelled(a), spelled(b)) for _, key in keys for a, b in key.columns]
-    contents = (schemas, table_rows, column_rows, key_rows, pair_rows)
+    contents: tuple[Sequence[tuple[object, ...]], ...] = (schemas, table_rows, column_rows, key_rows, pair_rows)
     return [(table, _arrow(table, rows)) for table, rows in zip(STANDARD, contents, strict=True)]
 
 
-def _arrow(table: Table, rows: list[tuple[object, ...]]) -> pa.Table:
+def _arrow(table: Table, rows: Sequence[tuple[object, ...]]) -> pa.Table:
     import pyarrow as pa
 
     from skyvault.formats.arrow import arrow_type
@@ -188,4 +187,5 @@ def _arrow(table: Table, rows: list[tuple[object, ...]]) -> pa.Table:
         for name, column in zip(storage_names(table.column_names), table.columns, strict=True)
     ]
     columns = list(zip(*rows, strict=True)) or [()] * len(fields)
-    return pa.table([pa.array(values, f.type) for values, f in zip(columns, fields, strict=True)], schema=pa.schema(fields))
+    arrays = [pa.array(values, f.type) for values, f in zip(columns, fields, strict=True)]
+    return pa.table(arrays, schema=pa.schema(fields))

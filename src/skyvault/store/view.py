@@ -27,7 +27,14 @@ class Shelved:
 
 
 def shelved(
-    table: Table, file: str, nrows: int, extra: Mapping[str, Any], *, published_at: float = 0, bytes: int = 0, version: int = 0
+    table: Table,
+    file: str,
+    nrows: int,
+    extra: Mapping[str, Any],
+    *,
+    published_at: float = 0,
+    bytes: int = 0,
+    version: int = 0,
 ) -> Shelved:
     """A published table from what the ledger says of it."""
     database = alias(file)
@@ -35,9 +42,7 @@ def shelved(
         sql=f"{database}.data",
         names=storage_names(table.column_names),
         nrows=nrows,
-        positions=tuple(
-            StoredPosition(p.get("lon"), p.get("lat"), p.get("point")) for p in extra.get("positions", ())
-        ),
+        positions=tuple(StoredPosition(p.get("lon"), p.get("lat"), p.get("point")) for p in extra.get("positions", ())),
         regions=tuple(
             StoredRegion(r["column"], f"{database}.cells_{r['column']}", tuple(r["orders"]))
             for r in extra.get("regions", ())
