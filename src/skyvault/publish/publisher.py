@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from skyvault.adql.storage import Stored
-from skyvault.errors import Conflict, IngestError, NotFound, UsageError
+from skyvault.errors import Busy, Conflict, IngestError, NotFound, UsageError
 from skyvault.formats.stream import TableStream
 from skyvault.ledger.holdings import Holding, Holdings
 from skyvault.ledger.ledger import open_ledger
@@ -19,7 +23,7 @@ from skyvault.model.table import Table
 from skyvault.publish.inference import infer
 from skyvault.store import obscore as obs
 from skyvault.store.layout import FORMAT, Layout
-from skyvault.store.snapshot import Builder, Built, Spec, with_row_count
+from skyvault.store.snapshot import Builder, Built, Carried, Spec, disk_full, durable, with_row_count
 from skyvault.store.view import shelved, split_name
 
 if TYPE_CHECKING:
@@ -30,6 +34,11 @@ if TYPE_CHECKING:
 RESERVED_SCHEMAS = frozenset(
     "tap sia1 sia2 ssa datalink soda get hips moc oai metrics tap_schema tap_upload tap_user static docs jobs".split()
 )
+
+#: merges tried while others publish observations, too
+MERGE_TRIES = 20
+#: nobody deletes the collections' files while they are merged
+MERGE_LEASE_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -161,13 +170,23 @@ class Publisher:
         self.settings = settings
         self.progress = progress
 
-    def build(self, spec: Spec, stream: TableStream, *, skip_bad: bool = False) -> Built:
+    def build(
+        self,
+        spec: Spec,
+        stream: TableStream,
+        *,
+        skip_bad: bool = False,
+        carried: Mapping[int, Sequence[Carried]] | None = None,
+    ) -> Built:
         """Write a snapshot file beside; nobody sees it yet."""
         stem = re.sub(r"[^A-Za-z0-9_]+", "_", spec.table.name)[:80]
         path = self.layout.store / f"{stem}-{uuid.uuid4().hex[:12]}.duckdb"
-        scratch = self.layout.temporary / f"build-{uuid.uuid4().hex[:8]}"
-        scratch.mkdir()
         building = path.with_suffix(".building")
+        for left in self.layout.stale_scratch():
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = self.layout.temporary / f"build-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        with _disk_faults(self.layout.store):
+            scratch.mkdir()
         if self.progress is not None:
             self.progress.start(f"Publishing {spec.table.name}", stream.table.nrows)
         try:
@@ -179,35 +198,71 @@ class Publisher:
                 threads=self.settings.threads,
                 skip_bad=skip_bad,
                 advance=self.progress.advance if self.progress is not None else None,
+                carried=carried,
             )
-            built = builder.build(stream)
-            building.rename(path)
+            with _disk_faults(self.layout.store):
+                built = builder.build(stream)
+                building.rename(path)
+                durable(path)
             built.path = path
             return built
         finally:
             building.unlink(missing_ok=True)
-            for leftover in scratch.iterdir():
-                leftover.unlink(missing_ok=True)
-            scratch.rmdir()
+            shutil.rmtree(scratch, ignore_errors=True)
             if self.progress is not None:
                 self.progress.finish()
 
-    def commit(self, spec: Spec, built: Built, more: dict[str, Any]) -> Holding:
-        """The last act: the ledger's pointer."""
+    def commit(
+        self, spec: Spec, built: Built, more: dict[str, Any], *, replaces: int | Literal["any"] | None = "any"
+    ) -> Holding:
+        """The last act: the ledger's pointer. Where that fails, the file is not kept."""
         extra = {**built.extra, **more}
         table = with_row_count(spec.table, built.nrows, extra)
-        return self.holdings.publish(
-            table, built.path.name, nrows=built.nrows, bytes=built.bytes, format=FORMAT, extra=extra
-        )
+        try:
+            return self.holdings.publish(
+                table,
+                built.path.name,
+                nrows=built.nrows,
+                bytes=built.bytes,
+                format=FORMAT,
+                extra=extra,
+                replaces=replaces,
+            )
+        except BaseException:
+            built.path.unlink(missing_ok=True)
+            raise
 
     def merge_obscore(self) -> None:
-        """Rebuild ivoa.ObsCore from all collections that take part; withdraw it when none does."""
-        members = [h for h in self.holdings.current().values() if h.extra.get("obscore")]
-        members.sort(key=lambda h: h.name.lower())
-        if not members:
-            if self.holdings.find(obs.NAME) is not None:
-                self.holdings.unpublish(obs.NAME)
-            return
+        """Rebuild ivoa.ObsCore from all collections that take part; withdraw it when none does.
+
+        Whoever else publishes observations meanwhile does the same: the pointer is swapped only if nobody has swapped
+        it since the collections were looked up, so that the last merge has seen every collection.
+        """
+        for _ in range(MERGE_TRIES):
+            before = self.holdings.find(obs.NAME)
+            members = [h for h in self.holdings.current().values() if h.extra.get("obscore")]
+            members.sort(key=lambda h: h.name.lower())
+            if not members:
+                if before is not None:
+                    self.holdings.unpublish(obs.NAME)
+                return
+            holder = f"merge-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            self.holdings.lease([h.snapshot for h in members], holder, MERGE_LEASE_S)
+            try:
+                spec, built = self._merged(members)
+                more = {
+                    "members": [h.name for h in members],
+                    "member_snapshots": {h.name: h.snapshot for h in members},
+                }
+                self.commit(spec, built, more, replaces=None if before is None else before.version)
+                return
+            except Conflict:
+                continue
+            finally:
+                self.holdings.lease([], holder, 0)
+        raise Busy(f"{obs.NAME} is being changed by others all the time", hint="Run skyvault upgrade to merge it.")
+
+    def _merged(self, members: list[Holding]) -> tuple[Spec, Built]:
         target = obs.obscore_table(obs.extensions(h.table for h in members))
         authority = self.settings.authority
 
@@ -217,10 +272,42 @@ class Publisher:
                 yield from obs.conformed(rows, member.table, target, authority)
 
         names = target.column_names
-        spec = Spec(target, names.index("s_ra"), names.index("s_dec"), None, (names.index("s_region"),))
+        region = names.index("s_region")
+        spec = Spec(target, names.index("s_ra"), names.index("s_dec"), None, (region,))
         total = sum(h.nrows for h in members)
-        built = self.build(spec, TableStream(_named(target, target.name, total), batches()))
-        self.commit(spec, built, {"members": [h.name for h in members]})
+        carried = self._carried(members)
+        built = self.build(
+            spec,
+            TableStream(_named(target, target.name, total), batches()),
+            # a collection may have another main position, and s_ra or s_dec off the sky
+            skip_bad=True,
+            carried=None if carried is None else {region: carried},
+        )
+        return spec, built
+
+    def _carried(self, members: list[Holding]) -> list[Carried] | None:
+        """The region indices the collections have already; None when one must be made anew."""
+        carried = []
+        first = 0
+        for member in members:
+            index = next((i for i, c in enumerate(member.table.columns) if c.name.lower() == "s_region"), None)
+            if index is not None:
+                if index not in [region["column"] for region in member.extra.get("regions", ())]:
+                    return None
+                carried.append(Carried(self.layout.store / member.snapshot, f"cells_{index}", first))
+            first += member.nrows
+        return carried
+
+
+@contextmanager
+def _disk_faults(directory: Path) -> Iterator[None]:
+    """A full disk is told in a sentence, whoever notices it."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise disk_full(directory) from None
+        raise
 
 
 def _rows(layout: Layout, holding: Holding) -> Iterator[Any]:

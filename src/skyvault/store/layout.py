@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 #: format of snapshot files; a newer one is refused in a sentence, an older one rebuilt by ``skyvault upgrade``
 FORMAT = 1
+
+
+#: a scratch folder nobody has touched for so long, and whose process is not found, is given up
+_QUIET_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,12 @@ class Layout:
     def jobs(self) -> Path:
         return self.home / "jobs"
 
+    def stale_scratch(self) -> list[Path]:
+        """Scratch folders of publishes that ended without clearing up (killed): their process is gone."""
+        if not self.temporary.is_dir():
+            return []
+        return sorted(path for path in self.temporary.glob("build-*-*") if path.is_dir() and not _is_running(path))
+
     def make(self) -> Layout:
         """Create the directories; private to the user, since results and uploads lie there."""
         for path in (self.home, self.store, self.temporary, self.jobs):
@@ -39,3 +50,20 @@ class Layout:
         os.chmod(self.jobs, 0o700)
         os.chmod(self.temporary, 0o700)
         return self
+
+
+def _is_running(scratch: Path) -> bool:
+    """Whether the process that made ``build-<pid>-<id>`` still runs, as far as can be known."""
+    pid = scratch.name.split("-")[1]
+    if not pid.isdigit():
+        return True
+    if int(pid) == os.getpid():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        # in another container the number says nothing about our processes: what was touched lately is left alone
+        return time.time() - scratch.stat().st_mtime < _QUIET_S
+    except PermissionError:
+        return True
+    return True

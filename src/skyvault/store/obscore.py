@@ -7,8 +7,8 @@ that a query costs the same whatever the number of collections.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from skyvault.errors import IngestError
 from skyvault.model.table import Column, CoordinateFrame, Table
@@ -55,6 +55,67 @@ _ROWS: tuple[tuple[str, str, str | None, str | None, str | None, str, str, str],
 
 #: columns that may not be NULL (ObsCore 1.1, table 1)
 NEEDED = frozenset({"calib_level", "obs_collection", "obs_id", "obs_publisher_did"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a row of ObsCore may not hold: an SQL condition on ``columns`` (in braces) that is true for wrong rows.
+
+    ``kind`` is what the columns must be for the rule to make sense: "text", "number" or "any".
+    """
+
+    columns: tuple[str, ...]
+    kind: Literal["text", "number", "any"]
+    condition: str
+    what: str
+    hint: str
+    severity: Literal["error", "warning", "note"] = "error"
+
+
+#: ObsCore 1.1, table 5 and the IVOA vocabulary http://www.ivoa.net/rdf/product-type
+PRODUCT_TYPES: tuple[str, ...] = (
+    "image",
+    "cube",
+    "spectrum",
+    "sed",
+    "timeseries",
+    "visibility",
+    "event",
+    "measurements",
+    "dynamic-spectrum",
+    "event-list",
+    "light-curve",
+    "spatially-resolved-dataset",
+    "spatial-profile",
+    "time-cube",
+    "velocity-time-cube",
+)
+_KINDS = ", ".join(f"'{kind}'" for kind in PRODUCT_TYPES)
+RULES: tuple[Rule, ...] = (
+    Rule(("calib_level",), "number", "{calib_level} NOT IN (0, 1, 2, 3, 4)", "calib_level is none of 0 to 4",
+         "0 is raw, 1 instrumental, 2 calibrated, 3 enhanced, 4 an analysis product (ObsCore 1.1, section 4.2)."),
+    Rule(("dataproduct_type",), "text", f"{{dataproduct_type}} NOT IN ({_KINDS})",
+         "dataproduct_type is not in the vocabulary", f"Use one of {', '.join(PRODUCT_TYPES[:8])}, or NULL.", "warning"),
+    Rule(("obs_id",), "any", "{obs_id} IS NULL OR CAST({obs_id} AS VARCHAR) = ''", "obs_id is empty",
+         "Every observation needs an obs_id (ObsCore 1.1, table 1)."),
+    Rule(("obs_collection",), "any", "{obs_collection} IS NULL", "obs_collection is empty",
+         "The table's name stands in for it in ivoa.ObsCore.", "note"),
+    Rule(("obs_publisher_did",), "any", "{obs_publisher_did} IS NULL", "obs_publisher_did is empty",
+         "An identifier made from obs_id stands in for it in ivoa.ObsCore.", "note"),
+    Rule(("calib_level",), "number", "{calib_level} IS NULL", "calib_level is empty",
+         "2 (calibrated) stands in for it in ivoa.ObsCore: say which level it is.", "warning"),
+    Rule(("t_min", "t_max"), "number", "{t_min} > {t_max}", "t_min is after t_max", "Both are MJD in days."),
+    Rule(("t_min",), "number", "{t_min} > 1000000", "t_min looks like a Julian Date",
+         "ObsCore wants MJD: subtract 2400000.5.", "warning"),
+    Rule(("em_min", "em_max"), "number", "{em_min} > {em_max}", "em_min is above em_max",
+         "Both are wavelengths in metres, the shorter one first."),
+    Rule(("em_max",), "number", "{em_max} > 1000000", "em_max is more than a thousand km",
+         "Spectral limits are wavelengths in metres.", "warning"),
+    Rule(("s_fov",), "number", "{s_fov} < 0 OR {s_fov} > 360", "s_fov is no angle", "It is a diameter in degrees."),
+    Rule(("s_region", "s_ra"), "any", "{s_region} IS NULL AND {s_ra} IS NULL", "neither s_region nor s_ra is given",
+         "No search by position finds such rows.", "note"),
+    Rule(("access_url",), "text", "{access_url} IS NULL", "access_url is empty", "Nobody can fetch these.", "note"),
+)  # fmt: skip
 _INDEXED = frozenset({"s_ra", "s_dec", "s_region"})
 
 COLUMNS: tuple[Column, ...] = tuple(

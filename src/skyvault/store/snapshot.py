@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skyvault.formats.stream import TableStream
+    from skyvault.sky.shapes import Shapes
 
 COVERAGE_ORDER = 6
 #: bad rows told by number before the rest is only counted
 BAD_ROWS_TOLD = 20
+#: rows whose regions are worked on at once; two such pieces take about 50 MB
+REGION_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,15 @@ class Spec:
     @property
     def positioned(self) -> bool:
         return self.lon is not None or self.point is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A region index that was made before: table ``cells`` of a snapshot whose rows come in from ``first`` on."""
+
+    path: Path
+    cells: str
+    first: int
 
 
 @dataclass(slots=True)
@@ -70,8 +84,11 @@ class Builder:
         threads: int = 2,
         skip_bad: bool = False,
         advance: Callable[[int], None] | None = None,
+        carried: Mapping[int, Sequence[Carried]] | None = None,
     ) -> None:
+        """``carried`` gives, by region column, indices to take over instead of reading the regions again."""
         self.spec = spec
+        self.carried = carried or {}
         self.path = path
         self.temporary = temporary
         self.memory_bytes = memory_bytes
@@ -82,6 +99,7 @@ class Builder:
         self.bad_rows = 0
         self.notes: list[str] = []
         self._row = 0
+        self._regions: dict[int, dict[str, Any]] = {}
 
     def build(self, stream: TableStream) -> Built:
         """Write the file. Raises IngestError for rows that cannot be published, StoreError when the disk is full."""
@@ -113,29 +131,30 @@ class Builder:
             ):
                 connection.execute("INSERT INTO meta VALUES (?, ?)", [key, value])
             connection.execute("CHECKPOINT")
-        except duckdb.Error as problem:
-            raise self._explained(problem) from None
-        finally:
+        except BaseException as problem:
             connection.close()
-            if self.path.exists() and not self._whole():
-                self.path.unlink()
-        _durable(self.path)
+            self.path.unlink(missing_ok=True)
+            if isinstance(problem, duckdb.Error):
+                raise self._explained(problem) from None
+            raise
+        connection.close()
+        durable(self.path)
         return Built(self.path, extra["nrows"], self.path.stat().st_size, extra, self.bad_rows, self.notes)
 
-    def _whole(self) -> bool:
-        import sys
-
-        return sys.exc_info()[0] is None
-
     def _explained(self, problem: Exception) -> Exception:
-        text = str(problem)
-        if isinstance(problem.__cause__, IngestError) or isinstance(problem.__context__, IngestError):
-            return problem.__cause__ or problem.__context__  # type: ignore[return-value]
+        import duckdb
+
         if self._fault is not None:
             return self._fault
-        first = text.splitlines()[0]
-        if "No space left" in text or "could not write" in text.lower():
-            return StoreError("the disk is full", where=str(self.path.parent), hint="Nothing was published; free space and try again.")
+        first = str(problem).splitlines()[0]
+        if isinstance(problem, duckdb.OutOfMemoryException):
+            return StoreError(
+                f"the memory of {self.memory_bytes / 1e6:,.0f} MB is too small to sort the rows",
+                where=self.spec.table.name,
+                hint="Nothing was published; raise SKYVAULT_MEMORY_LIMIT.",
+            )
+        if any(sign in first.lower() for sign in _DISK_SIGNS):
+            return disk_full(self.path.parent)
         return IngestError(f"the rows cannot be stored: {first}", where=self.spec.table.name)
 
     _fault: Exception | None = None
@@ -164,13 +183,20 @@ class Builder:
             for name, column in zip(self.names, self.spec.table.columns, strict=True)
         ]
         order = ""
+        if self.spec.regions:
+            columns.append("_row")
         if self.spec.positioned:
             columns += ["_healpix_29", "_x", "_y", "_z"]
             order = " ORDER BY _healpix_29"
         connection.execute(f"CREATE TABLE data AS SELECT {', '.join(columns)} FROM incoming{order}")
         connection.unregister("incoming")
         for index in self.spec.regions:
-            self._index_regions(connection, index)
+            if index in self.carried:
+                self._carry_regions(connection, index, self.carried[index])
+            else:
+                self._index_regions(connection, index)
+        if self.spec.regions:
+            connection.execute("ALTER TABLE data DROP COLUMN _row")
 
     def _schema(self) -> pa.Schema:
         import pyarrow as pa
@@ -181,12 +207,16 @@ class Builder:
             pa.field(name, arrow_type(column))
             for name, column in zip(self.names, self.spec.table.columns, strict=True)
         ]
+        if self.spec.regions:
+            # the number of the incoming row, until the regions are indexed
+            fields.append(pa.field("_row", pa.int64()))
         if self.spec.positioned:
             fields.append(pa.field("_healpix_29", pa.int64()))
             fields += [pa.field(f"_{axis}", pa.float64()) for axis in "xyz"]
         return pa.schema(fields)
 
     def _batch(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -200,8 +230,11 @@ class Builder:
                 array = _without(array, column.null)
             arrays.append(array)
         keep = None
-        if self.spec.positioned:
-            keep, extra = self._placed(arrays)
+        place = self._placed(arrays) if self.spec.positioned else None
+        if self.spec.regions:
+            arrays.append(pa.array(np.arange(self._row, self._row + batch.num_rows)))
+        if place is not None:
+            keep, extra = place
             arrays += extra
         out = pa.RecordBatch.from_arrays(
             [array if array.type == f.type else array.cast(f.type) for array, f in zip(arrays, schema, strict=True)],
@@ -270,28 +303,45 @@ class Builder:
 
     def _index_regions(self, connection: duckdb.DuckDBPyConnection, index: int) -> None:
         """A table (key, row) of the multi-order cells each region touches, sorted by key."""
-        import numpy as np
         import pyarrow as pa
 
-        from skyvault.sky.cover import footprint_cells
-
         column = self.spec.table.columns[index]
-        name = identifier(self.names[index])
-        reader = connection.cursor().sql(f"SELECT rowid, {name} FROM data").to_arrow_reader(50_000)
+        told: dict[str, Any] = {"unreadable": 0}
+        self._regions[index] = told
+        query = f"SELECT rowid, _row, {identifier(self.names[index])} FROM data"
+        reader = connection.cursor().sql(query).to_arrow_reader(REGION_ROWS)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for batch in reader:
-                rowids = batch.column(0).to_numpy()
-                shapes = _shapes(batch.column(1), column)
-                row, order, cell = footprint_cells(shapes)
-                keys = order.astype(np.int64) * KEY_STRIDE + cell
-                yield pa.RecordBatch.from_arrays([pa.array(keys), pa.array(rowids[row])], schema=schema)
+            for keys, rows, unreadable in _ahead(lambda batch: _region_cells(batch, column), reader, self.threads):
+                if unreadable:
+                    count, row, example = unreadable
+                    told["unreadable"] += count
+                    if row < told.get("row", row + 1):
+                        told["row"], told["example"] = row, example
+                yield pa.RecordBatch.from_arrays([pa.array(keys), pa.array(rows)], schema=schema)
 
         schema = pa.schema([("key", pa.int64()), ("row", pa.int64())])
         incoming = pa.RecordBatchReader.from_batches(schema, batches())
         connection.register("incoming_cells", incoming)
         connection.execute(f"CREATE TABLE cells_{index} AS SELECT key, row FROM incoming_cells ORDER BY key")
         connection.unregister("incoming_cells")
+
+    def _carry_regions(self, connection: duckdb.DuckDBPyConnection, index: int, carried: Sequence[Carried]) -> None:
+        """The same table from indices that other snapshots already have: only the row numbers change."""
+        parts = []
+        try:
+            for number, part in enumerate(carried):
+                path = str(part.path).replace("'", "''")
+                connection.execute(f"ATTACH '{path}' AS carried_{number} (READ_ONLY)")
+                parts.append(
+                    f"SELECT c.key, d.rowid AS row FROM carried_{number}.{part.cells} AS c"
+                    f" JOIN data AS d ON d._row = c.row + {part.first}"
+                )
+            union = " UNION ALL ".join(parts) or "SELECT 0::BIGINT AS key, 0::BIGINT AS row WHERE false"
+            connection.execute(f"CREATE TABLE cells_{index} AS SELECT key, row FROM ({union}) ORDER BY key")
+        finally:
+            for number in range(len(parts)):
+                connection.execute(f"DETACH carried_{number}")
 
     # ------------------------------------------------------------ statistics
 
@@ -310,6 +360,7 @@ class Builder:
             stats.append({key: _plain(values.pop(0)) for key in keys})
             stats[-1]["name"] = column.name
         extra["statistics"] = stats
+        extra["duplicate_ids"] = self._duplicates(connection, extra)
         if self.spec.positioned:
             place = {"point": self.spec.point} if self.spec.point is not None else {"lon": self.spec.lon, "lat": self.spec.lat}
             extra["positions"] = [place]
@@ -322,41 +373,124 @@ class Builder:
         for index in self.spec.regions:
             rows = connection.execute(f"SELECT DISTINCT key FROM cells_{index}").fetchnumpy()["key"]
             orders = sorted({int(key) // KEY_STRIDE for key in rows.tolist()}) if len(rows) else []
-            extra["regions"].append({"column": index, "orders": orders})
+            extra["regions"].append({"column": index, "orders": orders, **_told(self._regions.get(index))})
             extra["coverage"] = _moc_text([(o, rows[rows // KEY_STRIDE == o] % KEY_STRIDE) for o in orders])
         return extra
 
 
-def _shapes(array: Any, column: Column) -> Any:
-    """The regions of a column of region text, circles or polygons; rows that hold none are not valid."""
+    def _duplicates(self, connection: duckdb.DuckDBPyConnection, extra: dict[str, Any]) -> list[dict[str, Any]]:
+        """Identifier columns in which a value comes twice, with how many rows repeat one and an example."""
+        found = []
+        for index, column in enumerate(self.spec.table.columns):
+            if (column.ucd or "").lower() != "meta.id;meta.main" or column.is_array:
+                continue
+            name = identifier(self.names[index])
+            row = connection.execute(f"SELECT count(DISTINCT {name}) FROM data").fetchone()
+            repeated = extra["statistics"][index]["filled"] - (row[0] if row else 0)
+            if repeated > 0:
+                example = connection.execute(
+                    f"SELECT CAST({name} AS VARCHAR) FROM data WHERE {name} IS NOT NULL"
+                    f" GROUP BY {name} HAVING count(*) > 1 ORDER BY {name} LIMIT 1"
+                ).fetchone()
+                shown = "" if example is None else str(example[0])[:100]
+                found.append({"column": column.name, "rows": repeated, "example": shown})
+        return found
+
+
+def _told(region: dict[str, Any] | None) -> dict[str, Any]:
+    """What is kept about regions that could not be read; ``row`` counts the rows of the file from 1."""
+    if not region or not region["unreadable"]:
+        return {}
+    return {"unreadable": region["unreadable"], "row": region["row"] + 1, "example": region["example"]}
+
+
+def _ahead(work: Callable[[Any], Any], items: Iterable[Any], threads: int) -> Iterator[Any]:
+    """``work`` of each item in turn, a few done at once in threads (NumPy lets others run)."""
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _region_cells(batch: pa.RecordBatch, column: Column) -> tuple[Any, Any, tuple[int, int, str] | None]:
+    """Keys and row numbers of the cells that the regions of (rowid, file's row, region) touch.
+
+    The third: how many hold something that is no region, and the first of these: its row in the file, and its text.
+    """
+    import numpy as np
+
+    from skyvault.sky.cover import footprint_cells
+
+    shapes, codes = _shapes(batch.column(2), column)
+    row, order, cell = footprint_cells(shapes)
+    keys = order.astype(np.int64) * KEY_STRIDE + cell
+    valid = shapes.valid
+    if codes is not None:
+        # many rows share a footprint: its cells are worked out once and given to each of them
+        counts = np.bincount(row, minlength=len(shapes))
+        starts = np.cumsum(counts) - counts
+        owner, place = spread_cells(starts, counts, codes)
+        row, keys = owner, keys[place]
+        valid = np.where(codes < 0, False, valid[codes]) if len(valid) else np.zeros(len(codes), np.bool_)
+    filled = np.asarray(batch.column(2).is_valid().to_numpy(zero_copy_only=False), np.bool_)
+    rowids = batch.column(0).to_numpy()
+    wrong = np.flatnonzero(filled & ~valid)
+    unreadable = None
+    if len(wrong):
+        numbers = batch.column(1).to_numpy()[wrong]
+        first = int(numbers.argmin())
+        unreadable = (len(wrong), int(numbers[first]), str(batch.column(2)[int(wrong[first])].as_py())[:100])
+    return keys, rowids[row], unreadable
+
+
+def spread_cells(starts: Any, counts: Any, codes: Any) -> tuple[Any, Any]:
+    """For rows that name footprints by ``codes`` (-1: none): (row, place of a cell) of each row's cells."""
+    import numpy as np
+
+    from skyvault.sky.shapes import spread
+
+    known = np.flatnonzero(codes >= 0)
+    owner, place = spread(starts[codes[known]], counts[codes[known]])
+    return known[owner], place
+
+
+def _shapes(array: Any, column: Column) -> tuple[Shapes, Any]:
+    """The regions of a column of region text, circles or polygons; rows that hold none are not valid.
+
+    Where many rows hold equal texts: the different regions, and which of them each row has (-1: none).
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from skyvault.errors import RegionError
-    from skyvault.sky.region_text import parse_region
-    from skyvault.sky.shapes import CIRCLE, POLYGON, Shapes
+    from skyvault.sky.shape_text import shapes_of_texts
+    from skyvault.sky.shapes import CIRCLE, POLYGON, Shapes, spread
 
     if column.is_text:
-
-        def read(text: str | None) -> Any:
-            try:
-                return None if text is None else parse_region(text)
-            except RegionError:
-                return None
-
-        # many rows may share a footprint: each text is read once
         encoded = pc.dictionary_encode(array)
-        known = Shapes.from_regions([read(text) for text in encoded.dictionary.to_pylist()])
+        if len(encoded.dictionary) > len(array) // 2:
+            return shapes_of_texts(array), None
         codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-        if len(known) == 0:
-            return Shapes.from_regions([None] * len(array))
-        taken = known.take(np.where(codes < 0, 0, codes))
-        return Shapes(taken.values, taken.offsets, codes >= 0)
-    lists = array.cast(pa.list_(pa.float64())).to_pylist()
-    kind = CIRCLE if column.xtype == "circle" else POLYGON
-    heads = [None if row is None else ([kind] if kind == CIRCLE else [kind, len(row) / 2]) + row for row in lists]
-    return Shapes.from_arrow(pa.array(heads, pa.list_(pa.float64())))
+        return shapes_of_texts(encoded.dictionary), codes
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    numbers = np.asarray(pc.cast(pc.list_flatten(array), pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    is_circle = (column.xtype or "").lower() == "circle"
+    filled = lengths > 0
+    head = 1 if is_circle else 2
+    sizes = np.where(filled, lengths + head, 0)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    starts = offsets[:-1][filled]
+    values = np.empty(offsets[-1])
+    values[starts] = CIRCLE if is_circle else POLYGON
+    if not is_circle:
+        # an odd count of numbers makes a shape that its reader refuses
+        values[starts + 1] = lengths[filled] / 2.0
+    values[spread(offsets[:-1] + head, lengths)[1]] = numbers
+    return Shapes(values, offsets), None
 
 
 def _without(array: Any, null: str) -> Any:
@@ -407,7 +541,15 @@ def _moc_text(levels: list[tuple[int, Any]]) -> str:
     return str(moc.to_string(format="ascii"))
 
 
-def _durable(path: Path) -> None:
+_DISK_SIGNS = ("no space left", "could not write", "file too large", "quota exceeded", "max_temp_directory_size")
+
+
+def disk_full(directory: Path) -> StoreError:
+    """The sentence for a disk that takes no more."""
+    return StoreError("the disk is full", where=str(directory), hint="Nothing was published; free space and try again.")
+
+
+def durable(path: Path) -> None:
     """The file and its directory entry survive a power cut."""
     for target in (path, path.parent):
         handle = os.open(target, os.O_RDONLY)
