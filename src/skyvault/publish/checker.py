@@ -54,7 +54,9 @@ def check(name: str | None = None, *, home: Path | None = None, settings: Settin
     if not layout.ledger.exists():
         if name is not None:
             raise NotFound(f"there is no published table {name!r}", hint="Nothing is published in this data directory.")
-        return [Finding("note", str(layout.home), "nothing is published here", "Publish a file: skyvault publish FILE.")]
+        return [
+            Finding("note", str(layout.home), "nothing is published here", "Publish a file: skyvault publish FILE.")
+        ]
     with open_ledger(layout.ledger) as ledger:
         current = ledger.holdings.current()
         if name is not None and name.lower() not in current:
@@ -107,10 +109,9 @@ def describe_findings(table: Table) -> Iterator[Finding]:
                 )
         if column.ucd and not _is_ucd(column.ucd):
             yield Finding("warning", where, f"{column.ucd!r} is no UCD", "Use --set COLUMN.ucd=... (UCD1+ words).")
-    if not any((column.ucd or "").lower() == "meta.id;meta.main" for column in table.columns):
-        yield Finding(
-            "note", name, "no column is the identifier", "Use --set id=COLUMN, if one column names each row."
-        )
+    ids = ("meta.id;meta.main", "meta.ref.ivoid")
+    if not any((column.ucd or "").lower() in ids for column in table.columns):
+        yield Finding("note", name, "no column is the identifier", "Use --set id=COLUMN, if one column names each row.")
 
 
 def _unit_problem(unit: str) -> str | None:
@@ -156,7 +157,10 @@ def _of_statistics(holding: Holding) -> Iterator[Finding]:
     )
     if not extra.get("positions") and not extra.get("regions"):
         yield Finding(
-            "note", table.name, "no position is indexed", "Use --set position=RA,DEC when the table has one (ICRS, deg)."
+            "note",
+            table.name,
+            "no position is indexed",
+            "Use --set position=RA,DEC when the table has one (ICRS, deg).",
         )
     for repeated in extra.get("duplicate_ids", ()):
         yield Finding(
@@ -235,7 +239,8 @@ def _is_sorted(connection: Any) -> bool:
     import numpy as np
 
     last = np.iinfo(np.int64).min
-    for batch in connection.cursor().sql("SELECT _healpix_29 FROM data WHERE _healpix_29 IS NOT NULL").to_arrow_reader(1 << 18):
+    query = "SELECT _healpix_29 FROM data WHERE _healpix_29 IS NOT NULL"
+    for batch in connection.cursor().sql(query).to_arrow_reader(1 << 18):
         cells = batch.column(0).to_numpy()
         if len(cells) and (cells[0] < last or bool((cells[1:] < cells[:-1]).any())):
             return False
@@ -315,4 +320,3 @@ def _one(connection: Any, sql: str) -> Any:
 
 def _first_line(problem: BaseException) -> str:
     return str(problem).splitlines()[0][:200]
-

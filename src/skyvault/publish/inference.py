@@ -123,6 +123,28 @@ def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -
     return Inferred(Spec(described, lon, lat, point, regions), notes)
 
 
+def position_elsewhere(table: Table, wanted: Any = None) -> tuple[int, int] | None:
+    """Columns that seem to give the position in another way than degrees; None when one in degrees is there.
+
+    ``wanted`` is what the user said ("position" of the overrides).
+    """
+    columns = list(table.columns)
+    names = {column.name.lower(): i for i, column in enumerate(columns)}
+    if wanted is not None:
+        parts = [part.strip().lower() for part in (wanted.split(",") if isinstance(wanted, str) else wanted)]
+        return (names[parts[0]], names[parts[1]]) if len(parts) == 2 and all(p in names for p in parts) else None
+    if any(place is not None for place in _position(columns, None, [])):
+        return None
+    for suffix in (";meta.main", ""):
+        ra, dec = _with_ucd(columns, "pos.eq.ra" + suffix), _with_ucd(columns, "pos.eq.dec" + suffix)
+        if ra is not None and dec is not None:
+            return ra, dec
+    for a, b in POSITION_NAMES:
+        if a in names and b in names:
+            return names[a], names[b]
+    return None
+
+
 def _clean(column: Column) -> Column:
     name = "".join(c for c in column.name.strip() if c >= " ") or "column"
     return replace(column, name=name, value=None, arraysize=None if column.arraysize == "1" else column.arraysize)
@@ -162,15 +184,22 @@ def _apply_columns(columns: list[Column], wanted: Mapping[str, Mapping[str, Any]
     allowed = ("unit", "ucd", "utype", "xtype", "description", "name", "null")
     for name, changes in wanted.items():
         if name.lower() not in by_name:
-            raise IngestError(
-                f"there is no column {name!r}", hint=f"The columns are {', '.join(c.name for c in columns)}."
-            )
+            raise IngestError(f"there is no column {name!r}", hint=_known(columns))
         wrong = set(changes) - set(allowed)
         if wrong:
-            raise IngestError(f"{sorted(wrong)[0]!r} of a column cannot be set", hint=f"Use one of {', '.join(allowed)}.")
+            raise IngestError(
+                f"{sorted(wrong)[0]!r} of a column cannot be set", hint=f"Use one of {', '.join(allowed)}."
+            )
         i = by_name[name.lower()]
-        out[i] = replace(out[i], **{key: (str(value) if value is not None else None) for key, value in changes.items()})
+        texts: dict[str, Any] = {key: None if value is None else str(value) for key, value in changes.items()}
+        out[i] = replace(out[i], **texts)
     return out
+
+
+def _known(columns: list[Column]) -> str:
+    """The columns there are, for a hint; a wide table's are not all told."""
+    more = f" and {len(columns) - 40} more" if len(columns) > 40 else ""
+    return f"The columns are {', '.join(c.name for c in columns[:40])}{more}."
 
 
 def _refuse_duplicates(columns: list[Column], name: str) -> None:
@@ -178,14 +207,14 @@ def _refuse_duplicates(columns: list[Column], name: str) -> None:
     for column in columns:
         if column.name in seen:
             raise IngestError(
-                f"two columns are called {column.name!r}", where=name, hint="Rename one with --set columns.NAME.name=NEW."
+                f"two columns are called {column.name!r}",
+                where=name,
+                hint="Give them different names in the file: a query could not tell them apart.",
             )
         seen.add(column.name)
 
 
-def _position(
-    columns: list[Column], wanted: Any, notes: list[str]
-) -> tuple[int | None, int | None, int | None]:
+def _position(columns: list[Column], wanted: Any, notes: list[str]) -> tuple[int | None, int | None, int | None]:
     names = {column.name.lower(): i for i, column in enumerate(columns)}
     if wanted is not None:
         parts = [part.strip() for part in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
@@ -193,7 +222,7 @@ def _position(
         if missing or len(parts) not in (1, 2):
             raise IngestError(
                 f"position {wanted!r} does not name columns of this table",
-                hint=f"The columns are {', '.join(c.name for c in columns)}.",
+                hint=_known(columns),
             )
         found = [names[part.lower()] for part in parts]
         return (found[0], found[1], None) if len(found) == 2 else (None, None, found[0])
@@ -245,7 +274,7 @@ def _identify(columns: list[Column], wanted: Any, notes: list[str]) -> None:
             if column.name.lower() == str(wanted).lower():
                 columns[i] = replace(column, ucd="meta.id;meta.main", principal=True)
                 return
-        raise IngestError(f"there is no column {wanted!r}", hint=f"The columns are {', '.join(c.name for c in columns)}.")
+        raise IngestError(f"there is no column {wanted!r}", hint=_known(columns))
     if any((column.ucd or "").lower() == "meta.id;meta.main" for column in columns):
         return
     for name in ID_NAMES:

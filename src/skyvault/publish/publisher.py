@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from skyvault.adql.storage import Stored
-from skyvault.errors import Busy, Conflict, IngestError, NotFound, UsageError
+from skyvault.errors import Busy, Conflict, FormatError, IngestError, NotFound, UsageError
 from skyvault.formats.stream import TableStream
 from skyvault.ledger.holdings import Holding, Holdings
 from skyvault.ledger.ledger import open_ledger
 from skyvault.model.table import Table
-from skyvault.publish.inference import infer
+from skyvault.publish.inference import infer, position_elsewhere
+from skyvault.publish.positions import in_degrees
 from skyvault.store import obscore as obs
 from skyvault.store.layout import FORMAT, Layout
 from skyvault.store.snapshot import Builder, Built, Carried, Spec, disk_full, durable, with_row_count
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 #: first path words of the HTTP interface and schemas of the service itself: no schema may bear one
 RESERVED_SCHEMAS = frozenset(
-    "tap sia1 sia2 ssa datalink soda get hips moc oai metrics tap_schema tap_upload tap_user static docs jobs".split()
+    {"tap", "sia1", "sia2", "ssa", "datalink", "soda", "get", "hips", "moc", "oai", "metrics"}
+    | {"tap_schema", "tap_upload", "tap_user", "static", "docs", "jobs"}
 )
 
 #: merges tried while others publish observations, too
@@ -97,9 +99,12 @@ def publish(
     began = time.perf_counter()
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
     path = Path(source)
-    stream = open_table(path)
     full_name = table_name(name, path)
+    stream = open_table(path)
+    as_opened = _state(path)
+    stream, overrides, notes = _with_degrees(stream, dict(overrides or {}), skip_bad)
     inferred = infer(stream.table, full_name, overrides)
+    inferred.notes[:0] = notes
     spec = inferred.spec
     if obscore:
         spec = _with_table(spec, obs.as_observations(spec.table))
@@ -115,7 +120,17 @@ def publish(
         if before is not None:
             spec = _with_table(spec, _named(spec.table, before.name))
         publisher = Publisher(layout, holdings, settings, progress)
-        built = publisher.build(spec, stream, skip_bad=skip_bad)
+        try:
+            built = publisher.build(spec, stream, skip_bad=skip_bad)
+        except (FormatError, IngestError):
+            _refuse_changed(path, as_opened)
+            raise
+        try:
+            _refuse_changed(path, as_opened)
+        except IngestError:
+            built.path.unlink(missing_ok=True)
+            raise
+        inferred.notes += _remarks(spec.table, built)
         holding = publisher.commit(spec, built, {"obscore": True} if obscore else {})
         if obscore or (before is not None and before.extra.get("obscore")):
             publisher.merge_obscore()
@@ -132,6 +147,70 @@ def publish(
         )
     finally:
         ledger.close()
+
+
+def _with_degrees(
+    stream: TableStream, overrides: dict[str, Any], skip_bad: bool
+) -> tuple[TableStream, dict[str, Any], list[str]]:
+    """The stream with its position in degrees, if the file gives it in another way; overrides that name it; notes."""
+    described = infer(stream.table, stream.table.name or "table", {"columns": overrides.get("columns", {})}).spec.table
+    pair = position_elsewhere(described, overrides.get("position"))
+    if pair is None:
+        return stream, overrides, []
+    units = tuple(
+        replace(column, unit=described.columns[i].unit) if i in pair else column
+        for i, column in enumerate(stream.table.columns)
+    )
+    stream.table = replace(stream.table, columns=units)
+    converted = in_degrees(stream, pair, skip_bad=skip_bad)
+    if converted.position is None:
+        return converted.stream, overrides, []
+    return converted.stream, overrides | {"position": list(converted.position)}, converted.notes
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        known = path.stat()
+    except OSError:
+        return ()
+    return known.st_ino, known.st_size, known.st_mtime_ns
+
+
+def _refuse_changed(path: Path, as_opened: tuple[int, ...]) -> None:
+    if _state(path) != as_opened:
+        raise IngestError(
+            "the file was changed while it was read",
+            where=path.name,
+            hint="Nothing was published; publish it again when it is complete.",
+        )
+
+
+def _remarks(table: Table, built: Built) -> list[str]:
+    """What looks wrong in the rows, though they can be published."""
+    remarks = [
+        f"warning: {r['column']}: {r['rows']:,} rows repeat an identifier, {r['example']} for one"
+        for r in built.extra.get("duplicate_ids", ())
+    ]
+    for region in built.extra.get("regions", ()):
+        if region.get("unreadable"):
+            remarks.append(
+                f"warning: {table.columns[region['column']].name}: {region['unreadable']:,} values are no region,"
+                f" first in row {region['row']:,}: {region['example']}"
+            )
+    for place in built.extra.get("positions", ()):
+        if place.get("lon") is None:
+            continue
+        lon, lat = (built.extra["statistics"][place[axis]] for axis in ("lon", "lat"))
+        name = table.columns[place["lon"]].name
+        known = None not in (lon["minimum"], lon["maximum"], lat["minimum"], lat["maximum"])
+        if not known or lon["filled"] < 100 or lon["minimum"] < 0:
+            continue
+        # degrees that end at 24 while the latitudes run from pole to pole are hours
+        if 23 < lon["maximum"] <= 24 and lat["maximum"] - lat["minimum"] > 90:
+            remarks.append(f"warning: {name} runs from 0 to 24: if these are hours, use --set {name}.unit=h")
+        if max(abs(lat["minimum"]), lat["maximum"]) < 1.6 and 6 < lon["maximum"] < 6.2832:
+            remarks.append(f"warning: {name} runs from 0 to 2 pi: if these are radians, use --set {name}.unit=rad")
+    return remarks
 
 
 def unpublish(name: str, *, home: Path | None = None, settings: Settings | None = None) -> None:
@@ -339,11 +418,15 @@ def table_name(name: str | None, path: Path) -> str:
     if schema in RESERVED_SCHEMAS:
         raise IngestError(f"the schema name {parts[0]!r} is taken by the service itself", hint="Choose another schema.")
     if schema == "ivoa" and parts[1].lower() == "obscore":
-        raise IngestError(f"{obs.NAME} is made from collections", hint="Publish under a name of its own with --obscore.")
+        raise IngestError(
+            f"{obs.NAME} is made from collections", hint="Publish under a name of its own with --obscore."
+        )
     for part in parts:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", part):
             raise IngestError(
-                f"{part!r} is not a name a query can use", where=name, hint="Use letters, digits and underscores, a letter first."
+                f"{part!r} is not a name a query can use",
+                where=name,
+                hint="Use letters, digits and underscores, a letter first.",
             )
     return ".".join(parts)
 

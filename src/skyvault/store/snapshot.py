@@ -204,8 +204,7 @@ class Builder:
         from skyvault.formats.arrow import arrow_type
 
         fields = [
-            pa.field(name, arrow_type(column))
-            for name, column in zip(self.names, self.spec.table.columns, strict=True)
+            pa.field(name, arrow_type(column)) for name, column in zip(self.names, self.spec.table.columns, strict=True)
         ]
         if self.spec.regions:
             # the number of the incoming row, until the regions are indexed
@@ -287,11 +286,17 @@ class Builder:
         return floats(arrays[self.spec.lon]), floats(arrays[self.spec.lat])
 
     def _report(self, rows: Any, lon: Any, lat: Any) -> None:
+        import numpy as np
+
         self.bad_rows += len(rows)
         for row in rows[: max(0, BAD_ROWS_TOLD - len(self.notes))]:
-            self.notes.append(
-                f"row {self._row + int(row) + 1}: the position ({lon[row]:g}, {lat[row]:g}) is not on the sky"
+            read = bool(np.isfinite(lon[row]) and np.isfinite(lat[row]))
+            said = (
+                f"the position ({lon[row]:g}, {lat[row]:g}) is not on the sky"
+                if read
+                else "the position is no position"
             )
+            self.notes.append(f"row {self._row + int(row) + 1}: {said}")
         if not self.skip_bad:
             raise IngestError(
                 self.notes[0],
@@ -362,10 +367,11 @@ class Builder:
         extra["statistics"] = stats
         extra["duplicate_ids"] = self._duplicates(connection, extra)
         if self.spec.positioned:
-            place = {"point": self.spec.point} if self.spec.point is not None else {"lon": self.spec.lon, "lat": self.spec.lat}
-            extra["positions"] = [place]
+            spec = self.spec
+            extra["positions"] = [{"lon": spec.lon, "lat": spec.lat} if spec.point is None else {"point": spec.point}]
             cells = connection.execute(
-                f"SELECT DISTINCT _healpix_29 >> {2 * (29 - COVERAGE_ORDER)} AS c FROM data WHERE _healpix_29 IS NOT NULL"
+                f"SELECT DISTINCT _healpix_29 >> {2 * (29 - COVERAGE_ORDER)} AS c FROM data"
+                " WHERE _healpix_29 IS NOT NULL"
             ).fetchnumpy()["c"]
             extra["coverage"] = _moc_text([(COVERAGE_ORDER, cells)])
         if self.spec.regions:
@@ -377,12 +383,12 @@ class Builder:
             extra["coverage"] = _moc_text([(o, rows[rows // KEY_STRIDE == o] % KEY_STRIDE) for o in orders])
         return extra
 
-
     def _duplicates(self, connection: duckdb.DuckDBPyConnection, extra: dict[str, Any]) -> list[dict[str, Any]]:
         """Identifier columns in which a value comes twice, with how many rows repeat one and an example."""
         found = []
         for index, column in enumerate(self.spec.table.columns):
-            if (column.ucd or "").lower() != "meta.id;meta.main" or column.is_array:
+            is_id = (column.ucd or "").lower() == "meta.id;meta.main" or column.name.lower() == "obs_publisher_did"
+            if not is_id or column.is_array:
                 continue
             name = identifier(self.names[index])
             row = connection.execute(f"SELECT count(DISTINCT {name}) FROM data").fetchone()
@@ -563,7 +569,5 @@ def with_row_count(table: Table, nrows: int, extra: dict[str, Any]) -> Table:
     """The description with what ingest learned: row count, and which columns are indexed."""
     indexed = {p[k] for p in extra.get("positions", ()) for k in ("lon", "lat", "point") if p.get(k) is not None}
     indexed |= {r["column"] for r in extra.get("regions", ())}
-    columns = tuple(
-        replace(column, indexed=True) if i in indexed else column for i, column in enumerate(table.columns)
-    )
+    columns = tuple(replace(column, indexed=True) if i in indexed else column for i, column in enumerate(table.columns))
     return replace(table, columns=columns, nrows=nrows)
