@@ -22,7 +22,7 @@ from . import sky_tables
 def sky_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home, folder = tmp_path_factory.mktemp("sky"), tmp_path_factory.mktemp("files")
     sky_tables.publish_stars(home, folder)
-    sky_tables.publish_stars(home, folder, "lab.others", 3000, seed=77)
+    sky_tables.publish_stars(home, folder, "lab.others", 1000, seed=77)
     sky_tables.publish_footprints(home, folder)
     return home
 

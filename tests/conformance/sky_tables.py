@@ -17,7 +17,7 @@ AWKWARD = [
 ]  # fmt: skip
 
 
-def positions(count: int = 20_000, seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
+def positions(count: int = 8_000, seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Uniform positions, some crowded around the awkward places; degrees."""
     rng = np.random.default_rng(seed)
     lon = rng.uniform(0, 360, count)
@@ -30,7 +30,7 @@ def positions(count: int = 20_000, seed: int = 5) -> tuple[np.ndarray, np.ndarra
     return lon, lat
 
 
-def publish_stars(home: Path, folder: Path, name: str = "lab.stars", count: int = 20_000, seed: int = 5) -> None:
+def publish_stars(home: Path, folder: Path, name: str = "lab.stars", count: int = 8_000, seed: int = 5) -> None:
     """Stars with magnitudes; the first ten have no position."""
     lon, lat = positions(count, seed)
     lon, lat = lon.copy(), lat.copy()

@@ -12,7 +12,7 @@ from .conftest import Ask
 from .sky_tables import AWKWARD, positions, separation, square
 
 LON, LAT = positions()
-OTHER_LON, OTHER_LAT = positions(3000, 77)
+OTHER_LON, OTHER_LAT = positions(1000, 77)
 #: rows whose membership rounding may decide either way
 RIM = 1e-11
 
@@ -47,12 +47,10 @@ def check_cone(ask: Ask, form: str, lon: float, lat: float, radius: float) -> No
 
 
 @pytest.mark.parametrize("form", CONES)
-@pytest.mark.parametrize("place", AWKWARD[:12])
-@pytest.mark.parametrize("radius", [0.0001, 0.3, 5.0, 100.0, 179.5])
-def test_every_spelling_of_a_cone_finds_the_same_rows(
-    ask: Ask, form: str, place: tuple[float, float], radius: float
-) -> None:
-    check_cone(ask, form, *place, radius)
+def test_every_spelling_of_a_cone_finds_the_same_rows(ask: Ask, form: str) -> None:
+    for place in AWKWARD[:12]:
+        for radius in (0.0001, 0.3, 5.0, 100.0, 179.5):
+            check_cone(ask, form, *place, radius)
 
 
 @settings(max_examples=60)
@@ -123,7 +121,7 @@ def test_a_polygon_of_great_circles_holds_what_lies_on_the_inner_side_of_its_sid
 
 # ---------------------------------------------------------------- joins
 
-UPLOAD = pa.table({"uid": np.arange(3000), "lon": OTHER_LON, "lat": OTHER_LAT, "reach": np.linspace(0.001, 0.4, 3000)})
+UPLOAD = pa.table({"uid": np.arange(1000), "lon": OTHER_LON, "lat": OTHER_LAT, "reach": np.linspace(0.001, 0.4, 1000)})
 PAIRS = separation(LON[None, :], LAT[None, :], OTHER_LON[:, None], OTHER_LAT[:, None])
 PAIRS[:, :10] = np.inf
 
@@ -171,7 +169,7 @@ def test_a_left_join_keeps_rows_without_a_match_once(ask: Ask) -> None:
     )
     faint = {row[0] for row in ask("SELECT id FROM lab.stars WHERE mag < 8")}
     matched = {(u, i) for u, i in pairs(0.05) if i in faint}
-    alone = set(range(3000)) - {u for u, _ in matched}
+    alone = set(range(1000)) - {u for u, _ in matched}
     assert len(rows) == len(matched) + len(alone)
     assert set(rows) == matched | {(u, None) for u in alone}
 
@@ -182,7 +180,7 @@ def test_a_full_join_keeps_the_rows_of_both_sides(ask: Ask) -> None:
         t=UPLOAD,
     )
     matched = pairs(0.05)
-    want = matched | {(u, None) for u in set(range(3000)) - {u for u, _ in matched}}
+    want = matched | {(u, None) for u in set(range(1000)) - {u for u, _ in matched}}
     want |= {(None, i) for i in set(range(len(LON))) - {i for _, i in matched}}
     assert len(rows) == len(want)
     assert set(rows) == want
@@ -195,16 +193,16 @@ def test_exists_with_a_position_is_a_semi_join(ask: Ask, word: str) -> None:
         t=UPLOAD,
     )
     matched = {u for u, _ in pairs(0.05)}
-    assert sorted(row[0] for row in rows) == sorted(matched if word == "EXISTS" else set(range(3000)) - matched)
+    assert sorted(row[0] for row in rows) == sorted(matched if word == "EXISTS" else set(range(1000)) - matched)
 
 
 def test_a_positional_condition_under_or_is_still_exact(ask: Ask) -> None:
-    few = UPLOAD.slice(2900, 40)
+    few = UPLOAD.slice(900, 40)
     rows = ask(
         "SELECT u.uid, s.id FROM TAP_UPLOAD.t u JOIN lab.stars s ON DISTANCE(u.lon, u.lat, s.ra, s.dec) < 0.05 OR s.id = u.uid",
         t=few,
     )
-    want = {(u, i) for u, i in pairs(0.05) if 2900 <= u < 2940} | {(u, u) for u in range(2900, 2940)}
+    want = {(u, i) for u, i in pairs(0.05) if 900 <= u < 940} | {(u, u) for u in range(900, 940)}
     assert set(rows) == want and len(rows) == len(want)
 
 
@@ -246,12 +244,12 @@ def test_a_point_in_string_regions_finds_the_footprints_that_hold_it(
 
 
 def test_points_of_an_upload_are_found_in_region_columns(ask: Ask) -> None:
-    points = UPLOAD.slice(1000, 60)
+    points = UPLOAD.slice(300, 25)
     rows = ask(
         "SELECT u.uid, o.obs_id FROM TAP_UPLOAD.t u JOIN ivoa.ObsCore o ON 1=CONTAINS(POINT(u.lon, u.lat), o.s_region)",
         t=points,
     )
-    want = {(1000 + k, name) for k in range(60) for name in region_members(OTHER_LON[1000 + k], OTHER_LAT[1000 + k])}
+    want = {(300 + k, name) for k in range(25) for name in region_members(OTHER_LON[300 + k], OTHER_LAT[300 + k])}
     assert set(rows) == want and len(rows) == len(want)
 
 
