@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+
+def _doubles(places: Iterable[int | None]) -> str:
+    """Arguments as doubles, which the registered sky functions take; None is a NULL."""
+    return ", ".join("NULL" if place is None else f"CAST({{{place}}} AS DOUBLE)" for place in places)
+
+
 #: (canonical name, number of arguments or None for any) -> SQL
 TEMPLATES: dict[tuple[str, int | None], str] = {
     ("ABS", 1): "abs({0})",
@@ -9,17 +17,17 @@ TEMPLATES: dict[tuple[str, int | None], str] = {
     ("DEGREES", 1): "degrees({0})",
     ("EXP", 1): "exp({0})",
     ("FLOOR", 1): "floor({0})",
-    ("LOG", 1): "ln({0})",
-    ("LOG10", 1): "log10({0})",
+    ("LOG", 1): "CASE WHEN ({0}) > 0 THEN ln({0}) END",
+    ("LOG10", 1): "CASE WHEN ({0}) > 0 THEN log10({0}) END",
     ("MOD", 2): "(({0}) % ({1}))",
     ("PI", 0): "pi()",
-    ("POWER", 2): "pow({0}, {1})",
+    ("POWER", 2): "CASE WHEN ({0}) >= 0 OR ({1}) = trunc({1}) THEN pow({0}, {1}) END",
     ("RADIANS", 1): "radians({0})",
     ("RAND", 0): "random()",
     ("RAND", 1): "random()",
     ("ROUND", 1): "round({0})",
     ("ROUND", 2): "round({0}, CAST({1} AS INTEGER))",
-    ("SQRT", 1): "sqrt({0})",
+    ("SQRT", 1): "CASE WHEN ({0}) >= 0 THEN sqrt({0}) END",
     ("TRUNCATE", 1): "trunc({0})",
     ("TRUNCATE", 2): "(trunc(({0}) * pow(1e1, {1})) / pow(1e1, {1}))",
     ("ACOS", 1): "CASE WHEN ({0}) BETWEEN -1 AND 1 THEN acos({0}) END",
@@ -62,7 +70,7 @@ TEMPLATES: dict[tuple[str, int | None], str] = {
     ("ivo_interval_has", 2): "CAST(({0}) BETWEEN ({1})[1] AND ({1})[2] AS INTEGER)",
     ("ivo_hms_to_degrees", 1): "sv_hms({0})",
     ("ivo_dms_to_degrees", 1): "sv_dms({0})",
-    ("ivo_epoch_prop", 8): "sv_epoch_prop({*})",
+    ("ivo_epoch_prop", 8): f"sv_epoch_prop({_doubles(range(8))})",
     ("gavo_match", 2): "CAST(regexp_matches({1}, {0}) AS INTEGER)",
     ("gavo_getauthority", 1): "regexp_extract({0}, '^ivo://([^/?#]+)', 1)",
     # helpers under their common names
@@ -93,8 +101,11 @@ AGGREGATES: frozenset[str] = frozenset(
 #: functions that return a shape array "[1, lon, lat]" made by the registered sky functions
 POINT_FUNCTIONS: dict[str, str] = {
     "ivo_healpix_center": "sv_healpix_center(CAST({0} AS INTEGER), CAST({1} AS BIGINT))",
-    "ivo_epoch_prop_pos": "sv_epoch_prop_pos({*})",
+    "ivo_epoch_prop_pos": f"sv_epoch_prop_pos({_doubles(range(8))})",
 }
+
+#: the form of ivo_epoch_prop_pos without parallax and radial velocity
+EPOCH_PROP_SIX = f"sv_epoch_prop_pos({_doubles((0, 1, None, 2, 3, None, 4, 5))})"
 
 #: SQL types of described columns
 SQL_TYPES: dict[str, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from skyvault.adql.checked import BoundColumn, Checked, OutputColumn, Relation
@@ -40,9 +41,12 @@ from skyvault.adql.nodes import (
 )
 from skyvault.adql.plan import Hole, Plan, RowLimit, Values, cut, mark
 from skyvault.adql.storage import Storage, Stored, StoredRegion
-from skyvault.errors import QueryError
+from skyvault.errors import LimitError, QueryError
 from skyvault.model.table import INTEGRAL, Column
 
+#: characters of SQL one expression may have, and what each node of the query adds to that
+MOST_SQL = 100_000
+SQL_A_NODE = 400
 _GEOMETRY = {"POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "CENTROID", "ivo_geom_transform", *POINT_FUNCTIONS}
 
 
@@ -95,11 +99,12 @@ class Emitter:
 
     def hole_in(self, fill: HoleIn, *inner: str) -> str:
         """A hole whose text holds other SQL, which may have holes of its own."""
+        self.bounded("", *inner)
         parts = [cut(text, self.holes) for text in inner]
 
         def render(values: Values) -> str:
-            return fill(
-                values, tuple("".join(p if isinstance(p, str) else p(values) for p in piece) for piece in parts)
+            return self.bounded(
+                fill(values, tuple("".join(p if isinstance(p, str) else p(values) for p in piece) for piece in parts))
             )
 
         return self.hole(render)
@@ -289,7 +294,20 @@ class Emitter:
         method: Callable[[Expr], str] | None = getattr(self, f"_expr_{type(expr).__name__.lower()}", None)
         if method is None:  # pragma: no cover - the checker lets nothing else through
             raise QueryError(f"{type(expr).__name__} is not supported")
-        return method(expr)
+        return self.bounded(method(expr))
+
+    def bounded(self, sql: str, *inside: str) -> str:
+        """``sql``, unless it has grown out of all proportion: geometry names its coordinates many times.
+
+        Raises LimitError. ``inside`` are texts hidden in its holes.
+        """
+        size = len(sql) + sum(map(len, inside))
+        if size > MOST_SQL and size > MOST_SQL + SQL_A_NODE * len(walk(self.checked.query)):
+            raise LimitError(
+                "the query's functions are nested too deeply for this server",
+                hint="Compute the inner value in a subquery: FROM (SELECT ... AS x FROM ...) AS t.",
+            )
+        return sql
 
     def _expr_literal(self, expr: Literal) -> str:
         index = expr.index
@@ -323,15 +341,21 @@ class Emitter:
         return f"c{bound.item}"
 
     def _expr_unary(self, expr: Unary) -> str:
-        return f"({expr.op} {self.expr(expr.operand)})"
+        return f"({expr.op} {self._wide(expr.operand)})"
+
+    def _wide(self, expr: Expr) -> str:
+        """An operand of arithmetic; small integers are computed as INTEGER, or 200 + 100 would overflow."""
+        sql = self.expr(expr)
+        meaning = self.meaning(expr)
+        is_small = meaning.datatype in ("unsignedByte", "short", "bit") and not meaning.is_array
+        return f"CAST({sql} AS INTEGER)" if is_small else sql
 
     def _expr_binary(self, expr: Binary) -> str:
-        left, right = self.expr(expr.left), self.expr(expr.right)
-        if expr.op == "/" and all(self.meaning(side).datatype in INTEGRAL for side in (expr.left, expr.right)):
-            return f"({left} // nullif({right}, 0))"
         if expr.op == "/":
-            return f"({left} / nullif({right}, 0))"
-        return f"({left} {expr.op} {right})"
+            if all(self.meaning(side).datatype in INTEGRAL for side in (expr.left, expr.right)):
+                return f"({self._wide(expr.left)} // {self._wide(expr.right)})"  # NULL when divided by zero
+            return self.fill("({0} / nullif({1}, 0){1:once})", (expr.left, expr.right))
+        return f"({self._wide(expr.left)} {expr.op} {self._wide(expr.right)})"
 
     def _expr_function(self, expr: Function) -> str:
         name = expr.name
@@ -369,12 +393,22 @@ class Emitter:
         return self.fill(template, expr.args)
 
     def fill(self, template: str, args: tuple[Expr, ...]) -> str:
-        """A template with its arguments; text inside quotes of the template is left alone."""
+        """A template with its arguments, each computed once a row however often the template names it.
+
+        An argument that is no mere column or constant and stands in several places is bound to a lambda's parameter:
+        repeated text would double with every level of nesting. ``{1:once}`` writes nothing; it counts as a place.
+        """
+        places = _PLACE.findall(template)
+        repeats = any(
+            places.count(str(i)) > 1 and not isinstance(arg, Literal | ColumnRef) for i, arg in enumerate(args)
+        )
         texts = [self.expr(arg) for arg in args]
-        out = template.replace("{*}", ", ".join(texts))
-        for i, text in enumerate(texts):
-            out = out.replace(f"{{{i}}}", text)
-        return out
+        if not repeats:
+            return _filled(template, texts)
+        bound = [i for i, arg in enumerate(args) if not isinstance(arg, Literal)]
+        fields = ", ".join(f"a{i} := {texts[i]}" for i in bound)
+        inner = [f"_v.a{i}" if i in bound else text for i, text in enumerate(texts)]
+        return f"list_transform([struct_pack({fields})], lambda _v: {_filled(template, inner)})[1]"
 
     def _healpix_index(self, expr: Function) -> str:
         order, *rest = expr.args
@@ -488,12 +522,23 @@ class Emitter:
         return parts[0] if len(parts) == 1 else f"({f' {condition.op} '.join(parts)})"
 
 
+_PLACE = re.compile(r"\{(\d+)(?::once)?\}")
+_HOLDER = re.compile(r"\{(\*|\d+)(:once)?\}")
+
+
+def _filled(template: str, texts: list[str]) -> str:
+    """The template with texts in its places, in one pass: a text (a column may be named "{1}") is never looked at."""
+    return _HOLDER.sub(
+        lambda found: "" if found[2] else ", ".join(texts) if found[1] == "*" else texts[int(found[1])], template
+    )
+
+
 CONDITIONS = (Comparison, Between, InList, InSubquery, Like, IsNull, Exists, Not, Logical)
 
 
 def identifier(name: str) -> str:
     """A delimited SQL identifier. Control characters cannot occur in published names."""
-    clean = "".join(c for c in name if c >= " ").replace('"', '""')
+    clean = "".join(c for c in name if c >= " " and c != "\x7f").replace('"', '""')
     return f'"{clean}"'
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from skyvault.adql.constants import Number, Shape, constant_number, constant_shape, geometry_arguments
-from skyvault.adql.duckdb_functions import POINT_FUNCTIONS
+from skyvault.adql.duckdb_functions import EPOCH_PROP_SIX, POINT_FUNCTIONS
 from skyvault.adql.nodes import Cast, ColumnRef, Comparison, Condition, Expr, Function, Literal, Logical
 from skyvault.adql.plan import Values
 from skyvault.adql.storage import KEY_STRIDE, StoredRegion
@@ -168,7 +168,8 @@ class Geometry:
                 names = [emitter.expr(arg) for arg in expr.args[:2]]
                 return f"sv_geom_transform({names[0]}, {names[1]}, {self.shape(expr.args[2])})"
             if expr.name in POINT_FUNCTIONS:
-                return f"list_concat([1e0], {emitter.fill(POINT_FUNCTIONS[expr.name], expr.args)})"
+                template = POINT_FUNCTIONS[expr.name] if len(expr.args) != 6 else EPOCH_PROP_SIX
+                return f"list_concat([1e0], {emitter.fill(template, expr.args)})"
         meaning = emitter.meaning(expr)
         sql = emitter.expr(expr)
         if meaning.xtype == "point":

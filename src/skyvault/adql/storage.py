@@ -57,8 +57,11 @@ def storage_names(columns: tuple[str, ...]) -> tuple[str, ...]:
     for index, name in enumerate(columns):
         folded = name.lower()
         physical = name
-        if folded in seen or folded.startswith("_") or not name or folded == "rowid":
-            physical = f"c{index}_{name.strip('_')}"
+        if folded in seen or folded.startswith("_") or not name or folded == "rowid" or not name.isprintable():
+            clean = "".join(c for c in name if c.isprintable()).strip("_")
+            physical = f"c{index}_{clean}"
+            while physical.lower() in seen:
+                physical += "_"
         seen.add(physical.lower())
         names.append(physical)
     return tuple(names)

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skyvault.errors import StoreError
 from skyvault.ledger.ledger import Ledger, open_ledger
 from skyvault.store import tap_schema
-from skyvault.store.engine import Engine
+from skyvault.store.engine import Engine, SnapshotError
 from skyvault.store.layout import Layout
 from skyvault.store.query import Answer, Limits, run_query
 from skyvault.store.view import View, shelved
@@ -95,7 +94,7 @@ class DuckStore:
         view = self.view()
         try:
             return run_query(text, self.engine, view, limits, uploads=uploads, on_cursor=on_cursor)
-        except StoreError:
+        except SnapshotError:
             # a table may have been replaced and its file collected between looking and opening: look once more
             self._counter = None
             fresh = self.view()

@@ -7,6 +7,7 @@ are locked. What may be asked of it is the ADQL checker's business; this is the 
 from __future__ import annotations
 
 import heapq
+import logging
 import os
 import shutil
 import tempfile
@@ -23,6 +24,13 @@ from skyvault.store.layout import FORMAT
 
 if TYPE_CHECKING:
     import duckdb
+
+
+logger = logging.getLogger(__name__)
+
+
+class SnapshotError(StoreError):
+    """A published table's file is missing, damaged, or of another format."""
 
 
 class Watch:
@@ -115,6 +123,8 @@ class Engine:
                 "temp_directory": str(self._scratch),
                 "max_temp_directory_size": f"{temp_bytes}B",
                 "preserve_insertion_order": False,
+                # x // 0 and x % 0 are NULL, as x / 0 is by the emitter
+                "error_on_division_by_zero": False,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "python_enable_replacements": False,
@@ -144,9 +154,13 @@ class Engine:
     def load(self, name: str, table: Any) -> None:
         """Keep an Arrow table in memory under a qualified name, for all cursors."""
         with self._lock:
-            self._root.register("_loading", table)
-            self._root.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM _loading")
-            self._root.unregister("_loading")
+            # a connection of its own: one that has any unread result would refuse to register
+            cursor = self.cursor()
+            try:
+                cursor.register("_loading", table)
+                cursor.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM _loading")
+            finally:
+                cursor.close()
 
     @contextmanager
     def using(self, files: tuple[str, ...]) -> Iterator[None]:
@@ -183,20 +197,28 @@ class Engine:
 
         path = self.store / file
         if not path.is_file():
-            raise StoreError(f"the snapshot {file} is not in the store", hint="Publish the table again.")
+            raise SnapshotError(f"the snapshot {file} is not in the store", hint="Publish the table again.")
         try:
             self._root.execute(f"ATTACH '{_quoted(path)}' AS {alias(file)} (READ_ONLY)")
         except duckdb.Error as problem:
-            raise StoreError(
-                f"the snapshot {file} cannot be opened ({str(problem).splitlines()[0]})",
+            # the engine's own words name paths of this machine
+            logger.error("the snapshot %s cannot be opened: %s", file, problem)
+            raise SnapshotError(
+                f"the snapshot {file} cannot be opened",
                 hint="If it was written by a newer version, upgrade Skyvault; otherwise publish the table again.",
             ) from None
-        row = self._root.execute(f"SELECT value FROM {alias(file)}.meta WHERE key = 'format'").fetchone()
-        if row is None or int(row[0]) > FORMAT:
+        try:
+            # all rows are fetched: an unfinished result would block this connection
+            rows = self._root.execute(f"SELECT value FROM {alias(file)}.meta WHERE key = 'format'").fetchall()
+        except duckdb.Error as problem:
+            logger.error("the snapshot %s cannot be read: %s", file, problem)
+            rows = []
+        if not rows or int(rows[0][0]) > FORMAT:
             self._root.execute(f"DETACH {alias(file)}")
-            raise StoreError(
-                f"the snapshot {file} has format {row[0] if row else 'unknown'}; this Skyvault reads up to {FORMAT}",
-                hint="Upgrade Skyvault.",
+            raise SnapshotError(
+                f"the snapshot {file} has format {rows[0][0] if rows else 'unknown'}; "
+                f"this Skyvault reads up to {FORMAT}",
+                hint="Upgrade Skyvault, or publish the table again.",
             )
         self._attached[file] = 0
 
