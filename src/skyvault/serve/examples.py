@@ -1,7 +1,9 @@
 """Example queries for the published tables: each runs as it stands, and finds something.
 
 They are made from what was measured at ingest (coverage, extremes, row counts), shown on the pages for people and
-served as a DALI-examples document (DALI 1.1, section 2.3; TAP 1.1, section 2.4.4) that pyvo and TOPCAT read.
+served as a DALI-examples document (DALI 1.1, section 2.3; TAP 1.1, section 2.4.4) that pyvo and TOPCAT read. Clients
+check them with parsers of ADQL 2.0, so they are valid in 2.0 and 2.1 alike: 'ICRS' in geometries (deprecated by 2.1),
+no functions in GROUP BY, no IN_UNIT.
 """
 
 from __future__ import annotations
@@ -10,21 +12,22 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skyvault.model.table import FLOATING, INTEGRAL, NUMERIC, Column
-from skyvault.serve.page_sky import SKY_DEG2
+from skyvault.serve.page_sky import SKY_DEG2, cells_of
 from skyvault.store import obscore
 from skyvault.store.tap_schema import spelled, spelled_name
 from skyvault.store.view import Shelved, View, split_name
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: tables beyond this number get no examples of their own; their pages still do
 MOST_TABLES = 100
 #: columns a list of examples names; wider tables show their most interesting ones
 FEW_COLUMNS = 6
+#: the order of the cells around which examples search: a degree wide
+PLACE_ORDER = 6
+#: the coordinate system argument that ADQL 2.0 demands
+FRAME = "'ICRS', "
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +141,14 @@ def _histogram(shelf: Shelved) -> Example | None:
     facts = _statistics(shelf)[column.name]
     width = _round_number((float(facts["maximum"]) - float(facts["minimum"])) / 20)
     name, step = spelled(column.name), _number(width)
-    in_bins = name if column.datatype in INTEGRAL and width <= 1 else f"FLOOR({name} / {step})"
-    low = name if in_bins == name else f"{in_bins} * {step}"
+    low = name if column.datatype in INTEGRAL and width <= 1 else f"FLOOR({name} / {step}) * {step}"
     unit = f" {column.unit}" if column.unit else ""
     return Example(
         _id(table.name, "histogram"),
         f"How {column.name} is distributed in {table.name}",
         f"Rows (n) counted in bins of {step}{unit}; low is where each bin begins.",
-        f"SELECT {low} AS low, COUNT(*) AS n\nFROM {spelled_name(table.name)}\n"
-        f"WHERE {name} IS NOT NULL\nGROUP BY {in_bins}\nORDER BY low",
+        f"SELECT low, COUNT(*) AS n\nFROM (\n  SELECT {low} AS low\n  FROM {spelled_name(table.name)}\n"
+        f"  WHERE {name} IS NOT NULL\n) AS binned\nGROUP BY low\nORDER BY low",
         table.name,
     )
 
@@ -181,7 +183,7 @@ def _cone(shelf: Shelved) -> Example | None:
         f"Cone search in {table.name}",
         f"Rows within {radius:g} deg of RA {lon:g}, Dec {lat:g} (ICRS).",
         f"SELECT TOP 100 {', '.join(_telling(shelf))}\nFROM {spelled_name(table.name)}\n"
-        f"WHERE 1 = CONTAINS({_point(shelf)}, CIRCLE({lon:g}, {lat:g}, {radius:g}))",
+        f"WHERE 1 = CONTAINS({_point(shelf, FRAME)}, CIRCLE('ICRS', {lon:g}, {lat:g}, {radius:g}))",
         table.name,
     )
 
@@ -201,7 +203,7 @@ def _region(shelf: Shelved) -> Example | None:
         f"What {table.name} has of a field",
         f"Rows whose {region} meets a circle of {radius:g} deg around RA {lon:g}, Dec {lat:g} (ICRS).",
         f"SELECT TOP 100 {', '.join(dict.fromkeys([*shown, region]))}\nFROM {spelled_name(table.name)}\n"
-        f"WHERE 1 = INTERSECTS(CIRCLE({lon:g}, {lat:g}, {radius:g}), {region})",
+        f"WHERE 1 = INTERSECTS(CIRCLE('ICRS', {lon:g}, {lat:g}, {radius:g}), {region})",
         table.name,
     )
 
@@ -213,14 +215,14 @@ def _upload_join(shelf: Shelved) -> Example | None:
     if place.point is not None:
         here = f"t.{spelled(table.columns[place.point].name)}"
     else:
-        here = f"POINT({', '.join(f't.{name}' for name in _coordinates(shelf))})"
-    there = "POINT(mine.ra, mine.dec)"
+        here = f"POINT('ICRS', {', '.join(f't.{name}' for name in _coordinates(shelf))})"
+    there = "POINT('ICRS', mine.ra, mine.dec)"
     shown = ", ".join(f"t.{name}" for name in _telling(shelf))
     return Example(
         _id(table.name, "upload"),
         f"My own list against {table.name}",
         "Upload a table named mine with columns ra and dec (degrees, ICRS); its rows are joined within 2 arcsec.",
-        f"SELECT mine.*, {shown},\n  3600 * DISTANCE({there}, {here}) AS separation_arcsec\n"
+        f"SELECT mine.*, {shown},\n  DISTANCE({there}, {here}) AS separation\n"
         f"FROM TAP_UPLOAD.mine AS mine\nJOIN {spelled_name(table.name)} AS t\n"
         f"  ON DISTANCE({there}, {here}) < 2 / 3600.",
         table.name,
@@ -232,18 +234,18 @@ def cone_query(shelf: Shelved, lon: float, lat: float, radius: float) -> str:
     """ADQL for all columns within ``radius`` degrees of a position, the nearest first. The table has positions."""
     centre = f"POINT({_number(lon)}, {_number(lat)})"
     return (
-        f"SELECT 3600 * DISTANCE({_point(shelf)}, {centre}) AS separation_arcsec, t.*\n"
+        f"SELECT IN_UNIT(DISTANCE({_point(shelf)}, {centre}), 'arcsec') AS separation, t.*\n"
         f"FROM {spelled_name(shelf.table.name)} AS t\n"
         f"WHERE 1 = CONTAINS({_point(shelf)}, CIRCLE({_number(lon)}, {_number(lat)}, {_number(radius)}))\n"
-        "ORDER BY separation_arcsec"
+        "ORDER BY separation"
     )
 
 
-def _point(shelf: Shelved) -> str:
+def _point(shelf: Shelved, frame: str = "") -> str:
     place = shelf.stored.positions[0]
     if place.point is not None:
         return spelled(shelf.table.columns[place.point].name)
-    return f"POINT({', '.join(_coordinates(shelf))})"
+    return f"POINT({frame}{', '.join(_coordinates(shelf))})"
 
 
 def _coordinates(shelf: Shelved) -> list[str]:
@@ -255,33 +257,29 @@ def _coordinates(shelf: Shelved) -> list[str]:
 def _some_place(shelf: Shelved) -> tuple[float, float, float] | None:
     """A circle (lon, lat, radius in degrees) that surely meets data: it surrounds a covered cell.
 
-    The cell is taken where most of its surroundings is covered. In dense tables the circle is smaller, but so that
-    some hundred rows are expected in it.
+    The cell lies in the midst of others. There, in dense tables, the circle is smaller, but so that some hundred rows
+    are expected in it.
     """
     import numpy as np
 
     from skyvault.errors import RegionError
-    from skyvault.model.region import CELLS_29, MAX_ORDER, Moc
-    from skyvault.sky.cells import cell_centers, largest_cell_radius
+    from skyvault.model.region import CELLS_29, Moc
+    from skyvault.sky.cells import cell_centers, largest_cell_radius, neighbours
 
     try:
         moc = Moc.from_text(str(shelf.extra.get("coverage") or ""))
     except RegionError:
         return None
-    if not len(moc.ranges):
+    cells = cells_of(moc, PLACE_ORDER)
+    if not len(cells):
         return None
-    # the first covered cell in each run would always lie on an edge: look at the densest piece of sky
-    order = 6
-    shift = 2 * (MAX_ORDER - order)
-    cells: NDArray[np.int64] = np.unique(moc.ranges.mean(axis=1).astype(np.int64) >> shift)
-    weights = np.zeros(12 << 4, np.int64)
-    for first, last in (moc.ranges >> (shift + 2 * (order - 2))).tolist():
-        weights[first : last + 1] += 1
-    cell = cells[np.argmax(weights[cells >> (2 * (order - 2))])]
-    lon, lat = (float(value[0]) for value in cell_centers(order, [cell]))
-    widest = math.degrees(largest_cell_radius(order))
-    lon, lat, radius = round(lon, 2), round(lat, 2), math.ceil(widest * 10 + 0.2) / 10
-    if shelf.stored.regions:
+    around = np.isin(neighbours(PLACE_ORDER, cells), cells).sum(axis=1)
+    inmost = np.flatnonzero(around == around.max())
+    chosen = inmost[len(inmost) // 2]
+    lon, lat = (round(float(value[0]), 2) for value in cell_centers(PLACE_ORDER, cells[chosen : chosen + 1]))
+    # rounding the centre and the radius up keeps the whole cell inside
+    radius = math.ceil(math.degrees(largest_cell_radius(PLACE_ORDER)) * 10 + 0.2) / 10
+    if shelf.stored.regions or around[chosen] < 9:
         return lon, lat, radius
     covered_deg2 = float((moc.ranges[:, 1] - moc.ranges[:, 0] + 1).sum()) / CELLS_29 * SKY_DEG2
     expected = shelf.stored.nrows / covered_deg2 * math.pi * radius**2

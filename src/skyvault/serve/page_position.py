@@ -8,7 +8,7 @@ import re
 from skyvault.errors import ParameterError
 
 _HINT = "Write degrees (84.053 -1.202) or sexagesimal (05:36:12.8 -01:12:07), ICRS."
-_SEPARATORS = re.compile(r"[\s,:hmsd°'\"′″]+")
+_SEPARATORS = re.compile(r"[\s,:hmsd°'\"\u2032\u2033]+")
 _NUMBER = re.compile(r"[+\-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+\-]?\d{1,3})?")
 RADIUS_UNITS = {"deg": 1.0, "arcmin": 1 / 60, "arcsec": 1 / 3600}
 

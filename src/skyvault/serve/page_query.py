@@ -40,6 +40,8 @@ PAGE_ROWS = 500
 MOST_PAGE_ROWS = 5000
 MOST_PAGE_CELLS = 100_000
 MOST_CELL_LETTERS = 1000
+#: letters of a line shown before and after a mistake
+MOST_AROUND = 120
 _ACTIONS = ("run", "job", "edit")
 
 
@@ -163,9 +165,7 @@ def run_as_file(service: Service, values: FormValues, form: Form) -> Response:
     return TableResponse(service, first, rest, query.format.content_type, headers)
 
 
-def _parameters(
-    values: FormValues, form: Form, maxrec: str
-) -> tuple[dict[str, Any], dict[str, Callable[[], contextlib.AbstractContextManager[IO[bytes]]]]]:
+def _parameters(values: FormValues, form: Form, maxrec: str) -> tuple[dict[str, Any], dict[str, Callable[[], Any]]]:
     """The form as TAP's parameters, and the uploaded file's opener."""
     file = uploaded(form)
     pairs = [("LANG", "ADQL"), ("QUERY", values.query), ("FORMAT", values.format), ("MAXREC", maxrec)]
@@ -174,7 +174,7 @@ def _parameters(
     return ParameterSet(PARAMETERS).read(pairs), {} if file is None else {"mine": _opener(file.file)}
 
 
-def _opener(file: Any) -> Callable[[], contextlib.AbstractContextManager[IO[bytes]]]:
+def _opener(file: Any) -> Callable[[], Any]:
     @contextlib.contextmanager
     def opened() -> Iterator[IO[bytes]]:
         file.seek(0)  # the form closes it
@@ -189,11 +189,13 @@ def mistake(query: str, problem: QueryError) -> Mistake | None:
     if not 1 <= problem.line <= len(lines):
         return None
     line = lines[problem.line - 1]
-    if len(line) > 400:
-        return None  # a one-line query of a machine: the sentence must do
     begin = min(max(problem.column - 1, 0), len(line))
     token = problem.token or ""
     end = begin + len(token) if token and line[begin:].startswith(token) else min(begin + 1, len(line))
+    left, right = line[:begin], line[end:]
+    # a query may be one long line that a program wrote
+    left = left if len(left) <= MOST_AROUND else "\u2026" + left[-MOST_AROUND:]
+    right = right if len(right) <= MOST_AROUND else right[:MOST_AROUND] + "\u2026"
     first = max(0, problem.line - 3)
-    before = tuple((first + i + 1, text[:400]) for i, text in enumerate(lines[first : problem.line - 1]))
-    return Mistake(before, problem.line, line[:begin], line[begin:end] or " ", line[end:])
+    before = tuple((first + i + 1, text[:MOST_AROUND]) for i, text in enumerate(lines[first : problem.line - 1]))
+    return Mistake(before, problem.line, left, line[begin:end] or " ", right)

@@ -1,4 +1,4 @@
-"""How pages and their files leave the server: escaped, compressed, with an ETag, and forbidden to load anything else."""
+"""How pages and their files leave the server: escaped, compressed, with an ETag, free to load nothing else."""
 
 from __future__ import annotations
 
@@ -84,8 +84,7 @@ def _environment() -> Environment:
         auto_reload=False,
         cache_size=64,
     )
-    for name in ("count", "size", "area", "date", "value", "percent", "kind", "web_address", "contact_address"):
-        environment.filters[name] = getattr(page_text, name)
+    environment.filters.update({one.__name__: one for one in page_text.FILTERS})
     return environment
 
 

@@ -115,17 +115,17 @@ def outline(cells: Integers, order: int) -> tuple[Floats, Floats, Integers]:
     lon[np.abs(lat) > 90 - 1e-6] = 0.0  # a pole is one point whatever its longitude
     beyond_east, beyond_west = (lon > 180 + 1e-6).any(axis=1), (lon < -180 - 1e-6).any(axis=1)
     copies = [(lon, lat), (lon[beyond_east] - 360, lat[beyond_east]), (lon[beyond_west] + 360, lat[beyond_west])]
-    lon = np.clip(np.concatenate([c[0] for c in copies]), -180, 180).ravel()
-    lat = np.concatenate([c[1] for c in copies]).ravel()
+    x = np.clip(np.concatenate([c[0] for c in copies]), -180, 180).ravel()
+    y = np.concatenate([c[1] for c in copies]).ravel()
 
-    keys = np.round((lon + 180) * 1e5).astype(np.int64) * 100_000_000 + np.round((lat + 90) * 1e5).astype(np.int64)
+    keys = np.round((x + 180) * 1e5).astype(np.int64) * 100_000_000 + np.round((y + 90) * 1e5).astype(np.int64)
     _, places, corners = np.unique(keys, return_index=True, return_inverse=True)
     corners = corners.reshape(-1, 4)
     edges = np.stack([corners, np.roll(corners, -1, axis=1)], axis=2).reshape(-1, 2)
     edges = edges[edges[:, 0] != edges[:, 1]]
     count = len(places)
     is_shared = np.isin(edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0])
-    return lon[places], lat[places], edges[~is_shared]
+    return x[places], y[places], edges[~is_shared]
 
 
 def _wrapped(lon: Floats) -> Floats:

@@ -86,7 +86,7 @@ class TableFacts:
         return found
 
     def downloads(self, root: str, most_rows: int) -> list[tuple[str, str, str]]:
-        """(what, address, file name) of the whole table in each format; a row limit is stated, or TAP's default holds."""
+        """(what, address, file name) of the whole table in each format. MAXREC is stated, or its default would hold."""
         asked = {"LANG": "ADQL", "QUERY": f"SELECT * FROM {spelled_name(self.name)}"}
         return [
             (

@@ -67,12 +67,18 @@ def area(deg2: float) -> str:
 
 def kind(column: Column) -> str:
     """The type of a column as people name it: double, char(12), double[3], char(*) timestamp."""
-    text = column.datatype
+    text: str = column.datatype
     if column.is_text and column.arraysize not in (None, ""):
         text += f"({column.arraysize})"
     elif column.is_array:
         text += f"[{column.arraysize}]"
     return f"{text} {column.xtype}" if column.xtype else text
+
+
+def sentence(text: str) -> str:
+    """With a capital at its beginning and a stop at its end."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 def web_address(text: str | None) -> str | None:
@@ -90,6 +96,10 @@ def contact_address(text: str | None) -> str | None:
     if text and re.fullmatch(r"[^\s@<>()?&%,;:\"]+@[^\s@<>()?&%,;:\"]+", text):
         return f"mailto:{quote(text, safe='@+.')}"
     return web_address(text)
+
+
+#: what templates may use
+FILTERS = (count, size, area, date, value, percent, kind, sentence, web_address, contact_address)
 
 
 # ---------------------------------------------------------------- how to ask from elsewhere
@@ -118,7 +128,8 @@ def curl_snippet(tap: str, query: str, *, upload: bool = False) -> str:
     address = shlex.quote(f"{tap}/sync")
     asked = shlex.quote(f"QUERY={query}")
     if upload:
-        parts = ("-F LANG=ADQL", "-F FORMAT=csv", "-F UPLOAD=mine,param:mine", "-F mine=@mine.vot", f"--form-string {asked}")
+        parts = ["-F LANG=ADQL", "-F FORMAT=csv", "-F UPLOAD=mine,param:mine", "-F mine=@mine.vot"]
+        parts.append(f"--form-string {asked}")
     else:
-        parts = ("-d LANG=ADQL", "-d FORMAT=csv", f"--data-urlencode {asked}")
+        parts = ["-d LANG=ADQL", "-d FORMAT=csv", f"--data-urlencode {asked}"]
     return f"curl {address} \\\n  " + " \\\n  ".join(parts)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from skyvault.errors import NotFound, ParameterError, QueryError, SkyvaultError
+from skyvault.errors import NotFound, QueryError, SkyvaultError
 from skyvault.serve.examples import Example, cone_query, examples, table_examples
 from skyvault.serve.faults import as_skyvault_error, form_for_people, guarded
 from skyvault.serve.page_position import RADIUS_UNITS, read_position, read_radius
@@ -25,7 +25,7 @@ from skyvault.serve.page_query import (
 )
 from skyvault.serve.page_reply import Document, document, render, static_response, static_version
 from skyvault.serve.page_sky import SKY_DEG2, graticule
-from skyvault.serve.page_table import TableFacts, schemas, with_picture
+from skyvault.serve.page_table import schemas, with_picture
 from skyvault.serve.page_text import curl_snippet, pyvo_snippet
 from skyvault.serve.params import Form, FormLimits, read_form
 from skyvault.serve.service import Service
@@ -33,8 +33,8 @@ from skyvault.store.query import Limits, compile_query
 from skyvault.store.view import Shelved, View
 
 XHTML = "application/xhtml+xml; charset=utf-8"
-#: pages kept; one for each table and address the service is known by
-MOST_KEPT = 1000
+#: bytes of pages kept; there is one for each table and each address the service is known by
+MOST_KEPT_BYTES = 32_000_000
 
 
 class Pages:
@@ -50,6 +50,7 @@ class Pages:
         )
         self._examples: tuple[View | None, list[Example]] = (None, [])
         self._kept: dict[tuple[str, ...], tuple[View, Document]] = {}
+        self._kept_bytes = 0
 
     def routes(self) -> list[Route]:
         """Last in the application: /{schema}/{table} would take much that is not a table."""
@@ -249,8 +250,10 @@ class Pages:
                 return document(body, content_type) if content_type else document(body)
 
             made = await self.service.in_thread(finish)
-            if len(self._kept) >= MOST_KEPT:
+            self._kept_bytes += len(made.body) + len(made.zipped)
+            if self._kept_bytes > MOST_KEPT_BYTES:
                 self._kept.clear()
+                self._kept_bytes = len(made.body) + len(made.zipped)
             self._kept[key] = kept = (view, made)
         return kept[1].response(request)
 
@@ -258,6 +261,3 @@ class Pages:
 def _quoted(part: str) -> str:
     """One part of a name that came in a path: a dot in it is no divider."""
     return f'"{part}"' if "." in part else part
-
-
-__all__ = ["Example", "Pages", "ParameterError", "TableFacts"]
