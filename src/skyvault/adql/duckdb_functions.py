@@ -25,8 +25,9 @@ TEMPLATES: dict[tuple[str, int | None], str] = {
     ("RADIANS", 1): "radians({0})",
     ("RAND", 0): "random()",
     ("RAND", 1): "random()",
-    ("ROUND", 1): "round({0})",
-    ("ROUND", 2): "round({0}, CAST({1} AS INTEGER))",
+    # halves go to the even neighbour, as in IEEE 754 and most TAP services' engines
+    ("ROUND", 1): "round_even({0}, 0)",
+    ("ROUND", 2): "round_even({0}, CAST({1} AS INTEGER))",
     ("SQRT", 1): "CASE WHEN ({0}) >= 0 THEN sqrt({0}) END",
     ("TRUNCATE", 1): "trunc({0})",
     ("TRUNCATE", 2): "(trunc(({0}) * pow(1e1, {1})) / pow(1e1, {1}))",
