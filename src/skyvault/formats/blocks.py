@@ -42,6 +42,26 @@ def sliced(batches: Iterable[pa.RecordBatch], rows: int, *, first: int = FIRST_R
             yield piece
 
 
+def ahead(items: Iterator[_T]) -> Iterator[_T]:
+    """The same items, the next one being made in a thread while the last is used. The first two are made at once, so
+    that short work starts no thread."""
+    for count, item in enumerate(items):
+        yield item
+        if count == 1:
+            break
+    else:
+        return
+    done = object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="skyvault-read")
+    try:
+        waiting = pool.submit(next, items, done)
+        while (following := waiting.result()) is not done:
+            waiting = pool.submit(next, items, done)
+            yield following  # type: ignore[misc]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
 def formatted(
     batches: Iterator[pa.RecordBatch], work: Callable[[pa.RecordBatch], _T], *, threads: int = 2
 ) -> Iterator[_T]:

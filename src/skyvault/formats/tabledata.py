@@ -353,8 +353,6 @@ def _code(tag: bytes) -> int:
 _TR, _CLOSE_TR = _code(b"<TR>"), _code(b"</TR")
 _TD, _CLOSE_TD, _EMPTY_TD = _code(b"<TD>"), _code(b"</TD"), _code(b"<TD/")
 _CLOSE_TABLEDATA = _code(b"</TA")
-_TWO_BYTES = 0xFFFF
-_DECLARATION, _INSTRUCTION = _code(b"<!"), _code(b"<?")
 
 
 def cut_rows(block: bytes, columns: int) -> tuple[int, list[pa.StringArray], int, bool]:
@@ -377,10 +375,8 @@ def cut_rows(block: bytes, columns: int) -> tuple[int, list[pa.StringArray], int
     ended = bool(len(ends))
     if ended:
         tags, places = tags[: ends[0]], places[: ends[0]]
-    two = tags & _TWO_BYTES
-    if ((two == _DECLARATION) | (two == _INSTRUCTION)).any():
-        raise Irregular
-    closes = np.flatnonzero(tags == _CLOSE_TR)
+    period = 2 * columns + 2
+    closes = _last_rows(tags, period)
     if not len(closes):
         if ended and len(tags):
             raise Irregular
@@ -398,8 +394,10 @@ def cut_rows(block: bytes, columns: int) -> tuple[int, list[pa.StringArray], int
         consumed = block.find(b">", int(places[whole - 1])) + 1
         ended = False
     tags, places = tags[:whole], places[:whole]
-    empty = tags == _EMPTY_TD
-    if empty.any():
+    if not _are_rows(tags, columns):
+        empty = tags == _EMPTY_TD
+        if not empty.any():
+            raise Irregular
         # "<TD/>" stands for "<TD></TD>": its content begins and ends four bytes on
         twice = np.where(empty, 2, 1)
         second = np.cumsum(twice)[empty] - 1
@@ -407,17 +405,25 @@ def cut_rows(block: bytes, columns: int) -> tuple[int, list[pa.StringArray], int
         tags[second - 1] = _TD
         tags[second] = _CLOSE_TD
         places[second] += 4
-    period = 2 * columns + 2
-    if len(tags) % period:
-        raise Irregular
-    tags = tags.reshape(-1, period)
-    pattern = np.array([_TR, *([_TD, _CLOSE_TD] * columns), _CLOSE_TR], np.uint32)
-    if not (tags == pattern).all():
-        raise Irregular
+        if not _are_rows(tags, columns):
+            raise Irregular
     cells = places.reshape(-1, period)[:, 1:-1]
     edges = cells.astype(np.int32)
     edges[:, 0::2] += 4
     return len(edges), _cut(block, edges.ravel(), columns), consumed, ended
+
+
+def _last_rows(tags: np.ndarray[Any, Any], period: int) -> np.ndarray[Any, Any]:
+    """Where the last rows close; the end is looked at first."""
+    start = max(0, len(tags) - 3 * period)
+    closes = np.flatnonzero(tags[start:] == _CLOSE_TR) + start
+    return closes if len(closes) > 1 or not start else np.flatnonzero(tags == _CLOSE_TR)
+
+
+def _are_rows(tags: np.ndarray[Any, Any], columns: int) -> bool:
+    """Whether the tags are whole rows of this many cells and nothing else (no comment, no CDATA, no attribute)."""
+    pattern = np.array([_TR, *([_TD, _CLOSE_TD] * columns), _CLOSE_TR], np.uint32)
+    return len(tags) % len(pattern) == 0 and bool((tags.reshape(-1, len(pattern)) == pattern).all())
 
 
 def _cut(block: bytes, edges: np.ndarray[Any, Any], columns: int) -> list[pa.StringArray]:

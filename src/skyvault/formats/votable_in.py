@@ -11,6 +11,7 @@ import binascii
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 
 from skyvault.errors import FormatError
 from skyvault.formats.arrow import plain_schema
+from skyvault.formats.blocks import ahead
 from skyvault.formats.characters import first_not_utf8
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream
@@ -38,7 +40,6 @@ _ROWS_BY_XML = 5_000
 _DATA_TAG = re.compile(rb"""<([\w.-]+:)?(?:TABLEDATA|STREAM)(?=[\s/>])(?:[^"'<>]|"[^"<]*"|'[^'<]*')*>""")
 _CLOSING_TAG = re.compile(rb"</(?:[\w.-]+:)?TABLEDATA\s*>")
 _CLOSING_LONGEST = 256
-_PENDING_TAG = re.compile(rb"<(?:[\w.-]*:?[A-Z]*)(?:\s[^<>]*)?$")
 _BASE64_SPACE = b" \t\r\n"
 _LINE_END_REFERENCE = re.compile(rb"&#(?:x[aAdD]|10|13);")
 
@@ -87,6 +88,15 @@ def tables(
     Each stream must be used before the next is asked for; what is left of its rows then is passed over.
     """
     yield from _Reader(source, limits, name).tables()
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Rows cut out of their markup: the text of every column, and whether XML's own work is still to be done."""
+
+    cells: list[pa.StringArray]
+    has_references: bool
+    has_returns: bool
 
 
 class _Reader:
@@ -191,8 +201,9 @@ class _Reader:
                 document.feed(data, final=True)
                 continue
             # a tag may be cut off at the end of the buffer: keep it back until the rest is here
-            pending = _PENDING_TAG.search(self._buffer, max(0, len(self._buffer) - (1 << 16)))
-            self._feed(pending.start() if pending else len(self._buffer))
+            last = self._buffer.rfind(b"<", max(0, len(self._buffer) - _HEADER_BLOCK))
+            is_whole = last < 0 or self._buffer.find(b">", last) >= 0
+            self._feed(len(self._buffer) if is_whole else last)
             if not document.events:
                 self._fill(_HEADER_BLOCK)
         event = document.events.pop(0)
@@ -220,28 +231,37 @@ class _Reader:
     # --- TABLEDATA --------------------------------------------------------------------------------------------------
 
     def _tabledata(self, table: Table) -> Iterator[list[pa.Array]]:
-        columns = table.columns
+        row = 1
+        for cut in ahead(self._cut_blocks(table)):
+            if isinstance(cut, list):
+                arrays = cut
+            else:
+                arrays = [
+                    self._column(text, column, row, cut.has_references, cut.has_returns)
+                    for column, text in zip(table.columns, cut.cells, strict=True)
+                ]
+            row += len(arrays[0])
+            yield arrays
+
+    def _cut_blocks(self, table: Table) -> Iterator[_Cut | list[pa.Array]]:
+        """The rows as text cut out of their markup; as columns where an XML parser had to read them."""
         document = self._document
         row = 1
         size = _HEADER_BLOCK  # the first block is small, so that the first rows are there at once
         while document.open_data == "TABLEDATA":
             block, length = self._plain_block()
             try:
-                rows, cells, consumed, ended = cut_rows(block, len(columns))
+                rows, cells, consumed, ended = cut_rows(block, len(table.columns))
             except Irregular:
                 for arrays in self._rows_by_xml(table, row):
                     row += len(arrays[0])
                     yield arrays
-                size = BLOCK
                 continue
-            if rows:
-                arrays = []
-                for column, text in zip(columns, cells, strict=True):
-                    arrays.append(self._column(text, column, row, b"&" in block, b"\r" in block))
-                row += rows
-                yield arrays
             if consumed:
                 self._pass_over(consumed if length is None else length)
+            if rows:
+                row += rows
+                yield _Cut(cells, b"&" in block, b"\r" in block)
             if ended:
                 return
             if not rows or len(self._buffer) < size:
@@ -344,7 +364,7 @@ class _Reader:
         row = 1
         rest = b""
         max_rows = 4096
-        for block in blocks:
+        for block in ahead(blocks):
             data = rest + block if rest else block
             while True:
                 rows, consumed, arrays = decoder.decode(data, first_row=row, max_rows=max_rows)
@@ -383,7 +403,10 @@ class _Reader:
             self._document.bypassed += len(text)
             if b"&" in text:
                 text = _LINE_END_REFERENCE.sub(b"", text)
-            text = rest + text.translate(None, _BASE64_SPACE)
+            # line ends first and fast; other blanks only where there are any
+            text = rest + text.replace(b"\n", b"")
+            if b" " in text or b"\r" in text or b"\t" in text:
+                text = text.translate(None, _BASE64_SPACE)
             usable = len(text) if ended else len(text) & ~3
             if not ended and usable and text.endswith(b"=", 0, usable):
                 usable -= 4  # padding must come last: keep it for the end

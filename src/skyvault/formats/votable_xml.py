@@ -23,7 +23,7 @@ from skyvault.model.table import Column, CoordinateFrame, Datatype, Group, Info,
 
 MAX_DEPTH = 64
 #: Elements outside table data: the widest published tables have a few thousand columns.
-MAX_NODES = 500_000
+MAX_NODES = 200_000
 MAX_TEXT = 32 << 20
 
 _DATATYPES = {
