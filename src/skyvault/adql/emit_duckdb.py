@@ -10,6 +10,7 @@ from skyvault.adql.constants import constant_shape
 from skyvault.adql.duckdb_functions import AGGREGATES, CAST_TYPES, POINT_FUNCTIONS, SQL_TYPES, TEMPLATES
 from skyvault.adql.emit_geometry import Geometry, HoleIn, Vector
 from skyvault.adql.emit_joins import Joins
+from skyvault.adql.functions import NOT_OFFERED
 from skyvault.adql.nodes import (
     Between,
     Binary,
@@ -385,6 +386,8 @@ class Emitter:
             return f"({self.expr(expr.args[0])} * {literal_sql('real', factor)})"
         if name == "gavo_apply_pm":
             return self._apply_pm(expr)
+        if name in NOT_OFFERED:
+            raise QueryError("object names are not resolved by this service", hint="Give the position: POINT(ra, dec).")
         template = TEMPLATES.get((name, len(expr.args))) or TEMPLATES.get((name, None))
         if template is None:
             raise QueryError(f"{name} is not available with {len(expr.args)} arguments here")

@@ -240,6 +240,10 @@ def declared(signatures: Iterable[str]) -> Mapping[str, FunctionSpec]:
     return table
 
 
+#: known to the language, but not offered: no name resolver is asked while a query waits
+NOT_OFFERED = frozenset({"ivo_simbadpoint"})
+
+
 def language_features() -> dict[str, tuple[tuple[str, str], ...]]:
     """Optional features of the language by their IVOID: pairs of (form, description), as TAPRegExt lists them.
 
@@ -247,7 +251,7 @@ def language_features() -> dict[str, tuple[tuple[str, str], ...]]:
     """
     features: dict[str, list[tuple[str, str]]] = {}
     for spec in by_name().values():
-        if spec.feature == CORE:
+        if spec.feature == CORE or spec.name in NOT_OFFERED:
             continue
         forms = features.setdefault(spec.feature, [])
         if spec.feature != UDF:
