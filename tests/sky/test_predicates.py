@@ -135,8 +135,9 @@ def polygons(draw: st.DrawFn, at: tuple[float, float] | None = None, size: float
 def boxes(draw: st.DrawFn, at: tuple[float, float] | None = None, size: float | None = None) -> Known:
     lon, lat = at or draw(centres)
     height = size or draw(sizes)
-    width = draw(st.one_of(st.floats(0.01, 1).map(lambda f: min(f * height / max(math.cos(math.radians(lat)), 0.05), 350)),
-                           st.floats(1, 359), st.just(360.0)))  # fmt: skip
+    stretch = height / max(math.cos(math.radians(lat)), 0.05)
+    narrow = st.floats(0.01, 1).map(lambda f: min(f * stretch, 350.0))
+    width = draw(st.one_of(narrow, st.floats(1, 359), st.just(360.0)))
     south, north = max(-90.0, lat - height / 2), min(90.0, lat + height / 2)
     west = lon - width / 2
     box = Box(west, west + width, south, north)
@@ -306,6 +307,21 @@ def test_the_larger_side_of_a_polygon_is_everything_else(pair: tuple[Known, Know
         # great-circle edges bulge poleward of parallels
         ("POLYGON 0 40 60 40 60 20 0 20", "RANGE 0 60 25 40", True),
         ("RANGE 0 60 20 40", "POLYGON 0 40 60 40 60 25 0 25", False),
+        # and parallels bulge out of them on the other side
+        ("POLYGON 0 40 60 40 60 20 0 20", "RANGE 0 60 21 40", False),
+        # the far side of a parallel is beyond the pole
+        ("CIRCLE 0 80 25", "RANGE 0 360 70 90", False),
+        ("CIRCLE 0 80 30.1", "RANGE 0 360 70 90", True),
+        # an outline inside is not all inside
+        ("CIRCLE 0 90 5", "RANGE 0 360 -90 89", False),
+        ("CIRCLE 0 90 5", "NOT (POLYGON 0 86 90 86 180 86 270 86)", False),
+        ("RANGE 0 360 -80 80", "POLYGON 0 70 90 70 180 70 270 70", False),
+        (
+            "RANGE 10 350 -90 90",
+            "POLYGON 20 85 90 85 180 85 270 85 340 85 340 0 340 -85 270 -85 180 -85 90 -85 20 -85 20 0",
+            False,
+        ),
+        ("POLYGON 0 70 90 70 180 70 270 70", "RANGE 0 360 -90 75.8", False),
         # over a pole and over RA 0
         ("CIRCLE 0 90 5", "POLYGON 0 86 90 86 180 86 270 86", True),
         ("RANGE 0 360 85 90", "CIRCLE 77 90 5", True),
@@ -349,6 +365,9 @@ def test_contains_counts_outlines_as_inside(outer: str, inner: str, expected: bo
         # crossing without a vertex in one another
         ("POLYGON -3 -0.1 3 -0.1 3 0.1 -3 0.1", "POLYGON -0.1 -3 0.1 -3 0.1 3 -0.1 3", True),
         ("RANGE 359 1 -10 10", "POLYGON 350 -1 10 -1 10 1 350 1", True),
+        ("POLYGON -5 -0.1 0 0.5 5 -0.1 0 0.7", "POLYGON 2 -3 2.2 -3 2.2 3 2 3", True),
+        ("RANGE 0 360 -1 1", "POLYGON 100 -10 105 -10 105 10 100 10", True),
+        ("RANGE 0 360 -1 1", "POLYGON 100 2 105 2 105 10 100 10", False),
         # antipodes
         ("CIRCLE 0 0 89", "CIRCLE 180 0 89", False),
         ("CIRCLE 0 0 90", "CIRCLE 180 0 90", True),
