@@ -174,8 +174,7 @@ def _kinds(shelf: Shelved) -> Example | None:
 
 def _cone(shelf: Shelved) -> Example | None:
     """A cone that holds something: around the centre of a cell that holds rows, as wide as the cell."""
-    place = _some_place(shelf)
-    if not shelf.stored.positions or shelf.stored.regions or place is None:
+    if not shelf.stored.positions or shelf.stored.regions or (place := _some_place(shelf)) is None:
         return None
     table, (lon, lat, radius) = shelf.table, place
     return Example(
@@ -190,8 +189,7 @@ def _cone(shelf: Shelved) -> Example | None:
 
 def _region(shelf: Shelved) -> Example | None:
     """Footprints that meet a circle."""
-    place = _some_place(shelf)
-    if not shelf.stored.regions or place is None:
+    if not shelf.stored.regions or (place := _some_place(shelf)) is None:
         return None
     table, (lon, lat, radius) = shelf.table, place
     region = spelled(table.columns[shelf.stored.regions[0].column].name)
@@ -270,16 +268,22 @@ def _some_place(shelf: Shelved) -> tuple[float, float, float] | None:
         moc = Moc.from_text(str(shelf.extra.get("coverage") or ""))
     except RegionError:
         return None
-    cells = cells_of(moc, PLACE_ORDER)
-    if not len(cells):
+    if not len(moc.ranges):
         return None
+    if shelf.stored.regions:
+        # footprints are known by cells of many sizes; around a fine one there is least to search
+        order = max(order for order, _ in moc.cells())
+        finest = [cell for own, cell in moc.cells() if own == order]
+        lon, lat = (round(float(value[0]), 2) for value in cell_centers(order, finest[len(finest) // 2 :][:1]))
+        return lon, lat, math.ceil(math.degrees(largest_cell_radius(order)) * 15) / 10
+    cells = cells_of(moc, PLACE_ORDER)
     around = np.isin(neighbours(PLACE_ORDER, cells), cells).sum(axis=1)
     inmost = np.flatnonzero(around == around.max())
     chosen = inmost[len(inmost) // 2]
     lon, lat = (round(float(value[0]), 2) for value in cell_centers(PLACE_ORDER, cells[chosen : chosen + 1]))
     # rounding the centre and the radius up keeps the whole cell inside
     radius = math.ceil(math.degrees(largest_cell_radius(PLACE_ORDER)) * 10 + 0.2) / 10
-    if shelf.stored.regions or around[chosen] < 9:
+    if around[chosen] < 9:
         return lon, lat, radius
     covered_deg2 = float((moc.ranges[:, 1] - moc.ranges[:, 0] + 1).sum()) / CELLS_29 * SKY_DEG2
     expected = shelf.stored.nrows / covered_deg2 * math.pi * radius**2

@@ -51,11 +51,16 @@ class SkyPicture:
     dot: int | None = None
 
     @property
+    def cell_deg(self) -> float:
+        """The width of the cells it is drawn with."""
+        return math.sqrt(SKY_DEG2 / (12 << (2 * self.order)))
+
+    @property
     def area_deg2(self) -> float:
         return self.fraction * SKY_DEG2
 
 
-def sky_picture(coverage: str | None, *, finest: int = FINEST_ORDER, most_edges: int = 3000) -> SkyPicture | None:
+def sky_picture(coverage: str | None, *, finest: int = FINEST_ORDER, most_edges: int = 10_000) -> SkyPicture | None:
     """The picture of a coverage given as a MOC in ASCII; None when there is none or nothing is covered.
 
     Cells are merged into coarser ones until their outline has at most ``most_edges`` edges (or order 3 is reached).
@@ -79,7 +84,7 @@ def sky_picture(coverage: str | None, *, finest: int = FINEST_ORDER, most_edges:
             break
         for finer in (order + 1, order):
             dots = cells_of(moc, finer)
-            if len(dots) <= most_edges and len(cells) > 2 * fraction * (12 << 2 * order):
+            if 2 * len(dots) <= most_edges and len(cells) > 2 * fraction * (12 << 2 * order):
                 return SkyPicture(_dots(dots, finer), fraction, finer, None, round(DOT / (1 << finer)))
     return SkyPicture(_path(lon, lat, edges), fraction, order, _spot(cells, order))
 
