@@ -1,4 +1,4 @@
-"""The ledger as one thing: its database, jobs, holdings and duties."""
+"""The ledger as one thing: its database, jobs, holdings, duties and downloads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from skyvault.ledger.downloads import Downloads
 from skyvault.ledger.duties import Duties
 from skyvault.ledger.engine import Database
 from skyvault.ledger.holdings import Holdings
@@ -29,6 +30,7 @@ class Ledger:
         self.jobs = Jobs(database, clock=clock, new_id=new_id, waiting_limit=waiting_limit)
         self.holdings = Holdings(database, clock=clock)
         self.duties = Duties(database, clock=clock)
+        self.downloads = Downloads(database, clock=clock)
 
     def change_counter(self) -> int:
         """Differs from the last one when anybody, here or in another process, has written anything. 5 us."""

@@ -1,4 +1,4 @@
-"""Every table of the ledger, in one place: jobs, holdings, snapshots, leases.
+"""Every table of the ledger, in one place: jobs, holdings, snapshots, leases, downloads.
 
 Only migrations (and a ledger on another database than SQLite) need SQLAlchemy; the running server reads and
 writes with the plain statements beside each noun, since importing SQLAlchemy takes 0.4-0.8 s, as long as
@@ -119,6 +119,21 @@ duties = Table(
     Column("name", Text, primary_key=True, nullable=False),
     Column("holder", Text, nullable=False),
     Column("lease_until", Double, nullable=False),
+)
+
+#: Files fetched from archives.
+downloads = Table(
+    "downloads",
+    metadata,
+    Column("path", Text, primary_key=True, nullable=False),
+    # without secrets
+    Column("address", Text, nullable=False),
+    # what was sent, and what lies on disk once unpacked
+    Column("bytes", BigInteger, nullable=False),
+    Column("stored_bytes", BigInteger),
+    Column("checksum", Text),
+    Column("etag", Text),
+    Column("fetched_at", Double, nullable=False),
 )
 
 meta = Table(

@@ -69,6 +69,16 @@ CREATE TABLE duties (
 	lease_until DOUBLE NOT NULL,
 	PRIMARY KEY (name)
 );
+CREATE TABLE downloads (
+	path TEXT NOT NULL,
+	address TEXT NOT NULL,
+	bytes BIGINT NOT NULL,
+	stored_bytes BIGINT,
+	checksum TEXT,
+	etag TEXT,
+	fetched_at DOUBLE NOT NULL,
+	PRIMARY KEY (path)
+);
 CREATE TABLE meta (
 	"key" TEXT NOT NULL,
 	value TEXT NOT NULL,

@@ -1,0 +1,24 @@
+"""Files fetched from archives."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "downloads",
+        sa.Column("path", sa.Text, primary_key=True, nullable=False),
+        sa.Column("address", sa.Text, nullable=False),
+        sa.Column("bytes", sa.BigInteger, nullable=False),
+        sa.Column("stored_bytes", sa.BigInteger),
+        sa.Column("checksum", sa.Text),
+        sa.Column("etag", sa.Text),
+        sa.Column("fetched_at", sa.Double, nullable=False),
+    )
