@@ -102,7 +102,7 @@ def client(settings: Settings) -> Iterator[TestClient]:
 class Page(HTMLParser):
     """What a browser would see: tags with their attributes, and the text outside of scripts."""
 
-    VOID = frozenset(["meta", "link", "input", "br", "img", "path", "ellipse", "circle", "rect", "use"])
+    VOID = frozenset(["meta", "link", "input", "br", "wbr", "img", "path", "ellipse", "circle", "rect", "use"])
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -123,7 +123,11 @@ class Page(HTMLParser):
         assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        # a place where a long name may break is no space
+        if self.tags and self.tags[-1][0] == "wbr" and self.words:
+            self.words[-1] += data
+        else:
+            self.words.append(data)
 
     @property
     def text(self) -> str:

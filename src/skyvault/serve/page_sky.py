@@ -35,6 +35,8 @@ MINUS: Final = "\u2212"
 GALACTIC_POLE: Final = (192.85948, 27.12825)
 #: the width of a dot for a cell of order 0, in user units; that of the cell itself would be 325
 DOT: Final = 400
+#: fewer scattered fields than this are drawn a bit too large, and better seen
+MANY_FIELDS: Final = 100
 #: a coverage within this many degrees is ringed, since it would be a dot
 SPOT_RADIUS: Final = 6.0
 
@@ -80,12 +82,13 @@ def sky_picture(coverage: str | None, *, finest: int = FINEST_ORDER, most_edges:
     for order in range(finest, COARSEST_ORDER - 1, -1):
         cells = cells_of(moc, order)
         lon, lat, edges = outline(cells, order)
+        is_scattered = len(cells) > 2 * fraction * (12 << 2 * order)
+        for finer in (order + 1, order) if is_scattered and len(cells) > MANY_FIELDS else ():
+            dots = cells_of(moc, finer)
+            if 2 * len(dots) <= most_edges:
+                return SkyPicture(_dots(dots, finer), fraction, finer, None, round(DOT / (1 << finer)))
         if len(edges) <= most_edges or order == COARSEST_ORDER:
             break
-        for finer in (order + 1, order):
-            dots = cells_of(moc, finer)
-            if 2 * len(dots) <= most_edges and len(cells) > 2 * fraction * (12 << 2 * order):
-                return SkyPicture(_dots(dots, finer), fraction, finer, None, round(DOT / (1 << finer)))
     return SkyPicture(_path(lon, lat, edges), fraction, order, _spot(cells, order))
 
 
