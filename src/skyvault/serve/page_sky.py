@@ -51,6 +51,8 @@ class SkyPicture:
     spot: tuple[int, int] | None = None
     #: width of the dots when the path is not an outline but a dot for each cell
     dot: int | None = None
+    #: paler where most of the drawn cells is not covered
+    opacity: float = 1.0
 
     @property
     def cell_deg(self) -> float:
@@ -89,7 +91,8 @@ def sky_picture(coverage: str | None, *, finest: int = FINEST_ORDER, most_edges:
                 return SkyPicture(_dots(dots, finer), fraction, finer, None, round(DOT / (1 << finer)))
         if len(edges) <= most_edges or order == COARSEST_ORDER:
             break
-    return SkyPicture(_path(lon, lat, edges), fraction, order, _spot(cells, order))
+    opacity = max(0.3, min(1.0, fraction * (12 << 2 * order) / len(cells))) if len(cells) > MANY_FIELDS else 1.0
+    return SkyPicture(_path(lon, lat, edges), fraction, order, _spot(cells, order), None, round(opacity, 2))
 
 
 def cells_of(moc: Moc, order: int) -> Integers:
