@@ -388,12 +388,16 @@ def unique_names(names: Sequence[str]) -> list[str]:
     """The names with numbers added to those that come again, whatever the case."""
     seen: set[str] = set()
     wanted = {name.lower() for name in names}
+    numbers: dict[str, int] = {}
     unique: list[str] = []
     for name in names:
-        candidate, number = name, 1
+        # the last number given to this name is where to go on: thousands of equal names cost no more than others
+        number = numbers.get(name, 1)
+        candidate = name if number == 1 else f"{name}_{number}"
         while candidate.lower() in seen or (number > 1 and candidate.lower() in wanted):
             number += 1
             candidate = f"{name}_{number}"
+        numbers[name] = number
         seen.add(candidate.lower())
         unique.append(candidate)
     return unique

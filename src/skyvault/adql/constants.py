@@ -81,9 +81,13 @@ def _integral(expr: Expr) -> bool:
 def geometry_arguments(function: Function) -> tuple[Expr, ...]:
     """The arguments of a geometry constructor without the deprecated coordinate-system string."""
     args = function.args
-    if args and isinstance(args[0], Literal) and args[0].kind in ("string", "null") and function.name != "REGION":
+    if not args or not isinstance(args[0], Literal) or function.name == "REGION":
+        return args
+    if args[0].kind == "string":
         return args[1:]
-    return args
+    # NULL may stand for the frame (old clients), but is a coordinate in POINT(NULL, lat)
+    is_frame = args[0].kind == "null" and not (function.name == "POINT" and len(args) == 2)
+    return args[1:] if is_frame else args
 
 
 def constant_shape(expr: Expr) -> Shape | None:

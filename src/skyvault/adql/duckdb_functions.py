@@ -19,7 +19,7 @@ TEMPLATES: dict[tuple[str, int | None], str] = {
     ("FLOOR", 1): "floor({0})",
     ("LOG", 1): "CASE WHEN ({0}) > 0 THEN ln({0}) END",
     ("LOG10", 1): "CASE WHEN ({0}) > 0 THEN log10({0}) END",
-    ("MOD", 2): "(({0}) % ({1}))",
+    ("MOD", 2): "(({0}) % nullif({1}, 0)){1:once}",
     ("PI", 0): "pi()",
     ("POWER", 2): "CASE WHEN ({0}) >= 0 OR ({1}) = trunc({1}) THEN pow({0}, {1}) END",
     ("RADIANS", 1): "radians({0})",
@@ -77,7 +77,7 @@ TEMPLATES: dict[tuple[str, int | None], str] = {
     # helpers under their common names
     ("greatest", None): "greatest({*})",
     ("least", None): "least({*})",
-    ("nullif", 2): "nullif({0}, {1})",
+    ("nullif", 2): "nullif({0}, {1}){0:once}",
     ("substring", 2): "substring({0}, CAST({1} AS BIGINT))",
     ("substring", 3): "substring({0}, CAST({1} AS BIGINT), CAST({2} AS BIGINT))",
     ("left", 2): "left({0}, CAST({1} AS BIGINT))",

@@ -48,6 +48,8 @@ from skyvault.model.table import INTEGRAL, Column
 #: characters of SQL one expression may have, and what each node of the query adds to that
 MOST_SQL = 100_000
 SQL_A_NODE = 400
+#: copies of common tables that one common table may come to
+MOST_EXPANSIONS = 32
 _GEOMETRY = {"POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "CENTROID", "ivo_geom_transform", *POINT_FUNCTIONS}
 
 
@@ -77,10 +79,20 @@ class Emitter:
     def plan(self) -> Plan:
         query = self.checked.query
         commons = []
+        weights: dict[str, int] = {}
         for name, inner, _ in self.checked.commons:
             sql, passed = self.inner(inner)
             self.passed[name] = passed
-            commons.append(f"{name} AS NOT MATERIALIZED ({sql})")
+            # written out at each use, so that conditions reach the index; but not where that doubles and doubles
+            used = [
+                relation.common
+                for node in walk(inner)
+                if isinstance(node, TableRef) and (relation := self.checked.relations[node]).common
+            ]
+            weight = 1 + sum(weights[common] for common in used if common)
+            is_heavy = weight > MOST_EXPANSIONS
+            weights[name] = 1 if is_heavy else weight
+            commons.append(f"{name} AS {'' if is_heavy else 'NOT '}MATERIALIZED ({sql})")
         text = self.query(query, outermost=True)
         if commons:
             text = f"WITH {', '.join(commons)} {text}"
@@ -434,7 +446,7 @@ class Emitter:
         )
         return (
             f"list_transform(range(0, CAST({bins} AS INTEGER) + 2), lambda b: "
-            f"CAST(len(list_filter(list({place}), lambda v: v = b)) AS INTEGER))"
+            f"CAST(coalesce(map_extract_value(histogram({place}), CAST(b AS INTEGER)), 0) AS INTEGER))"
         )
 
     def _apply_pm(self, expr: Function) -> str:

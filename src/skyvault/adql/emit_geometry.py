@@ -94,6 +94,9 @@ class Geometry:
 
     def pair(self, lon: Expr, lat: Expr) -> PointSql:
         """The point of two numbers, as in DISTANCE(lon1, lat1, lon2, lat2)."""
+        if isinstance(lon, Literal) and lon.kind == "null":
+            # as POINT(NULL, lat) it would be taken for a frame and one number
+            return PointSql("CAST(NULL AS DOUBLE)", self.emitter.number(lat), relations=self.emitter.relations_of(lat))
         made = self.point(Function(lon.pos, "POINT", (lon, lat)))
         assert made is not None
         return made

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skyvault.errors import Busy, QueryTimeout, StoreError
+from skyvault.errors import Busy, QueryTimeout, StoreError, UsageError
 from skyvault.store.layout import FORMAT
 
 if TYPE_CHECKING:
@@ -280,9 +280,7 @@ def translated(deadline: Deadline | None, seconds: float, *, asynchronous: bool 
             retry_after_s=5,
         ) from None
     except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as problem:
-        from skyvault.errors import QueryError
-
-        raise QueryError(f"a value cannot be computed: {_first_line(problem)}") from None
+        raise UsageError(f"a value cannot be computed: {_first_line(problem)}") from None
     except duckdb.Error as problem:
         if "interrupt" in str(problem).lower() and deadline is not None and deadline.expired:
             raise QueryTimeout(f"the query ran longer than its {seconds:g} s and was stopped") from None
@@ -290,5 +288,8 @@ def translated(deadline: Deadline | None, seconds: float, *, asynchronous: bool 
 
 
 def _first_line(problem: Exception) -> str:
-    text = str(problem).splitlines()[0]
-    return text.split(": ", 1)[-1]
+    text = str(problem).splitlines()[0].partition(": ")[2] or "a value is out of range"
+    # the engine's advice is for people who may write its SQL, and its names of columns are ours
+    for beginning in (" when casting from source column", ", expected format is", ". Use TRY", "!"):
+        text = text.partition(beginning)[0]
+    return text[:300]
