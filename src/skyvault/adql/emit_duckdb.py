@@ -38,6 +38,7 @@ from skyvault.adql.nodes import (
     Select,
     SetOperation,
     Slice,
+    TableRef,
     Unary,
 )
 from skyvault.adql.plan import Hole, Plan, RowLimit, Values, cut, mark
