@@ -8,8 +8,8 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -95,58 +95,54 @@ def publish(
     """
     from skyvault.config import Settings as Configuration
     from skyvault.formats import open_table
+    from skyvault.formats.blocks import begun
 
     began = time.perf_counter()
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
     path = Path(source)
     full_name = table_name(name, path)
     stream = open_table(path)
+    opened = stream.batches
     as_opened = _state(path)
-    stream, overrides, notes = _with_degrees(stream, dict(overrides or {}), skip_bad)
-    inferred = infer(stream.table, full_name, overrides)
-    inferred.notes[:0] = notes
-    spec = inferred.spec
-    if obscore:
-        spec = _with_table(spec, obs.as_observations(spec.table))
-    if dry_run:
-        return Published(spec.table, stream.table.nrows, 0, time.perf_counter() - began, inferred.notes)
-    layout = Layout(settings.home).make()
-    ledger = open_ledger(layout.ledger)
     try:
-        holdings = ledger.holdings
-        before = holdings.find(full_name)
-        if before is not None and not replace:
-            raise Conflict(f"{before.name} is published already", hint="Leave out --no-replace to replace it.")
-        if before is not None:
-            spec = _with_table(spec, _named(spec.table, before.name))
-        publisher = Publisher(layout, holdings, settings, progress)
-        try:
-            built = publisher.build(spec, stream, skip_bad=skip_bad)
-        except (FormatError, IngestError):
-            _refuse_changed(path, as_opened)
-            raise
-        try:
-            _refuse_changed(path, as_opened)
-        except IngestError:
-            built.path.unlink(missing_ok=True)
-            raise
-        inferred.notes += _remarks(spec.table, built)
-        holding = publisher.commit(spec, built, {"obscore": True} if obscore else {})
-        if obscore or (before is not None and before.extra.get("obscore")):
-            publisher.merge_obscore()
+        # a file whose rows cannot be read is told before anything else is looked at
+        stream.batches = begun(opened)
+        stream, overrides, notes = _with_degrees(stream, dict(overrides or {}), skip_bad)
+        inferred = infer(stream.table, full_name, overrides)
+        inferred.notes[:0] = notes
+        if obscore:
+            inferred.spec = _with_table(inferred.spec, obs.as_observations(inferred.spec.table))
+        if dry_run:
+            table = inferred.spec.table
+            return Published(table, stream.table.nrows, 0, time.perf_counter() - began, inferred.notes)
+        layout = Layout(settings.home)
+        with _disk_faults(settings.home):
+            layout.make()
+        with open_ledger(layout.ledger) as ledger:
+            publisher = Publisher(layout, ledger.holdings, settings, progress)
+            holding, built = publisher.publish_stream(
+                inferred.spec,
+                stream,
+                obscore=obscore,
+                may_replace=replace,
+                skip_bad=skip_bad,
+                unchanged=lambda: _refuse_changed(path, as_opened),
+            )
         return Published(
             holding.table,
             holding.nrows,
             holding.bytes,
             time.perf_counter() - began,
-            inferred.notes,
+            inferred.notes + _remarks(holding.table, built),
             built.bad_rows,
             built.bad_row_notes,
             built.extra.get("coverage"),
             holding.version,
         )
     finally:
-        ledger.close()
+        # a reader that was not read to its end still holds the file
+        with suppress(ValueError):
+            getattr(opened, "close", lambda: None)()
 
 
 def _with_degrees(
@@ -248,6 +244,42 @@ class Publisher:
         self.holdings = holdings
         self.settings = settings
         self.progress = progress
+
+    def publish_stream(
+        self,
+        spec: Spec,
+        stream: TableStream,
+        *,
+        obscore: bool = False,
+        may_replace: bool = True,
+        skip_bad: bool = False,
+        unchanged: Callable[[], None] = lambda: None,
+    ) -> tuple[Holding, Built]:
+        """Build, let the name point to it, and bring ivoa.ObsCore up to date where that is concerned.
+
+        ``unchanged`` is called before anything becomes visible, and when reading fails: it raises when the source was
+        changed meanwhile.
+        """
+        before = self.holdings.find(spec.table.name)
+        if before is not None and not may_replace:
+            raise Conflict(f"{before.name} is published already", hint="Leave out --no-replace to replace it.")
+        if before is not None:
+            spec = _with_table(spec, _named(spec.table, before.name))
+        try:
+            built = self.build(spec, stream, skip_bad=skip_bad)
+        except (FormatError, IngestError):
+            unchanged()
+            raise
+        try:
+            unchanged()
+        except BaseException:
+            built.path.unlink(missing_ok=True)
+            raise
+        more = {"obscore": True} if obscore else {}
+        holding = self.commit(spec, built, more, replaces="any" if may_replace else None)
+        if obscore or (before is not None and before.extra.get("obscore")):
+            self.merge_obscore()
+        return holding, built
 
     def build(
         self,
