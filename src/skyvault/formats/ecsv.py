@@ -292,10 +292,13 @@ def write_ecsv(stream: TableStream, *, threads: int = 2) -> Iterator[bytes]:
     batches = begun(stream.batches)
     yield _header_text(stream).encode()
 
+    # a line of nothing would be passed over by readers, so a column alone says "" for NULL
+    null = '""' if len(table.columns) == 1 else ""
+
     def work(batch: pa.RecordBatch) -> pa.Buffer:
         cells: list[Any] = []
         for column, array in zip(table.columns, batch.columns, strict=True):
-            cells.append(pc.fill_null(_cell(array, column), ""))
+            cells.append(pc.fill_null(_cell(array, column), null))
         return join_rows(cells, "", ",", "\n")
 
     try:
@@ -311,7 +314,7 @@ def write_ecsv(stream: TableStream, *, threads: int = 2) -> Iterator[bytes]:
 
 def _cell(array: pa.Array, column: Column) -> pa.StringArray:
     if pa.types.is_list(array.type):
-        return quoted_fields(json_texts(array, column), ",")
+        return quoted_fields(json_texts(array, column, specials=("NaN", "Infinity", "-Infinity")), ",")
     if pa.types.is_boolean(array.type):
         return pc.if_else(array, "True", "False")
     if column.is_text and not column.is_timestamp:

@@ -154,6 +154,8 @@ def _field(column: Column, widest: int | None, has_null: bool) -> _Field:
     if column.datatype == "unsignedByte" and has_null and not holds_list(column):
         column = replace(column, datatype="short")
     letter, kind = _LETTERS[column.datatype]
+    if letter == "X" and element_count(column.arraysize) is None:
+        letter = "L"  # astropy takes no bits in the heap
     null = None
     if column.datatype in INTEGRAL:
         told = null_number(column)

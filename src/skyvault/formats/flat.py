@@ -48,13 +48,16 @@ def write_csv(stream: TableStream, *, delimiter: str = ",", threads: int = 2) ->
     csv.writer(line, delimiter=delimiter).writerow(table.column_names)
     yield line.getvalue().encode()
 
+    # a line of nothing would be passed over by readers, so a column alone says "" for NULL
+    null = '""' if len(table.columns) == 1 else ""
+
     def work(batch: pa.RecordBatch) -> pa.Buffer:
         cells: list[Any] = []
         for column, array in zip(table.columns, batch.columns, strict=True):
             texts = cell_texts(array, column)
             if column.is_text or delimiter != ",":
                 texts = quoted_fields(texts, delimiter)
-            cells.append(pc.fill_null(texts, "") if texts.null_count else texts)
+            cells.append(pc.fill_null(texts, null) if texts.null_count else texts)
         return join_rows(cells, "", delimiter, "\r\n") if cells else pa.py_buffer(b"")
 
     for block in formatted(sliced(batches, _ROWS), work, threads=threads):
@@ -256,26 +259,32 @@ def _reader(file: BinaryIO, layout: _Layout, types: dict[str, pa.DataType], *, t
 def _types(file: BinaryIO, layout: _Layout, limits: ReadLimits) -> list[pa.DataType]:
     """The narrowest type each column has throughout the file."""
     try:
-        reader = _reader(file, layout, {})
-        found = [_canonical(field.type) for field in reader.schema]
-        rows = 0
-        for batch in _reader(file, layout, dict(zip(layout.names, found, strict=True))):
-            rows += batch.num_rows
-            limits.check_rows(rows)
-        return found
-    except pa.ArrowInvalid as exc:
-        if "conversion error" not in str(exc) or "UTF8" in str(exc):
-            _refuse(exc, file, layout)
+        guessed = [_canonical(field.type) for field in _reader(file, layout, {}).schema]
     except StopIteration:
         return [pa.string()] * len(layout.names)
-    # Somewhere below the first block a column is wider than it seemed: look at every cell as text.
-    candidates: list[pa.DataType | None] = [None] * len(layout.names)
-    try:
-        for batch in _reader(file, layout, dict.fromkeys(layout.names, pa.string())):
-            for index, cells in enumerate(batch.columns):
-                candidates[index] = _widened(candidates[index], cells)
     except pa.ArrowInvalid as exc:
         _refuse(exc, file, layout)
+    # Text may turn out to be numbers with words for NULL between; numbers may turn out to be text further down, which
+    # Arrow's reader tells by giving up: then every column is looked at as text.
+    for first_look in (guessed, [pa.string()] * len(guessed)):
+        try:
+            return _confirmed(file, layout, first_look, limits)
+        except pa.ArrowInvalid as exc:
+            if first_look is not guessed or "conversion error" not in str(exc) or "UTF8" in str(exc):
+                _refuse(exc, file, layout)
+    raise AssertionError("the second look either returns or refuses")
+
+
+def _confirmed(file: BinaryIO, layout: _Layout, guessed: list[pa.DataType], limits: ReadLimits) -> list[pa.DataType]:
+    """The types after a look at every row; raises ArrowInvalid where a guess is too narrow."""
+    candidates: list[pa.DataType | None] = [None if kind == pa.string() else kind for kind in guessed]
+    rows = 0
+    for batch in _reader(file, layout, dict(zip(layout.names, guessed, strict=True))):
+        rows += batch.num_rows
+        limits.check_rows(rows)
+        for index, cells in enumerate(batch.columns):
+            if guessed[index] == pa.string():
+                candidates[index] = _widened(candidates[index], cells)
     return [kind or pa.string() for kind in candidates]
 
 
@@ -314,10 +323,9 @@ def _converted(cells: pa.StringArray, kind: pa.DataType) -> pa.Array:
     if kind == pa.string():
         return cells
     trimmed = pc.utf8_trim(cells, " \t")
-    if kind in (pa.int64(), pa.float64()):
-        blank = pc.fill_null(pc.is_in(trimmed, BLANK_WORDS), False)
-        if pc.any(blank).as_py():
-            trimmed = pc.if_else(blank, pa.scalar(None, pa.string()), trimmed)
+    blank = pc.fill_null(pc.is_in(trimmed, BLANK_WORDS), False)
+    if pc.any(blank).as_py():
+        trimmed = pc.if_else(blank, pa.scalar(None, pa.string()), trimmed)
     return trimmed.cast(kind)
 
 

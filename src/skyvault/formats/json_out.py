@@ -54,12 +54,15 @@ def write_json(stream: TableStream, *, threads: int = 2) -> Iterator[bytes]:
     yield f'\n],"query_status":"{status}"{message}}}\n'.encode()
 
 
-def json_texts(array: pa.Array, column: Column) -> pa.StringArray:
-    """The JSON text of every cell, null where the cell is NULL or not finite."""
+def json_texts(array: pa.Array, column: Column, *, specials: tuple[str, str, str] | None = None) -> pa.StringArray:
+    """The JSON text of every cell, null where the cell is NULL or not finite.
+
+    ``specials`` are words for NaN and the infinities, for those who read JSON with them.
+    """
     kind = array.type
     if pa.types.is_list(kind):
         element = Column(name=column.name, datatype=column.datatype)
-        pieces = pc.fill_null(json_texts(array.flatten(), element), "null")
+        pieces = pc.fill_null(json_texts(array.flatten(), element, specials=specials), "null")
         is_null = array.is_null().to_numpy(zero_copy_only=False)
         joined = pc.binary_join(list_of(list_offsets(array), pieces, is_null), ",")
         return pc.binary_join_element_wise("[", joined, "]", "")
@@ -67,6 +70,8 @@ def json_texts(array: pa.Array, column: Column) -> pa.StringArray:
         return _strings(array)
     if pa.types.is_timestamp(kind):
         return pc.binary_join_element_wise('"', cell_texts(array, column), '"', "")
+    if pa.types.is_floating(kind) and specials is not None:
+        return cell_texts(array, column, specials=specials)
     if pa.types.is_floating(kind):
         texts = array.cast(pa.string())
         finite = pc.is_finite(array)
