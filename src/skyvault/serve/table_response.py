@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from skyvault.errors import SkyvaultError
+
 if TYPE_CHECKING:
     from skyvault.serve.service import Service
+
+logger = logging.getLogger(__name__)
 
 #: bytes collected before an answer is known to be small or large
 SMALL_BYTES = 256 * 1024
@@ -48,6 +53,9 @@ class TableResponse(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             pass  # the connection is closed by the server because the body was never finished
+        except SkyvaultError as problem:
+            # too late for an error document: an answer that is broken off is one a client cannot take for whole
+            logger.warning("an answer was broken off: %s", problem)
         finally:
             gone.cancel()
             await asyncio.shield(self._service.in_thread(_close, chunks))

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from skyvault.errors import ParameterError
 from skyvault.serve.faults import guarded
 from skyvault.serve.params import FormLimits, ParameterSet, read_form
 from skyvault.serve.service import Service
@@ -71,8 +70,6 @@ class Tap:
         if rest is None:
             # a text format cannot say inside that rows were left out
             headers["x-skyvault-overflow"] = "true" if answer.stream.overflow else "false"
-            if answer.stream.error and not query.format.can_tell_overflow:
-                raise ParameterError(answer.stream.error)
         return TableResponse(self.service, first, rest, query.format.content_type, headers)
 
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from skyvault.errors import QuotaError
+from skyvault.errors import QuotaError, UsageError
 from skyvault.serve.params import ParameterSet
 from skyvault.serve.tap_query import PARAMETERS, encoded, read_query, start
 
@@ -56,6 +56,8 @@ def run_tap_job(context: JobContext, service: Service) -> None:
                     context.raise_if_cancelled()
                     if shutil.disk_usage(path.parent).free < _SPARE_BYTES:
                         raise QuotaError("the server's disk is full", hint="Ask for fewer rows, or tell the operator.")
+        if answer.stream.error:
+            raise UsageError(answer.stream.error)  # a job that did not do all its work is not COMPLETED
     finally:
         for withdraw in withdrawals:
             withdraw()

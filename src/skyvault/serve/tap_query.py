@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from skyvault.adql.words import RESERVED
-from skyvault.errors import ParameterError
+from skyvault.errors import ParameterError, UsageError
 from skyvault.formats import negotiate, open_table
 from skyvault.model.table import Info
 from skyvault.serve.params import Parameter, upload_pairs
@@ -125,8 +125,18 @@ def start(query: TapQuery, store: DuckStore, on_cursor: Callable[[Any], None] | 
 
 
 def encoded(query: TapQuery, answer: Answer) -> Iterator[bytes]:
-    """The answer's bytes in the wanted format; the engine is let go at the end, however it comes."""
+    """The answer's bytes in the wanted format; the engine is let go at the end, however it comes.
+
+    Raises UsageError when the query fails on its way and the format has no place to say so.
+    """
+    # FITS could tell, but is written when all rows are known: an error document is better
+    is_mute = not query.format.can_tell_overflow or query.format.content_type.startswith("application/fits")
     try:
-        yield from query.format.write(answer.stream)
+        for chunk in query.format.write(answer.stream):
+            if is_mute and answer.stream.error:
+                break
+            yield chunk
+        if is_mute and answer.stream.error:
+            raise UsageError(answer.stream.error)
     finally:
         answer.close()

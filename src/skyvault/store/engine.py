@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skyvault.errors import Busy, QueryTimeout, StoreError, UsageError
+from skyvault.errors import Busy, Cancelled, QueryTimeout, SkyvaultError, StoreError, UsageError
 from skyvault.store.layout import FORMAT
 
 if TYPE_CHECKING:
@@ -264,27 +264,32 @@ def translated(deadline: Deadline | None, seconds: float, *, asynchronous: bool 
 
     try:
         yield
-    except duckdb.InterruptException:
+    except duckdb.Error as problem:
+        raise _sentence(problem, deadline, seconds, asynchronous) from None
+    except OSError as problem:
+        # a stream of Arrow batches hands the engine's faults on as an OSError with the same text
+        raise _sentence(problem, deadline, seconds, asynchronous) from None
+
+
+def _sentence(problem: Exception, deadline: Deadline | None, seconds: float, asynchronous: bool) -> SkyvaultError:
+    kind = str(problem).partition(":")[0].lower()
+    if "interrupt" in kind:
         if deadline is not None and deadline.expired:
             advice = (
                 "Ask for a longer EXECUTIONDURATION." if asynchronous else "Run it as an asynchronous job (/async)."
             )
-            raise QueryTimeout(f"the query ran longer than its {seconds:g} s and was stopped", hint=advice) from None
-        from skyvault.errors import Cancelled
-
-        raise Cancelled("the query was cancelled") from None
-    except duckdb.OutOfMemoryException:
-        raise Busy(
+            return QueryTimeout(f"the query ran longer than its {seconds:g} s and was stopped", hint=advice)
+        return Cancelled("the query was cancelled")
+    if "out of memory" in kind:
+        return Busy(
             "the query needs more memory than the server has for it",
             hint="Ask for fewer columns or rows, or constrain the position.",
             retry_after_s=5,
-        ) from None
-    except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as problem:
-        raise UsageError(f"a value cannot be computed: {_first_line(problem)}") from None
-    except duckdb.Error as problem:
-        if "interrupt" in str(problem).lower() and deadline is not None and deadline.expired:
-            raise QueryTimeout(f"the query ran longer than its {seconds:g} s and was stopped") from None
-        raise StoreError(f"the database could not run this query ({type(problem).__name__})") from problem
+        )
+    if kind in ("conversion error", "invalid input error", "out of range error"):
+        return UsageError(f"a value cannot be computed: {_first_line(problem)}")
+    logger.error("the database could not run a query: %s", problem)
+    return StoreError(f"the database could not run this query ({kind})")
 
 
 def _first_line(problem: Exception) -> str:
