@@ -2,7 +2,8 @@
 
 In ``console`` blocks a line after ``$`` is a command (``>`` continues it) and what follows is what it prints; a command
 that ends in ``&`` stays in the background until the page ends. ``python`` blocks are programs; a ``text`` block right
-after one is what it prints. ``...`` in expected output stands for anything.
+after one is what it prints. ``...`` in expected output stands for anything. Of the README the lines of ``sh`` blocks that
+begin with ``skyvault`` are run, on files of the names it uses, and its ``py`` block.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class Machine:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        self.background.clear()
 
 
 @pytest.fixture
@@ -170,6 +172,43 @@ def test_the_examples_of_the_page_do_what_it_says(page, machine):
         if example.expected is not None:
             expected = machine.here(example.expected)
             assert matches(said, expected), f"{example.place}: {example.code}\nprinted\n{said}\nnot\n{expected}"
+
+
+def test_the_examples_of_the_readme_work(machine):
+    prepare_files(machine.directory / "work")
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    ran = 0
+    for block in FENCE.finditer(text):
+        language, body = block.groups()
+        if language == "py":
+            machine.run(Example("README.md", "python", body))
+            ran += 1
+        for line in body.splitlines() if language == "sh" else ():
+            command = line.partition("  #")[0].strip().replace("0.0.0.0", "127.0.0.1")
+            if command.startswith("skyvault serve"):
+                machine.stop()
+                machine.start(command)
+                ran += 1
+            elif command.startswith("skyvault "):
+                machine.run(Example("README.md", "console", command))
+                ran += 1
+    assert ran >= 7
+
+
+def prepare_files(directory: Path) -> None:
+    """A star table, a list of positions and observations, as the README's users have them."""
+    import pyarrow.parquet as pq
+    from astropy.table import Table
+
+    from skyvault.cli import demo_sky
+
+    sample = pq.read_table(PROJECT / "src" / "skyvault" / "demo_data" / "stars.parquet")
+    stars = Table({name: sample[name].to_numpy() for name in ("source_id", "ra", "dec", "mag_vt")})
+    stars.write(directory / "mytable.fits")
+    stars[:10]["ra", "dec"].write(directory / "positions.vot", format="votable")
+    survey = demo_sky.exposures()[:3]
+    paths = demo_sky.write_pictures(directory / "images", sample, survey)
+    pq.write_table(demo_sky.observations(survey, paths), directory / "observations.parquet")
 
 
 def test_dots_stand_for_anything():

@@ -199,7 +199,14 @@ def publish_sky(story: Story, directory: Path) -> None:
     story.run("Simulate images", "a small camera looks at these stars", simulate)
 
     def publish_observations() -> tuple[str, None]:
-        published = publish(observed["file"], name="demo.obs", home=home, settings=settings, obscore=True)
+        published = publish(
+            observed["file"],
+            name="demo.obs",
+            home=home,
+            settings=settings,
+            obscore=True,
+            overrides={"description": "Simulated images of the stars of demo.stars by a small wide-field camera."},
+        )
         return f"{published.nrows:,} rows of ivoa.ObsCore", None
 
     story.run("Publish observations", "skyvault publish observations.parquet --obscore", publish_observations)
