@@ -11,8 +11,33 @@ from skyvault.errors import UsageError
 HIDDEN: Final = "***"
 #: parameters that carry a secret or change with each signature (S3, CloudFront, Google, Azure, and plain habits)
 _SECRET: Final = frozenset(
-    "access_token apikey api_key auth authorization awsaccesskeyid code credential expires jwt key key-pair-id pass "
-    "passwd password policy pwd secret session sessionid sig signature token user username".split()
+    (
+        "access_token",
+        "apikey",
+        "api_key",
+        "auth",
+        "authorization",
+        "awsaccesskeyid",
+        "code",
+        "credential",
+        "expires",
+        "jwt",
+        "key",
+        "key-pair-id",
+        "pass",
+        "passwd",
+        "password",
+        "policy",
+        "pwd",
+        "secret",
+        "session",
+        "sessionid",
+        "sig",
+        "signature",
+        "token",
+        "user",
+        "username",
+    )
 )
 _SECRET_PREFIXES: Final = ("x-amz-", "x-goog-", "x-oss-")
 #: Azure's shared access signature has two-letter names, which mean it only beside ``sig``

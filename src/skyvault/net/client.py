@@ -7,7 +7,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -31,6 +31,8 @@ _MAX_REDIRECTS: Final = 10
 #: asking twice does what asking once does (RFC 9110 section 9.2.2)
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "PUT"))
 _ERROR_PAGE_BYTES: Final = 4096
+#: how often a waiting thread looks whether it shall go on waiting
+_LOOK_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,7 @@ class HttpClient:
                 for block in self.blocks(response, url, deadline=deadline, decoded=True):
                     body += block
                     if len(body) > limit_bytes:
-                        raise WrongContent(
-                            f"the answer is longer than {limit_bytes:,} bytes", where=shown_address(url)
-                        )
+                        raise WrongContent(f"the answer is longer than {limit_bytes:,} bytes", where=shown_address(url))
                 address = shown_address(str(response.url))
                 return Answer(response.status_code, address, dict(response.headers), bytes(body))
 
@@ -155,14 +155,26 @@ class HttpClient:
                     raise
                 self.pause(error, failures, host, deadline=deadline)
 
-    def pause(self, error: Unreachable, failures: int, host: str, *, deadline: float | None) -> None:
-        """Wait before the next try, or raise ``error`` where there shall be none."""
+    def pause(
+        self,
+        error: Unreachable,
+        failures: int,
+        host: str,
+        *,
+        deadline: float | None,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Wait before the next try, or raise ``error`` where there shall be none or somebody stopped the work."""
         if error.retry_after_s is not None:
             self.politeness.hold(host, min(error.retry_after_s, self.retries.patience_s))
-        wait_s = self.retries.wait_s(failures, error.retry_after_s, self.random)
-        if wait_s is None or (deadline is not None and self.clock() + wait_s >= deadline):
+        left_s = self.retries.wait_s(failures, error.retry_after_s, self.random)
+        if left_s is None or (deadline is not None and self.clock() + left_s >= deadline):
             raise error
-        self.sleep(wait_s)
+        while left_s > 0:
+            if is_stopped():
+                raise error
+            self.sleep(min(left_s, _LOOK_S))
+            left_s -= _LOOK_S
 
     # -- one try ---------------------------------------------------------------------------------------------------
 
@@ -292,8 +304,9 @@ def _redirected(
     try:
         parts = split_address(there)
     except UsageError as error:
-        raise FetchError(f"the archive redirects to an address we do not follow: {error.what}", where=host_of(here)) \
-            from None
+        raise FetchError(
+            f"the archive redirects to an address we do not follow: {error.what}", where=host_of(here)
+        ) from None
     if here.startswith("https:") and parts.scheme == "http":
         raise FetchError(
             f"the archive redirects from https to unencrypted {shown_address(there)}", where=shown_address(here)
@@ -347,10 +360,8 @@ def _error_page(response: httpx2.Response) -> str:
 
 def _close(response: httpx2.Response) -> None:
     # a connection that broke must not hide what was wrong with it
-    try:
+    with suppress(httpx2.HTTPError):
         response.close()
-    except httpx2.HTTPError:
-        pass
 
 
 class _HideSecrets(logging.Filter):
@@ -371,5 +382,3 @@ def _hide_secrets_in_the_log() -> None:
     log = logging.getLogger("httpx2")
     if _HIDING not in log.filters:
         log.addFilter(_HIDING)
-
-

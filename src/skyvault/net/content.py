@@ -18,7 +18,8 @@ _FITS_BLOCK: Final = 2880
 
 def refuse_wrong_start(head: bytes, remote: RemoteFile) -> None:
     """Raise WrongContent when the first HEAD_BYTES (or all, if fewer) cannot belong to the file."""
-    if _WEB_PAGE.match(head):
+    is_page_wanted = remote.content == "html" or remote.identity.partition("?")[0].endswith((".html", ".htm"))
+    if not is_page_wanted and _WEB_PAGE.match(head):
         told = said(head)
         raise WrongContent(
             f"the archive sent a web page{f' ({told!r})' if told else ''} instead of the file",

@@ -74,7 +74,8 @@ class RemoteFile:
     """One file of an archive.
 
     ``label`` is what a person calls it ("ObsID 0123700101, EPIC-pn events"). ``size_bytes`` and ``checksum`` are of
-    the bytes that are sent, exact or None. ``content`` ("fits", "any") is what must be inside once unpacked.
+    the bytes that are sent, exact or None. ``content`` ("fits", "html", or
+    "any" but a web page) is what must be inside once unpacked.
     ``sign`` gives a fresh address when a signed one has expired. A signed address's ``url`` is shown and saved
     without its signature.
     """
@@ -91,8 +92,8 @@ class RemoteFile:
         split_address(self.url)
         if self.size_bytes is not None and self.size_bytes < 0:
             raise UsageError(f"a size of {self.size_bytes} bytes", where=self.name)
-        if self.content not in ("any", "fits"):
-            raise UsageError(f"content {self.content!r} is none of any, fits", where=self.name)
+        if self.content not in ("any", "fits", "html"):
+            raise UsageError(f"content {self.content!r} is none of any, fits, html", where=self.name)
 
     @property
     def identity(self) -> str:
