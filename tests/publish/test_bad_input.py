@@ -78,7 +78,8 @@ def test_an_override_of_what_is_not_there_is_refused(csv, published, settings, o
 
 
 @pytest.mark.parametrize(
-    "name", ["tap.stars", "TAP_SCHEMA.x", "tap_upload.x", "soda.x", "ivoa.ObsCore", "a.b.c", "lab.", "lab.a b", "lab.1x"]
+    "name",
+    ["tap.stars", "TAP_SCHEMA.x", "tap_upload.x", "soda.x", "ivoa.ObsCore", "a.b.c", "lab.", "lab.a b", "lab.1x"],
 )
 def test_names_of_the_service_and_names_no_query_can_use_are_refused(csv, published, settings, name):
     with pytest.raises(IngestError):
@@ -156,9 +157,9 @@ def test_sexagesimal_positions_are_published_in_degrees_beside(csv, published, r
     path = csv("id,RA,Dec", "1,05:34:31.94,+22:00:52.2", "2,00 42 44.3,-00 16 09", "3,,", "4,17h45m40.04s,-29d00m28.1s")
     done = published(path, "lab.sexa")
     assert any("RA (hh:mm:ss) and Dec (dd:mm:ss) became RA_deg, Dec_deg" in note for note in done.inferred)
-    assert rows("SELECT id FROM lab.sexa WHERE 1 = CONTAINS(POINT(RA_deg, Dec_deg), CIRCLE(83.633, 22.0145, 0.01))") == [
-        (1,)
-    ]
+    assert rows(
+        "SELECT id FROM lab.sexa WHERE 1 = CONTAINS(POINT(RA_deg, Dec_deg), CIRCLE(83.633, 22.0145, 0.01))"
+    ) == [(1,)]
     ra, dec = rows("SELECT RA_deg, Dec_deg FROM lab.sexa WHERE id = 2")[0]
     assert ra == pytest.approx(10.684583, abs=1e-6) and dec == pytest.approx(-0.269167, abs=1e-6)
     assert rows("SELECT RA FROM lab.sexa WHERE RA_deg IS NULL") in ([(None,)], [("",)])

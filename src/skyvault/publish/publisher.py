@@ -379,7 +379,7 @@ class Publisher:
 
         def batches() -> Iterator[Any]:
             for member in members:
-                rows = _rows(self.layout, member)
+                rows = rows_of(self.layout, member)
                 yield from obs.conformed(rows, member.table, target, authority)
 
         names = target.column_names
@@ -421,7 +421,7 @@ def _disk_faults(directory: Path) -> Iterator[None]:
         raise
 
 
-def _rows(layout: Layout, holding: Holding) -> Iterator[Any]:
+def rows_of(layout: Layout, holding: Holding) -> Iterator[Any]:
     """All rows of a published table, in the order of its columns, straight from its snapshot."""
     import duckdb
 

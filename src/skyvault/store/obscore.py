@@ -208,6 +208,8 @@ def conformed(batches: Iterator[pa.RecordBatch], table: Table, target: Table, au
         for column, field in zip(target.columns, schema, strict=True):
             i = place.get(column.name.lower())
             array = pa.nulls(batch.num_rows, field.type) if i is None else batch.column(i)
+            if i is not None and column.name == "s_region":
+                array = _region_texts(array, table.columns[i])
             if not array.type.equals(field.type):
                 compatible = not pa.types.is_list(array.type) and not pa.types.is_list(field.type)
                 array = array.cast(field.type, safe=False) if compatible else pa.nulls(batch.num_rows, field.type)
@@ -219,3 +221,16 @@ def conformed(batches: Iterator[pa.RecordBatch], table: Table, target: Table, au
                 array = pc.coalesce(array, made)
             arrays.append(array)
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _region_texts(array: pa.Array, column: Column) -> pa.Array:
+    """A typed region column (DALI circle or polygon) as the text that ObsCore has: "POLYGON ICRS ..."."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    xtype = (column.xtype or "").lower()
+    if not pa.types.is_list(array.type) or xtype not in ("circle", "polygon"):
+        return array
+    numbers = pc.binary_join(pc.cast(array, pa.list_(pa.string())), " ")
+    texts = pc.binary_join_element_wise(f"{xtype.upper()} ICRS", numbers, " ")
+    return pc.if_else(pc.greater(pc.list_value_length(array), 0), texts, pa.scalar(None, pa.string()))
