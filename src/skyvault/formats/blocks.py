@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from skyvault.errors import SkyvaultError
+
 _T = TypeVar("_T")
 
 #: Rows of the first piece: the first row is to leave at once.
@@ -81,10 +83,16 @@ def formatted(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="skyvault-format")
     waiting: deque[Future[_T]] = deque()
     try:
-        for batch in batches:
-            waiting.append(pool.submit(work, batch))
-            if len(waiting) > AHEAD:
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(work, batch))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+        except SkyvaultError:
+            # what was there before the error still goes out
+            while waiting:
                 yield waiting.popleft().result()
+            raise
         while waiting:
             yield waiting.popleft().result()
     finally:

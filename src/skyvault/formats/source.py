@@ -147,16 +147,21 @@ class ByteSource:
         import tempfile
 
         if self.path is not None and not self.compressed and self.position == 0:
-            return cast("BinaryIO", _open(self.path))
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - given away
-        try:
+            with _open(self.path) as file:
+                return cast("BinaryIO", _SeekableReader(io.FileIO(os.dup(file.fileno()), "rb")))
+        with tempfile.TemporaryFile() as copy:
             while block := self.read(1 << 20):
                 copy.write(block)
-        except BaseException:
-            copy.close()
-            raise
-        copy.seek(0)
-        return cast("BinaryIO", copy)
+            copy.flush()
+            copy.seek(0)
+            return cast("BinaryIO", _SeekableReader(io.FileIO(os.dup(copy.fileno()), "rb")))
+
+
+class _SeekableReader(io.BufferedReader):
+    """A file that is closed when nobody holds it any more: a stream of rows need not be read to its end."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Rejoined(io.RawIOBase):

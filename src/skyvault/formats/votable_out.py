@@ -136,14 +136,19 @@ def _tabledata_block(table: Table) -> Callable[[pa.RecordBatch], pa.Buffer]:
 def _base64(blocks: Iterable[Any]) -> Iterator[bytes]:
     """One unbroken base64 text: what does not fill three bytes waits for the next block."""
     rest = b""
-    for block in blocks:
-        data = memoryview(block)
+    try:
+        for block in blocks:
+            data = memoryview(block)
+            if rest:
+                data = memoryview(rest + bytes(data))
+            usable = len(data) - len(data) % 3
+            rest = bytes(data[usable:])
+            if usable:
+                yield binascii.b2a_base64(data[:usable])
+    except SkyvaultError:
         if rest:
-            data = memoryview(rest + bytes(data))
-        usable = len(data) - len(data) % 3
-        rest = bytes(data[usable:])
-        if usable:
-            yield binascii.b2a_base64(data[:usable])
+            yield binascii.b2a_base64(rest)
+        raise
     if rest:
         yield binascii.b2a_base64(rest)
 
