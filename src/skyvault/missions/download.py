@@ -1,0 +1,89 @@
+"""What is asked of a downloader: which observations, of which instruments, with whose credentials, to which place."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from skyvault.errors import NotFound
+from skyvault.missions.declaration import Declaration
+from skyvault.missions.faults import MissionTypeError, MissionValueError
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user name and a password; the password is never shown."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A download, completely said: rows are those of the mission's table, one an observation."""
+
+    declaration: Declaration
+    rows: pa.Table
+    instruments: tuple[str, ...]
+    directory: Path
+    connections: int
+    with_products: bool
+    pipeline_version: str | None = None
+    #: by ObsID; the key "" holds for all others
+    logins: Mapping[str, Login] = field(default_factory=dict)
+
+
+class Downloader(Protocol):
+    """Who fetches the files of an order."""
+
+    def download(self, order: Order) -> Sequence[str]:
+        """Fetch everything; returns the ObsIDs that are whole on disk. A failed one never stops the others."""
+        ...
+
+
+def logins_of(credentials: Any) -> dict[str, Login]:
+    """Credentials in the seed's three forms: path of an ini file, user and password, or one pair an ObsID.
+
+    An ini file has ``user`` and ``password`` in a section of any name; a section named as an ObsID holds for that one.
+    Raises MissionValueError, MissionTypeError, NotFound; no message ever holds a password.
+    """
+    if credentials is None:
+        return {}
+    if isinstance(credentials, (str, Path)):
+        return _from_ini(Path(credentials).expanduser())
+    if not isinstance(credentials, Mapping):
+        raise MissionTypeError(
+            f"credentials are of type {type(credentials).__name__}",
+            hint="Give the path of an ini file, {'user':, 'password':}, or one such pair an ObsID.",
+        )
+    if {"user", "password"} <= credentials.keys():
+        return {"": _login(credentials, "credentials")}
+    return {str(obs_id): _login(pair, f"credentials of {obs_id}") for obs_id, pair in credentials.items()}
+
+
+def _login(pair: Any, where: str) -> Login:
+    if not isinstance(pair, Mapping) or not all(isinstance(pair.get(word), str) for word in ("user", "password")):
+        raise MissionValueError(f"{where} have no user and password")
+    return Login(pair["user"], pair["password"])
+
+
+def _from_ini(path: Path) -> dict[str, Login]:
+    if not path.is_file():
+        raise NotFound(f"there is no credentials file {path}")
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError):
+        raise MissionValueError("the credentials file is no ini file", where=str(path)) from None
+    found = {
+        name if name.isalnum() and any(c.isdigit() for c in name) else "": _login(parser[name], f"{path}, [{name}]")
+        for name in parser.sections()
+    }
+    if not found:
+        raise MissionValueError("the credentials file has no section with user and password", where=str(path))
+    return found

@@ -1,0 +1,75 @@
+"""ROSAT's pointed observations, from HEASARC's ROSAT archive table."""
+
+from __future__ import annotations
+
+from skyvault.missions.declaration import (
+    CATEGORY,
+    Band,
+    CategoryRule,
+    Declaration,
+    ObsColumn,
+    Product,
+    Selector,
+    observation,
+)  # fmt: skip
+from skyvault.missions.mission import Mission
+
+_PSPC = ("PSPCB", "PSPCC")
+_PSPC_BANDS = (Band(0.07, 2.4, "1"), Band(0.4, 2.4, "2"), Band(0.07, 0.4, "3"))
+
+
+def camera(instrument: str) -> str:
+    """The camera's name; plain PSPC stands for pointings that completed the survey, which PSPC-B made."""
+    name = instrument.upper().replace("-", "").replace(" ", "")
+    return "PSPCB" if name == "PSPC" else name
+
+
+class ROSATPointed(Mission):
+    """ROSAT's pointings, one camera each."""
+
+    declaration = Declaration(
+        name="rosat_pointed",
+        pretty_name="ROSAT Pointed",
+        id_pattern=r"^(RH|rh|RP|rp|RF|rf|WH|wh|WP|wp|WF|wf)\d{6}([A-Z]\d{2}|)$",
+        table="rosmaster",
+        columns=(
+            *observation(start="start_time", duration="exposure", obs_id="seq_id"),
+            ObsColumn("instrument", "instrument", after=camera),
+            ObsColumn("with_filter", "filter"),
+            CATEGORY,
+            ObsColumn("target_name", "name"),
+            ObsColumn("proc_rev", "proc_rev", "int"),
+            ObsColumn("fits_type", "fits_type"),
+        ),
+        usable_if_positive=("duration",),
+        category=CategoryRule(
+            "subj_cat",
+            {
+                "1": "STR",
+                "2": "STR",
+                "3": "CV",
+                "4": "NS",
+                "5": "SNR",
+                "6": "NGS",
+                "7": "AGN",
+                "8": "GCL",
+                "9": "EGE",
+            },
+        ),
+        instruments=(*_PSPC, "HRI"),
+        default_instruments=(*_PSPC, "HRI"),
+        aliases={"PSPC-B": "PSPCB", "PSPC-C": "PSPCC", "PSPC B": "PSPCB", "PSPC C": "PSPCC"},
+        selectors=(Selector("instrument", {name: (name,) for name in (*_PSPC, "HRI")}),),
+        fov_deg={"PSPCB": 1.0, "PSPCC": 1.0, "HRI": 19 / 60},
+        fov_column="instrument",
+        directory_url="https://heasarc.gsfc.nasa.gov/FTP/rosat/data/{camera}/processed_data/{oi[2:3]}00000/{oi}/",
+        products={
+            "events": {"*": Product("{oi}_bas.fits")},
+            "image": {"*": Product("{oi}_im{band}.fits")},
+            "expmap": {name: Product("{oi}_mex.fits") for name in _PSPC},
+            "background": {"*": Product("{oi}_bk{band}.fits")},
+        },
+        bands={"PSPCB": _PSPC_BANDS, "PSPCC": _PSPC_BANDS, "HRI": (Band(0.07, 2.4, "1"),)},
+        is_file_id_lower=True,
+        ident_pattern=r"^([A-Za-z]{2}\d{6}(?:[A-Z]\d{2})?)",
+    )
