@@ -33,7 +33,7 @@ def test_a_table_in_order_has_no_errors(stars, settings):
 
 def test_nothing_published_is_a_note_and_an_unknown_name_an_error(settings, published, tmp_path):
     assert [finding.severity for finding in check(settings=settings)] == ["note"]
-    with pytest.raises(NotFound, match="lab.stars"):
+    with pytest.raises(NotFound, match=r"lab\.stars"):
         check("lab.stars", settings=settings)
     (tmp_path / "t.csv").write_text("n\n1\n")
     published(tmp_path / "t.csv", "lab.stars")

@@ -109,7 +109,7 @@ def test_times_truth_values_arrays_and_text_in_all_scripts_are_kept(written, pub
         [True, False, None],
         [[1.0, 2.0, 3.0], None, [4.0, 5.0, 6.5]],
         [[1, 2], [], [3]],
-        ["α Lyræ", "織女一 🌟", None],
+        ["\u03b1 Lyr\u00e6", "織女一 🌟", None],
         [1, -9, 3],
         [float("nan"), 1.5, float("inf")],
     ]

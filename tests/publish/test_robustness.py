@@ -3,6 +3,7 @@ published is lost or half-visible, and what was left behind is cleared away."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,7 +61,7 @@ def errors(settings: Settings) -> list[str]:
     return [finding.what for finding in check(settings=settings) if finding.severity == "error"]
 
 
-def publishing(source: Path, home: Path, *, variables: dict[str, str] | None = None, **more) -> subprocess.Popen[bytes]:
+def publishing(source: Path, home: Path, **more: Any) -> subprocess.Popen[bytes]:
     """A publish in a process of its own, as a user starts it."""
     command = [sys.executable, "-m", "skyvault.cli", "publish", str(source), "--name", "lab.stars"]
     return subprocess.Popen(
@@ -67,53 +69,110 @@ def publishing(source: Path, home: Path, *, variables: dict[str, str] | None = N
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=environment() | {"SKYVAULT_HOME": str(home)} | (variables or {}),
+        env=environment() | {"SKYVAULT_HOME": str(home)},
         **more,
     )
 
 
+#: publishes on command, each in a process of its own that has everything imported: their moments of death then fall
+#: into the work itself
+NURSERY = """
+import os, sys
+from pathlib import Path
+import cdshealpix, duckdb, mocpy, pyarrow.parquet
+from skyvault.config import Settings
+from skyvault.publish.publisher import publish
+
+source, home = sys.argv[1:]
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        publish(Path(source), name="lab.stars", settings=Settings(home=Path(home)))
+        os._exit(0)
+    print(pid, flush=True)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+
+
+class Nursery:
+    """Starts publishes of one file, and kills them after a while."""
+
+    def __init__(self, source: Path, home: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", NURSERY, str(source), str(home)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env=environment(),
+        )
+
+    def run(self, life_s: float | None = None) -> int:
+        """One publish, killed after ``life_s``; its wait status."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("go\n")
+        pid = int(self.process.stdout.readline())
+        timer = None
+        if life_s is not None:
+            # the nursery waits for its child only after it has said its number, so the number is still its own
+            timer = threading.Timer(life_s, self.kill, (pid,))
+            timer.start()
+        status = int(self.process.stdout.readline())
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+        return status
+
+    @staticmethod
+    def kill(pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
 def killed_at_random(home: Path, tmp_path: Path, rounds: int) -> None:
     settings = Settings(home=home, snapshot_grace_s=0)
-    publish(stars(tmp_path / "old.parquet", OLD, 1), name="lab.stars", settings=settings)
-    source = stars(tmp_path / "new.parquet", NEW, 2)
-    random.seed(4)
-    # how long a whole one takes: the moments of death spread over it and a little beyond
-    began = time.monotonic()
-    whole = publishing(source, home)
-    assert whole.wait() == 0
-    whole.stderr.close()
-    length = time.monotonic() - began
-    publish(tmp_path / "old.parquet", name="lab.stars", settings=settings)
-    outcomes = set()
+    old = stars(tmp_path / "old.parquet", OLD, 1)
+    publish(old, name="lab.stars", settings=settings)
+    nursery = Nursery(stars(tmp_path / "new.parquet", NEW, 2), home)
+    try:
+        # how long a whole one takes: the moments of death spread over it and a little beyond
+        assert nursery.run() == 0
+        began = time.monotonic()
+        assert nursery.run() == 0
+        length = time.monotonic() - began
+        publish(old, name="lab.stars", settings=settings)
+        chance = random.Random(4)
+        statuses = []
+        with DuckStore(settings) as store:
+            for number in range(rounds):
+                statuses.append(nursery.run(length * chance.uniform(0.05, 1.1)))
+                found = seen(store)
+                assert found in ((OLD, 1, 1), (NEW, 2, 2)), f"round {number}"
+                if found == (NEW, 2, 2):
+                    publish(old, name="lab.stars", settings=settings)
+                    assert seen(store) == (OLD, 1, 1)
+    finally:
+        nursery.close()
+    assert sum(status == signal.SIGKILL for status in statuses) >= rounds // 2
+    assert errors(settings) == []
+    cleared_away(settings, old)
+
+
+def cleared_away(settings: Settings, old: Path) -> None:
+    """What the dead have left is deleted when it is old enough to be nobody's."""
+    home = settings.home
+    for path in [*(home / "store").iterdir(), *(home / "tmp").glob("build-*")]:
+        os.utime(path, (time.time() - 7200,) * 2)
     with DuckStore(settings) as store:
-        for number in range(rounds):
-            # most of the time goes by with imports; the later part is where the files are written
-            process = publishing(source, home)
-            try:
-                process.wait(length * random.uniform(0.3, 1.05))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            process.stderr.close()
-            rows, least, most = seen(store)
-            assert (rows, least, most) in ((OLD, 1, 1), (NEW, 2, 2)), f"round {number}"
-            outcomes.add(least)
-            if least == 2:
-                publish(tmp_path / "old.parquet", name="lab.stars", settings=settings)
-                assert seen(store) == (OLD, 1, 1)
-        assert errors(settings) == []
-        # what the dead left is older than an hour, one day
-        for path in (home / "store").iterdir():
-            os.utime(path, (time.time() - 7200,) * 2)
-        for path in (home / "tmp").glob("build-*"):
-            os.utime(path, (time.time() - 7200,) * 2)
         store.collect()
-        publish(tmp_path / "old.parquet", name="lab.stars", settings=settings)
+        publish(old, name="lab.stars", settings=settings)
         assert seen(store) == (OLD, 1, 1)
-        store.view()
         store.collect()
         assert {path.name for path in (home / "store").iterdir()} == {store.holdings.get("lab.stars").snapshot}
-        assert list((home / "tmp").glob("build-*")) == []
+    assert list((home / "tmp").glob("build-*")) == []
 
 
 def test_a_publish_killed_at_any_moment_leaves_the_old_table_or_the_new_one(home, tmp_path):

@@ -119,6 +119,8 @@ class Builder:
         )
         try:
             connection.execute("SET TimeZone='UTC'")
+            # stdout is the command's answer
+            connection.execute("SET enable_progress_bar=false")
             self._fill(connection, stream)
             extra = self._measure(connection)
             connection.execute("CREATE TABLE meta (key VARCHAR, value VARCHAR)")
