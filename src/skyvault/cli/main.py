@@ -24,6 +24,8 @@ COMMANDS = {
     "serve": ("skyvault.cli.serve", "Serve the published tables by TAP, cone search and web pages."),
     "query": ("skyvault.cli.query", "Run an ADQL query, here or on any TAP service of the world."),
     "check": ("skyvault.cli.check", "Validate published tables and their metadata."),
+    "upgrade": ("skyvault.cli.upgrade", "Bring published tables to the format of this version."),
+    "backup": ("skyvault.cli.backup", "Copy everything that is published, while it is served."),
 }
 
 
