@@ -85,7 +85,7 @@ def test_a_broken_connection_is_resumed_where_it_broke(archive, fetch, tmp_path)
 def test_a_server_that_breaks_off_for_ever_is_given_up_and_what_came_is_kept(archive, fetch, tmp_path) -> None:
     archive.files["/a"] = File(BODY)
     archive.faults["/a"] = [Fault(after=300_000)] + [Fault(after=1)] * 10
-    with pytest.raises(Unreachable, match="ObsID 42, events.*bytes are kept; fetch again"):
+    with pytest.raises(Unreachable, match=r"ObsID 42, events.*bytes are kept; fetch again"):
         fetch()
     assert "file.part" in leftovers(tmp_path / "out") and "file" not in leftovers(tmp_path / "out")
     archive.faults["/a"] = []
@@ -252,17 +252,16 @@ def test_a_missing_file_is_told_at_once(archive, fetch) -> None:
 
 def test_a_full_disk_is_a_sentence_and_what_came_is_kept(archive, fetch, tmp_path, monkeypatch) -> None:
     archive.files["/a"] = File(BODY)
-    real, written = os.pwrite, 0
+    real = os.pwrite
 
     def full(file: int, data: bytes, offset: int) -> int:
-        nonlocal written
         if offset >= 300_000:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(file, data[:100_000], offset)
+        return real(file, data[: 300_000 - offset], offset)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
-        with pytest.raises(StoreError, match="the disk is full. Make room and fetch again"):
+        with pytest.raises(StoreError, match=r"the disk is full\. Make room and fetch again"):
             fetch(checksum=sha256(BODY))
     assert (tmp_path / "out/file.part").stat().st_size == 300_000
     assert fetch(checksum=sha256(BODY)).received_bytes == len(BODY) - 300_000
@@ -376,7 +375,7 @@ def test_a_download_may_be_stopped_and_goes_on_later(archive, client, tmp_path) 
     with pytest.raises(Cancelled):
         Downloader(client, is_stopped=lambda: True).fetch(order)
     kept = (tmp_path / "file.part").stat().st_size
-    assert 0 < kept
+    assert kept > 0
     assert Downloader(client).fetch(order).received_bytes == len(BODY) - kept
 
 
@@ -417,7 +416,10 @@ def test_an_event_list_cut_twenty_times_refetches_less_than_one_percent(archive,
 )
 def test_whatever_happens_the_file_is_a_version_of_the_archives(tmp_path_factory, size, faults, etag) -> None:
     folder = tmp_path_factory.mktemp("any")
-    with FaultServer() as archive, HttpClient(retries=RetryPolicy(attempts=9, base_s=0), sleep=lambda s: None) as client:
+    with (
+        FaultServer() as archive,
+        HttpClient(retries=RetryPolicy(attempts=9, base_s=0), sleep=lambda s: None) as client,
+    ):
         first = File(random.Random(size).randbytes(size), etag=etag, last_modified=None)
         archive.files["/a"] = first
         archive.faults["/a"] = list(faults)

@@ -14,8 +14,8 @@ from skyvault.ledger.engine import Database
 class Download:
     """A file (or unpacked directory) that is whole.
 
-    ``address`` is without secrets; ``bytes`` and ``checksum`` ("sha256:...", None when the archive gave none) are of what
-    was sent, ``stored_bytes`` of what lies on disk (None for a directory). ``fetched_at`` is seconds since 1970.
+    ``address`` is without secrets; ``bytes`` and ``checksum`` ("sha256:...", None when the archive gave none) are of
+    what was sent, ``stored_bytes`` of what lies on disk (None for a directory). ``fetched_at``: seconds since 1970.
     """
 
     path: Path
