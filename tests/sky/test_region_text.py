@@ -34,8 +34,8 @@ mocs = st.lists(st.integers(0, 767), max_size=9).map(lambda n: Moc.from_cells((3
 triangles = st.tuples(lons, st.floats(-80, 80), st.floats(0.01, 5), st.booleans()).map(
     lambda n: Polygon(((n[0], n[1]), (n[0] + n[2], n[1]), (n[0], n[1] + n[2])), n[3])
 )
-shapes = st.one_of(points, circles, boxes, triangles)
-regions = st.one_of(shapes, mocs, st.lists(shapes, min_size=2, max_size=4).map(lambda parts: Union(tuple(parts))))
+shapes = st.one_of(points, circles, boxes, triangles, mocs)
+regions = st.one_of(shapes, st.lists(shapes, min_size=2, max_size=4).map(lambda parts: Union(tuple(parts))))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,9 @@ regions = st.one_of(shapes, mocs, st.lists(shapes, min_size=2, max_size=4).map(l
         ("NOT (CIRCLE ICRS 1 2 3)", Circle(181, -2, 177)),
         ("NOT (POLYGON ICRS 1 1 2 1 2 2)", Polygon(TRIANGLE.vertices, is_larger_side=True)),
         ("MOC 4/13 17-18 8/3002", Moc.from_text("4/13 17-18 8/3002")),
+        ("UNION ICRS (CIRCLE 1 2 3 MOC 4/13 17-18)", Union((Circle(1, 2, 3), Moc.from_text("4/13 17-18")))),
+        ("MOC '4/13'", Moc.from_text("4/13")),
+        ('MOC {"4": [13]}', Moc.from_text("4/13")),
         # what CAST(text AS shape) makes of it
         ("CIRCLE CIRCLE 1 2 3", Circle(1, 2, 3)),
         ("REGION CIRCLE ICRS 1 2 3", Circle(1, 2, 3)),
@@ -145,10 +148,8 @@ def test_any_text_is_read_or_refused_and_nothing_else(text: str) -> None:
 
 @given(regions)
 def test_a_written_region_is_read_back_the_same(region: Region) -> None:
-    assert parse_region(format_region(region)) == region or isinstance(region, Moc)
-    if isinstance(region, Moc):
-        assert parse_region(format_region(region)) == region
-    elif isinstance(region, Point | Circle | Box) or (isinstance(region, Polygon) and not region.is_larger_side):
+    assert parse_region(format_region(region)) == region
+    if isinstance(region, Point | Circle | Box) or (isinstance(region, Polygon) and not region.is_larger_side):
         xtype = {Point: "point", Circle: "circle", Box: "range", Polygon: "polygon"}[type(region)]
         assert parse_region(format_region(region, "dali"), xtype) == region
 

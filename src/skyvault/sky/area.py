@@ -1,6 +1,7 @@
 """Areas in square degrees and centroids of regions, one or many.
 
-The area of a union counts what its parts share once. The centroid is the mean direction of a region's points.
+The area of a union counts what its parts share once (exactly, but to a part in a thousand where MOCs are joined with
+other shapes). The centroid is the mean direction of a region's points.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from typing import Final
 import numpy as np
 
 from skyvault.errors import RegionError
-from skyvault.model.region import Moc, Point, Region, Union
+from skyvault.model.region import MAX_ORDER, Moc, Point, Region, Union
 from skyvault.sky.cells import center_vectors
-from skyvault.sky.predicates import Geometry, _pairs
-from skyvault.sky.shapes import BOX, CIRCLE, MOC, POLYGON, Floats, Indices, Shapes
+from skyvault.sky.predicates import Geometry, nearby_parts, points_in_region
+from skyvault.sky.shapes import BOX, CIRCLE, MOC, POLYGON, Floats, Indices, Shapes, spread
 from skyvault.sky.vectors import angle_between, coordinates, cross, dot, normalised
 
 #: square degrees in a steradian
 SQUARE_DEGREES: Final = float(np.degrees(1.0) ** 2)
+#: cells that are counted for what lies beside a MOC
+_COUNTED: Final = 100_000
 
 
 def area(region: Region) -> float:
@@ -58,7 +61,10 @@ def _integrals(shapes: Shapes) -> tuple[Floats, Floats]:
     # parts without area count only where nothing has one: their directions are added up
     flat = total[row] == 0.0
     weights = np.where(flat, 1.0, np.where(steradians > 0.0, 1.0, 0.0))
-    vector: Floats = np.stack([np.bincount(row, sums[:, i] * weights, minlength=rows) for i in range(3)], axis=1)
+    # (of no rows at all, bincount makes integers)
+    vector: Floats = np.zeros((rows, 3))
+    for axis in range(3):
+        vector[:, axis] = np.bincount(row, sums[:, axis] * weights, minlength=rows)
     total = np.where(counts > 0, total, np.nan)
     vector[counts == 0] = np.nan
     for union in _overlapping(geometry, counts).tolist():
@@ -126,7 +132,7 @@ def _overlapping(geometry: Geometry, counts: Indices) -> Indices:
     """Rows that are unions of which two parts may share some sky."""
     if not (counts > 1).any():
         return np.empty(0, np.int64)
-    _, first, second = _pairs(geometry, geometry)
+    _, first, second = nearby_parts(geometry, geometry)
     shared = geometry.parts.row[first[first < second]]
     return np.unique(shared[counts[shared] > 1])
 
@@ -139,10 +145,7 @@ def _of_union(region: Region) -> tuple[float, Floats]:
     coverages = [part for part in region.regions if isinstance(part, Moc)]
     solid = tuple(part for part in region.regions if not isinstance(part, Moc))
     if coverages:
-        from skyvault.sky.coverage import as_moc
-
-        ranges = np.concatenate([moc.ranges for moc in coverages] + [as_moc(part).ranges for part in solid])
-        return _of_moc(Moc(ranges))
+        return _beside_mocs(Moc(np.concatenate([moc.ranges for moc in coverages])), solid)
     arcs, number, low, high, is_left = outer_pieces(region)
     if len(number) == 0:
         # no outline: only points, or together the whole sky
@@ -166,6 +169,27 @@ def _of_union(region: Region) -> tuple[float, Floats]:
     radius2 = dot(out, out)
     sums = 0.5 * (axis * (radius2 * sweep)[:, None] - turned * height[:, None])
     return steradians, np.asarray((sums * sign[:, None]).sum(axis=0), np.float64)
+
+
+def _beside_mocs(moc: Moc, solid: tuple[Region, ...]) -> tuple[float, Floats]:
+    """Of coverages and other shapes together: what lies beside the coverage is counted in some 100,000 cells."""
+    from skyvault.sky.cover import cover
+
+    steradians, sums = _of_moc(moc)
+    if not solid:
+        return steradians, sums
+    rest = Union(solid)  # type: ignore[arg-type]
+    ranges = np.array(cover(rest, max_ranges=1000), np.int64)
+    total = float((ranges[:, 1] - ranges[:, 0] + 1).sum())
+    order = max(0, min(MAX_ORDER, MAX_ORDER - int(np.ceil(np.log2(total / _COUNTED) / 2.0))))
+    shift = 2 * (MAX_ORDER - order)
+    first, last = ranges[:, 0] >> shift, ranges[:, 1] >> shift
+    cells = np.unique(spread(first, last - first + 1)[1])
+    centres = center_vectors(order, cells)
+    lon, lat = coordinates(centres)
+    counted = points_in_region(lon, lat, rest) & ~points_in_region(lon, lat, moc)
+    share = np.pi / 3.0 / (1 << (2 * order))
+    return steradians + share * int(counted.sum()), sums + centres[counted].sum(axis=0) * share
 
 
 def _excess(a: Floats, b: Floats, c: Floats) -> Floats:

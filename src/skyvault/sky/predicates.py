@@ -290,7 +290,7 @@ def contains(outer: Shapes, inner: Shapes) -> Booleans:
     a, b, rows, total = _side_by_side(outer, inner)
     valid = np.zeros(rows, np.bool_)
     valid[:] = a.shapes.valid & b.shapes.valid
-    owner, first, second = _pairs(a, b)
+    owner, first, second = nearby_parts(a, b)
     is_held = _apply(_HOLD, a, b, first, second)
     # each part of the inner must be in the outer: in one part of it is enough, and all there is unless it is a union
     wanted = _parts_of_rows(b, rows)
@@ -329,7 +329,7 @@ def intersects(first: Shapes, second: Shapes) -> Booleans:
     """
     a, b, rows, total = _side_by_side(first, second)
     result = np.zeros(rows, np.bool_)
-    owner, one, other = _pairs(a, b)
+    owner, one, other = nearby_parts(a, b)
     result[owner[_apply(_MEET, a, b, one, other)]] = True
     return _broadcast(result, total)
 
@@ -349,7 +349,7 @@ def _broadcast(result: Booleans, total: int) -> Booleans:
     return result if len(result) == total else np.repeat(result, total)
 
 
-def _pairs(a: Geometry, b: Geometry) -> tuple[Indices, Indices, Indices]:
+def nearby_parts(a: Geometry, b: Geometry) -> tuple[Indices, Indices, Indices]:
     """Every part of row i of a with every part of row i of b whose surrounding circles touch: row, part, part."""
     if a.is_constant:
         own, other = np.divmod(np.arange(len(a.kind) * len(b.kind)), max(len(b.kind), 1))

@@ -56,6 +56,7 @@ _TOKEN: Final = re.compile(
     r"|(?P<mark>[()]))",
     re.ASCII,
 )
+_MOC: Final = re.compile(r"[\s,/0-9-]*", re.ASCII)
 _DALI_COUNT: Final = {"point": 2, "circle": 3, "range": 4}
 
 
@@ -70,8 +71,8 @@ def parse_region(text: str, xtype: str | None = None) -> Region:
     stripped = text.strip()
     if kind == "moc":
         return Moc.from_text(stripped)
-    if stripped[:3].upper() == "MOC":
-        return Moc.from_text(_unquoted(stripped[3:]))
+    if stripped[:3].upper() == "MOC" and stripped[3:].lstrip()[:1] in ("'", "{"):
+        return Moc.from_text(stripped[3:].strip().strip("'"))
     reader = _Reader(text)
     if reader.kind == "number":
         return _dali(reader, kind)
@@ -111,11 +112,6 @@ def format_region(region: Region, style: Literal["stcs", "dali"] = "stcs") -> st
 
 _DALI_NAMES: Final = {Point: "point", Circle: "circle", Polygon: "polygon", Box: "range", Moc: "moc"}
 _STCS_NAMES: Final = {Point: "POSITION", Circle: "CIRCLE", Polygon: "POLYGON", Box: "RANGE"}
-
-
-def _unquoted(text: str) -> str:
-    body = text.strip()
-    return body[1:-1] if len(body) > 1 and body[0] == body[-1] == "'" else body
 
 
 def _dali(reader: _Reader, kind: str) -> Region:
@@ -265,6 +261,8 @@ class _Reader:
                 f"names {self.value[:24]!r}, which is no shape known here (POSITION, CIRCLE, POLYGON, BOX, RANGE,"
                 " MOC, ALLSKY, NOT, UNION),"
             )
+        if word == "MOC":
+            return self.coverage()
         self.advance()
         if self.kind == "word" and self.value.upper() == word:
             # CAST('CIRCLE 1 2 3' AS CIRCLE) comes here as "CIRCLE CIRCLE 1 2 3"
@@ -278,6 +276,14 @@ class _Reader:
             self.tail()
             return Circle(0.0, 0.0, 180.0)
         return self.shape(word, frame)
+
+    def coverage(self) -> Moc:
+        """The cells after the word MOC, which are no numbers of degrees ("4/13 17-18")."""
+        match = _MOC.match(self.text, self.position)
+        assert match is not None
+        self.position = match.end()
+        self.advance()
+        return Moc.from_text(match.group())
 
     def bare_or_region(self, inherited: str, depth: int) -> Region:
         if self.kind == "number":

@@ -85,7 +85,10 @@ def decode(values: ArrayLike) -> Region:
         elif kind == BOX:
             parts.append(Box(*part[1:]))
         else:
-            parts.append(Moc(_moc_ranges(numbers[position - size + 2 : position])))
+            halves = numbers[position - size + 2 : position]
+            if not ((halves >= 0) & (halves < 2.0**31) & (halves == np.floor(halves))).all():
+                raise RegionError("a shape array holds a MOC whose cell numbers are none")
+            parts.append(Moc(_moc_ranges(halves)))
     if not parts:
         raise RegionError("a shape array is empty")
     return parts[0] if len(parts) == 1 else Union(tuple(parts))
