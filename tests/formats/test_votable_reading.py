@@ -77,8 +77,13 @@ def test_integers_may_be_hexadecimal_signed_and_padded() -> None:
 def test_floats_may_be_nan_and_infinite() -> None:
     field = '<FIELD name="d" datatype="double"/><FIELD name="a" datatype="float" arraysize="*"/>'
     rows = "<TR><TD>NaN</TD><TD>+Inf -Inf nan</TD></TR><TR><TD>+Inf</TD><TD>+1.5e+3</TD></TR>"
+    rows += "<TR><TD>-1.5D+02</TD><TD>2d0</TD></TR>"
     infinity = float("inf")
-    assert _values(_table(field, rows)) == [["NaN", [infinity, -infinity, "NaN"]], [infinity, [1500.0]]]
+    assert _values(_table(field, rows)) == [
+        ["NaN", [infinity, -infinity, "NaN"]],
+        [infinity, [1500.0]],
+        [-150.0, [2.0]],
+    ]
 
 
 def test_booleans_have_many_spellings() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
+from skyvault.formats.stream import TableStream
 from skyvault.formats.votable_in import open_votable
-from skyvault.formats.votable_out import write_votable
-from skyvault.model.table import Column
+from skyvault.formats.votable_out import error_document, write_votable
+from skyvault.model.table import Column, CoordinateFrame, Group, Info, Link, Table, TimeFrame
 
 from .random_tables import Made, comparable, rows_of, tables
 
@@ -84,6 +86,69 @@ def test_every_version_is_read_back(version: str, made: Made) -> None:
     document = b"".join(write_votable(made.stream(), "BINARY2", version))
     assert f'<VOTABLE version="{version}"'.encode() in document
     assert rows_of(open_votable(document)) == _expected(made, "BINARY2")
+
+
+def test_everything_that_describes_a_table_survives() -> None:
+    link = Link("http://example.org/?a=1&b=<2>", "text/html", "doc", 'A "title"')
+    position = Column(
+        "ra",
+        "double",
+        unit="deg",
+        ucd="pos.eq.ra;meta.main",
+        utype="stc:AstroCoords",
+        description="Right ascension\n & more",
+        id="ra_id",
+        ref="icrs",
+        null=None,
+        minimum="0",
+        maximum="360",
+        options=(("north", "1"), ("south", "2")),
+        width=12,
+        precision="F6",
+        links=(link,),
+    )
+    count = Column("n", "int", null="-1", id="n")
+    inner = Group(name="inner", params=(Column("p", "int", value="3"),))
+    table = Table(
+        name="stars & co",
+        columns=(position, count),
+        description="<all>",
+        utype="a:b",
+        ucd="meta.table",
+        id="t1",
+        params=(Column("q", "char", "*", value='a "b" <c>\n', id="q_id"), Column("r", "double", "2", value="1 2")),
+        infos=(Info("citation", "2020A&A", "some text"), Info("empty", "")),
+        groups=(Group("g", "gid", "u", "ut", None, "text", ("ra_id", "n"), ("q_id",), (), (inner,)),),
+        links=(link,),
+        frames=(CoordinateFrame("icrs", "ICRS", epoch="J2016.0"),),
+        time_frames=(TimeFrame("tdb", "TDB", "BARYCENTER", "2400000.5"),),
+    )
+    for serialization in ("TABLEDATA", "BINARY2"):
+        document = b"".join(write_votable(TableStream(table, iter(())), serialization))  # type: ignore[arg-type]
+        told = open_votable(document).table
+        assert replace(told, columns=()) == replace(table, columns=())
+        assert told.columns == (replace(position, description="Right ascension & more"), count)
+
+
+def test_identifiers_are_made_legal_and_unique() -> None:
+    columns = (Column("a", "int", id="1 bad"), Column("b", "int", id="x", ref="nowhere"), Column("c", "int", id="x"))
+    document = b"".join(write_votable(TableStream(Table("t", columns), iter(()))))
+    assert document.count(b'ID="x"') == 1
+    assert b"1 bad" not in document
+    assert b"nowhere" not in document
+
+
+def test_frames_are_named_as_the_version_names_them() -> None:
+    table = Table("t", (Column("a", "int"),), frames=(CoordinateFrame("f", "FK5", refposition="BARYCENTER"),))
+    old = b"".join(write_votable(TableStream(table, iter(())), "BINARY2", "1.4"))
+    new = b"".join(write_votable(TableStream(table, iter(())), "BINARY2", "1.5"))
+    assert b'system="eq_FK5"' in old and b"refposition" not in old
+    assert b'system="FK5"' in new and b'refposition="BARYCENTER"' in new
+
+
+def test_an_error_document_tells_its_message() -> None:
+    stream = open_votable(error_document("Unknown column <ra> & \x00 such"))
+    assert stream.error == "Unknown column <ra> & ? such"
 
 
 def test_comparable_makes_nan_equal_itself() -> None:

@@ -122,6 +122,9 @@ def _odd_numbers(cells: pa.StringArray, column: Column, kind: pa.DataType) -> pa
     trimmed = pc.utf8_trim(cells, _BLANKS)
     trimmed = _without(trimmed, pc.is_in(trimmed, BLANK_WORDS))
     trimmed = pc.replace_substring_regex(trimmed, r"^\+([0-9.IiNn])", r"\1")
+    if column.datatype not in INTEGRAL:
+        # exponents as Fortran writes them
+        trimmed = pc.replace_substring_regex(trimmed, r"^([+-]?[0-9.]+)[dD]([+-]?[0-9]+)$", r"\1e\2")
     if column.datatype in INTEGRAL:
         is_hex = pc.match_substring_regex(trimmed, r"^0[xX][0-9a-fA-F]+$")
         if pc.any(is_hex).as_py():

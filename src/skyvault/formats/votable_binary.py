@@ -47,6 +47,7 @@ _SIZES: dict[str, int] = {
     "floatComplex": 8,
     "doubleComplex": 16,
 }
+_BITS: dict[str, int] = {"bit": 1, **{name: 8 * size for name, size in _SIZES.items()}}
 #: big-endian numpy types of the parts
 BIG_ENDIAN: dict[str, str] = {
     "unsignedByte": "u1",
@@ -111,6 +112,11 @@ class RowDecoder:
         self._tail = size
         self._run_sizes.append(size)
         self._steady = 0
+        self._bits = np.array([_BITS[column.datatype] for column in self._variable], np.int64)
+        # from count to count: the first lies at the end of its run, others that and the count before further on
+        sizes = [size - 4 if index == 0 else size for index, size in enumerate(self._run_sizes[:-1])]
+        self._steps = list(zip(sizes, (self._bits // 8).tolist(), strict=True))
+        self._read_count = struct.Struct(">I").unpack_from
         if sum(self._run_sizes) == 0:
             raise FormatError("A row of this table takes no bytes, so its rows cannot be counted", where=name)
 
@@ -168,7 +174,7 @@ class RowDecoder:
         found: list[tuple[_Array, _Array]] = []
         position = done = 0
         while done < max_rows:
-            steady = self._steady_rows(data, position, max_rows - done) if self._steady < 4 else None
+            steady = self._steady_rows(data, position, first_row + done, max_rows - done) if self._steady < 4 else None
             if steady is not None:
                 edges, counts = steady
                 found.append(steady)
@@ -188,9 +194,9 @@ class RowDecoder:
             return found[0]
         return np.concatenate([edges for edges, _ in found]), np.concatenate([counts for _, counts in found])
 
-    def _steady_rows(self, data: bytes, position: int, max_rows: int) -> tuple[_Array, _Array] | None:
+    def _steady_rows(self, data: bytes, position: int, first_row: int, max_rows: int) -> tuple[_Array, _Array] | None:
         """The rows from ``position`` on that have the same counts as the first: found without walking."""
-        first, counts = self._walk_rows(data, position, 1, 1, strict=False)
+        first, counts = self._walk_rows(data, position, first_row, 1)
         if not len(first):
             return None
         length = int(first[0, -1]) - position
@@ -210,61 +216,45 @@ class RowDecoder:
         shift = np.arange(rows, dtype=np.int64)[:, None] * length
         return first + shift, np.repeat(counts, rows, axis=0)
 
-    def _walk_rows(
-        self, data: bytes, position: int, first_row: int, max_rows: int, *, strict: bool = True
-    ) -> tuple[_Array, _Array]:
+    def _walk_rows(self, data: bytes, position: int, first_row: int, max_rows: int) -> tuple[_Array, _Array]:
         """Step from count to count. The place of a row is known only when the row before has been measured, so this
         is the one loop over rows; it reads nothing but the counts."""
-        read_count = struct.Struct(">i").unpack_from
+        read_count = self._read_count
         end = len(data)
-        steps = [
-            (size, _SIZES.get(column.datatype, 0))
-            for size, column in zip(self._run_sizes, self._variable, strict=False)
-        ]
-        tail = self._run_sizes[-1]
+        steps = self._steps
+        tail = self._run_sizes[-1] + 4
         flat: list[int] = []
-        rows = 0
         add = flat.append
-        width = 3 * len(self._variable) + 2
-        while rows < max_rows:
-            place = position
-            add(place)
-            for size, each in steps:
-                place += size
-                if place > end:
-                    break
-                count = read_count(data, place - 4)[0]
-                if count < 0:
-                    if not strict:
-                        place = end + 1
-                        break
-                    raise FormatError(
-                        f"An array claims to have {count} elements",
-                        where=f"{self.name}, row {first_row + rows}",
-                        hint="The data are damaged, or the columns are described wrongly.",
-                    )
-                add(count)
-                add(place)
-                place += count * each if each else -(-count // 8)
-                add(place)
-            else:
+        place = position
+        rows = 0
+        try:
+            while rows < max_rows:
+                for size, each in steps:
+                    place += size
+                    count = read_count(data, place)[0]
+                    add(count)
+                    place += count * each if each else (count + 7) >> 3
                 place += tail
                 if place > end:
                     break
-                add(place)
-                position = place
                 rows += 1
-                continue
-            break
-        table = np.array(flat[: rows * width], np.int64).reshape(rows, width)
+        except struct.error:
+            pass  # the data end within this row: its rest is still to come
+        if flat and flat[-1] >= 1 << 31:
+            raise FormatError(
+                f"An array claims to have {flat[-1] - (1 << 32)} elements",
+                where=f"{self.name}, row {first_row + rows}",
+                hint="The data are damaged, or the columns are described wrongly.",
+            )
         variable = len(self._variable)
+        counts = np.array(flat[: rows * variable], np.int64).reshape(rows, variable)
+        widths = np.empty((rows, 2 * variable + 1), np.int64)
+        widths[:, 0::2] = self._run_sizes
+        widths[:, 1::2] = (counts * self._bits + 7) >> 3
+        ends = position + np.cumsum(widths.ravel()).reshape(widths.shape)
         edges = np.empty((rows, 2 * variable + 2), np.int64)
-        edges[:, 0] = table[:, 0]
-        edges[:, -1] = table[:, -1]
-        for index in range(variable):
-            edges[:, 2 * index + 1] = table[:, 3 * index + 2]
-            edges[:, 2 * index + 2] = table[:, 3 * index + 3]
-        counts = table[:, 1:-1:3].copy() if variable else np.zeros((rows, 0), np.int64)
+        edges[:, 1:] = ends
+        edges[:, 0] = ends[:, -1] - widths.sum(axis=1)
         return edges, counts
 
     def _gather(

@@ -84,7 +84,10 @@ def write_votable(
 def declared(table: Table, serialization: Serialization) -> Table:
     """The table with its columns as they are declared in this serialization."""
     masked = serialization != "BINARY"
-    return replace(table, columns=tuple(for_binary(_sized(column), masked=masked) for column in table.columns))
+    # how many rows come is known only when they have come
+    return replace(
+        table, nrows=None, columns=tuple(for_binary(_sized(column), masked=masked) for column in table.columns)
+    )
 
 
 def _sized(column: Column) -> Column:
@@ -276,6 +279,8 @@ def _table(table: Table, identifiers: _Identifiers) -> str:
 def _field(column: Column, identifiers: _Identifiers) -> str:
     """FIELD, or PARAM where the column has a value (VOTable 1.5, section 4.1)."""
     is_param = column.value is not None
+    if is_param:
+        column = _sized(column)
     attributes = {
         "ID": identifiers.new(column.id),
         "name": column.name,
