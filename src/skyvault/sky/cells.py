@@ -6,8 +6,12 @@ those cost more than the work itself for one cone. Coordinates are ICRS degrees.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import math
+import sys
 from functools import lru_cache
+from importlib.machinery import PathFinder
 from typing import Any, Final
 
 import numpy as np
@@ -35,9 +39,18 @@ DEEPEST_JOIN: Final = 18
 
 @lru_cache(maxsize=1)
 def _healpix() -> Any:
-    from cdshealpix import cdshealpix
-
-    return cdshealpix
+    """The compiled part of cdshealpix, loaded without the package around it, which would load all of astropy."""
+    name = "cdshealpix.cdshealpix"
+    if name not in sys.modules:
+        package = importlib.util.find_spec("cdshealpix")
+        found = PathFinder.find_spec(name, package.submodule_search_locations) if package else None
+        if found is None or found.loader is None:
+            return importlib.import_module(name)
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        # under its own name, so that the package, if somebody needs it, finds it there
+        sys.modules[name] = module
+    return sys.modules[name]
 
 
 def largest_cell_radius(order: int | Cells) -> Floats:
