@@ -118,13 +118,13 @@ class FilteredSelection(Selection):
         """Keep observations near named objects; otherwise as :meth:`filter_on_positions`.
 
         With ``parse_name`` coordinates within a name are taken from it, and only other names are asked for.
-        ``resolved`` gives ICRS positions (degrees) of names that are known already; they are recorded, so that a
-        saved filter finds the same again without a network. Raises NameResolveError when no name is found; a warning
+        ``resolved`` gives ICRS positions (degrees) of names that are known already, and then nobody is asked for
+        others; positions are recorded in it, so that a saved filter finds the same again without a network. Raises NameResolveError when no name is found; a warning
         lists those that were not.
         """
         self._require_unlocked()
         wanted = texts(object_name, "object_name")
-        places = self._resolve(wanted, bool(parse_name), dict(resolved or {}))
+        places = self._resolve(wanted, bool(parse_name), resolved)
         if unknown := [name for name in wanted if name not in places]:
             warnings.warn(f"no position is known of {', '.join(unknown)}", MissionWarning, stacklevel=2)
         rows = [i for i, name in enumerate(wanted) if name in places]
@@ -315,21 +315,24 @@ class FilteredSelection(Selection):
         ]
         return joined(parts, self.num_obs), [beam.instrument for beam in beams]
 
-    def _resolve(self, names: Sequence[str], may_parse: bool, known: dict[str, Any]) -> dict[str, tuple[float, float]]:
-        places = {name: (float(place[0]), float(place[1])) for name, place in known.items()}
+    def _resolve(
+        self, names: Sequence[str], may_parse: bool, known: Mapping[str, Sequence[float]] | None
+    ) -> dict[str, tuple[float, float]]:
+        places = {name: (float(place[0]), float(place[1])) for name, place in (known or {}).items()}
         if may_parse:
             for name in names:
                 place = parse_name(name)
                 if name not in places and place is not None:
                     places[name] = place
         rest = [name for name in dict.fromkeys(names) if name not in places]
-        if rest and self.resolver is not None:
-            places.update(self.resolver.resolve(rest))
-        elif rest and not places:
-            raise NameResolveError(
-                f"there is no name resolver to ask for {', '.join(rest)[:200]}",
-                hint="Use parse_name=True for names that hold coordinates, or filter_on_positions.",
-            )
+        if rest and known is None:
+            if self.resolver is not None:
+                places.update(self.resolver.resolve(rest))
+            elif not places:
+                raise NameResolveError(
+                    f"there is no name resolver to ask for {', '.join(rest)[:200]}",
+                    hint="Use parse_name=True for names that hold coordinates, or filter_on_positions.",
+                )
         if not any(name in places for name in names):
             raise NameResolveError(f"no position is known of {', '.join(names)[:200]}", hint="Check the spelling.")
         return places
