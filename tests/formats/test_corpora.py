@@ -12,6 +12,7 @@ import pytest
 
 from skyvault.errors import SkyvaultError
 from skyvault.formats import open_table
+from skyvault.formats.fits_in import open_fits
 from skyvault.formats.votable_in import tables
 
 from .random_tables import comparable
@@ -101,3 +102,64 @@ def _same(theirs: Any, ours: Any) -> bool:
         return theirs == ours or abs(theirs - ours) <= 1e-6 * abs(theirs)
     # astropy fills 0 for an empty TD of an integer
     return bool(theirs == ours) or (theirs in (0, "0") and ours is None)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("corpus", ["votable_corpus/astropy_fits", "catalogs", "lightcurves", "moc_hips"])
+def test_astropy_finds_the_same_values_in_fits(corpus: str, shared_data: Path) -> None:
+    from astropy.io import fits
+
+    compared = 0
+    for file in sorted((shared_data / corpus).rglob("*.fit*")):
+        if "vla_logical" in file.name:
+            continue  # logicals written as 0 and 1, which is neither true nor false (FITS 4.0, section 7.3.3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                units = fits.open(file)
+            except (OSError, ImportError):
+                continue
+            with units:
+                for number, unit in enumerate(units):
+                    is_table = isinstance(unit, (fits.BinTableHDU, fits.TableHDU))
+                    if is_table and not isinstance(unit, fits.CompImageHDU):
+                        compared += _same_columns(unit, file, number)
+    assert compared > 3
+
+
+def _same_columns(unit: Any, file: Path, number: int) -> int:
+    """The columns of one table that are the same in their first rows."""
+    try:
+        data, names = unit.data, unit.columns.names
+    except (ValueError, TypeError):
+        return 0  # astropy does not read it
+    stream = open_fits(file, hdu=number)
+    batches = list(stream.batches)
+    if data is None:
+        return 0
+    assert sum(batch.num_rows for batch in batches) == len(data), (file, number)
+    compared = 0
+    for index, column in enumerate(stream.table.columns):
+        if names.count(column.name) != 1 or not batches:
+            continue
+        theirs = data.field(column.name)
+        null = unit.header.get(f"TNULL{names.index(column.name) + 1}")
+        for row, value in enumerate(batches[0].column(index).slice(0, 100).to_pylist()):
+            ours = comparable(value)
+            assert _same(_single(loose(theirs[row])), _single(loose(ours))) or (
+                null is not None and _without(loose(theirs[row]), null) == loose(ours)
+            ), (file, number, column.name, row, theirs[row], value)
+        compared += 1
+    return compared
+
+
+def _without(value: Any, null: Any) -> Any:
+    """TNULL is NULL, in arrays too; where nothing is left, so is the array."""
+    if isinstance(value, list):
+        kept = [None if item == null else item for item in value]
+        return None if all(item is None for item in kept) else kept
+    return None if value == null else value
+
+
+def _single(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
