@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from skyvault.config import Settings
 from skyvault.serve.faults import exception_handlers, form_for_people
 from skyvault.serve.pages import Pages
+from skyvault.serve.rate_limit import RateLimit
 from skyvault.serve.scs import ConeSearch
 from skyvault.serve.service import Service
 from skyvault.serve.tap import Tap
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 allow_methods=["GET", "POST", "HEAD", "OPTIONS"],
                 expose_headers=["X-Skyvault-Overflow", "Location"],
             ),
+            Middleware(RateLimit, per_minute=service.settings.requests_per_minute, workers=service.settings.workers),
         ],
         exception_handlers=exception_handlers(form_for_people),
     )

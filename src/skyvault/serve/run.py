@@ -63,8 +63,11 @@ def _worker(settings: Settings, listener: socket.socket) -> None:
 
     # four threads of Python must not make a status call wait (measured: 120 ms at the default of 5 ms)
     sys.setswitchinterval(0.001)
+    from skyvault.serve.http_protocol import protocol
+
     config = uvicorn.Config(
         create_app(settings),
+        http=protocol(),
         log_level=settings.log_level if settings.log_level != "info" else "warning",
         access_log=False,
         lifespan="on",

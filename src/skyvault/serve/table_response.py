@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from skyvault.errors import SkyvaultError
+from skyvault.serve.http_protocol import ABORT
 
 if TYPE_CHECKING:
     from skyvault.serve.service import Service
@@ -39,7 +40,7 @@ class TableResponse(Response):
         if chunks is None:
             await super().__call__(scope, receive, send)
             return
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         stall_s = self._service.settings.client_stall_s
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -52,7 +53,8 @@ class TableResponse(Response):
             if not gone.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            pass  # the connection is closed by the server because the body was never finished
+            logger.warning("a client that read nothing for %g s was dropped", stall_s)
+            scope.get(ABORT, lambda: None)()
         except SkyvaultError as problem:
             # too late for an error document: an answer that is broken off is one a client cannot take for whole
             logger.warning("an answer was broken off: %s", problem)
@@ -61,7 +63,8 @@ class TableResponse(Response):
             await asyncio.shield(self._service.in_thread(_close, chunks))
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

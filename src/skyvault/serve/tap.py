@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -10,12 +12,41 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from skyvault.errors import Cancelled
 from skyvault.serve.faults import guarded
 from skyvault.serve.params import FormLimits, ParameterSet, read_form
 from skyvault.serve.service import Service
-from skyvault.serve.table_response import TableResponse, collect
+from skyvault.serve.table_response import TableResponse, collect, disconnected
 from skyvault.serve.tap_query import PARAMETERS, encoded, read_query, start
 from skyvault.serve.uws import UwsService, UwsSettings
+
+#: a query that runs so long is watched for a client that goes away
+WATCH_AFTER_S = 0.05
+
+
+class Wish:
+    """Whether somebody still waits for an answer; dropping it interrupts the query, at whatever point it is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cursor: Any = None
+        self._is_dropped = False
+
+    def on_cursor(self, cursor: Any) -> None:
+        with self._lock:
+            self._cursor = cursor
+        self.check()
+
+    def check(self) -> None:
+        """Raises Cancelled when nobody waits any more."""
+        if self._is_dropped:
+            raise Cancelled("the client has gone")
+
+    def drop(self) -> None:
+        with self._lock:
+            self._is_dropped = True
+            if self._cursor is not None:
+                self._cursor.interrupt()
 
 
 class Tap:
@@ -59,11 +90,24 @@ class Tap:
             if str(values.get("REQUEST") or "").lower() == "getcapabilities":
                 return RedirectResponse(f"{self.service.base_url(request)}/tap/capabilities", status_code=303)
             files = {name: _opener(file) for name, file in form.files.items()}
-            return await self.service.in_thread(self._answer, values, files)
+            wish = Wish()
+            work = asyncio.ensure_future(self.service.in_thread(self._answer, values, files, wish))
+            # most answers are there before it is worth watching for the client's leaving
+            await asyncio.wait({work}, timeout=WATCH_AFTER_S)
+            if not work.done():
+                gone = asyncio.ensure_future(disconnected(request.receive))
+                await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not work.done():
+                    wish.drop()
+                gone.cancel()
+            return await work
 
-    def _answer(self, values: Mapping[str, Any], files: Mapping[str, Callable[[], IO[bytes]]]) -> Response:
+    def _answer(
+        self, values: Mapping[str, Any], files: Mapping[str, Callable[[], IO[bytes]]], wish: Wish
+    ) -> Response:
+        wish.check()
         query = read_query(values, files, self.service.settings)
-        answer = start(query, self.service.store)
+        answer = start(query, self.service.store, wish.on_cursor)
         chunks = encoded(query, answer)
         first, rest = collect(chunks)
         headers = {"cache-control": "no-cache"}
