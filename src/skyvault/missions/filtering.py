@@ -96,15 +96,13 @@ class FilteredSelection(Selection):
             "return_pos_obs_info": bool(return_pos_obs_info),
             "names": labels,
         }
-        if not return_pos_obs_info and not (search_distance is None and self.declaration.tile_columns):
+        if not return_pos_obs_info:
             self._apply(self._rows_near(lon, lat, search_distance), "filter_on_positions", arguments)
             return None
         found, instruments = self._found(lon, lat, search_distance, self._current())
         mask = np.zeros(self.num_obs, np.bool_)
         mask[found.pairs.observation] = True
         self._apply(mask, "filter_on_positions", arguments)
-        if not return_pos_obs_info:
-            return None
         return match_table(found, self._current(), self._table["ObsID"], lon, lat, labels, instruments)
 
     def filter_on_name(
@@ -119,8 +117,8 @@ class FilteredSelection(Selection):
 
         With ``parse_name`` coordinates within a name are taken from it, and only other names are asked for.
         ``resolved`` gives ICRS positions (degrees) of names that are known already, and then nobody is asked for
-        others; positions are recorded in it, so that a saved filter finds the same again without a network. Raises NameResolveError when no name is found; a warning
-        lists those that were not.
+        others; positions are recorded in it, so that a saved filter finds the same again without a network.
+        Raises NameResolveError when no name is found; a warning lists those that were not.
         """
         self._require_unlocked()
         wanted = texts(object_name, "object_name")
@@ -293,6 +291,8 @@ class FilteredSelection(Selection):
     def _rows_near(self, lon: Floats, lat: Floats, search_distance: Any) -> Booleans:
         result = np.zeros(self.num_obs, np.bool_)
         current = self._current()
+        if search_distance is None and self.declaration.tile_columns is not None:
+            return filters.tile_rows(self._edges(), (self._lon(), self._lat()), lon, lat, current)
         for beam in self._beams(search_distance, len(lon)):
             wanted = current & ~result
             if beam.rows is not None:
@@ -301,12 +301,15 @@ class FilteredSelection(Selection):
                 result |= rows_within(self._zones, lon, lat, beam.radius, wanted)
         return result
 
+    def _edges(self) -> tuple[Floats, Floats, Floats, Floats]:
+        west, east, south, north = (self._table[name].to_numpy() for name in self.declaration.tile_columns or ())
+        return west, east, south, north
+
     def _found(
         self, lon: Floats, lat: Floats, search_distance: Any, wanted: Booleans
     ) -> tuple[Found, list[str | None]]:
         if search_distance is None and self.declaration.tile_columns is not None:
-            west, east, south, north = (self._table[name].to_numpy() for name in self.declaration.tile_columns)
-            pairs = filters.tile_pairs(self._zones, (west, east, south, north), (self._lon(), self._lat()), lon, lat)
+            pairs = filters.tile_pairs(self._zones, self._edges(), (self._lon(), self._lat()), lon, lat)
             keep = wanted[pairs.observation]
             return joined([pairs.only(keep)], self.num_obs), [None]
         beams = self._beams(search_distance, len(lon))

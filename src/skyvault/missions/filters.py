@@ -132,3 +132,25 @@ def tile_pairs(zones: Zones, edges: tuple[Floats, Floats, Floats, Floats], centr
     in_lon = (turned <= width) | (turned >= 360.0 - 1e-12)
     inside = in_lon & (lat[p] >= south[o]) & (lat[p] <= north[o])
     return Pairs(p[inside], o[inside], found.separation[inside])
+
+
+def tile_rows(
+    edges: tuple[Floats, Floats, Floats, Floats],
+    centre: tuple[Floats, Floats],
+    lon: Floats,
+    lat: Floats,
+    wanted: Booleans,
+) -> Booleans:
+    """Which of the ``wanted`` tiles hold any of the positions; the first positions settle most of the tiles."""
+    result = np.zeros(len(wanted), np.bool_)
+    still, begin, size = np.flatnonzero(wanted), 0, 10_000
+    while begin < len(lon) and len(still):
+        part = slice(begin, begin + size)
+        west, east, south, north = (edge[still] for edge in edges)
+        near = (centre[0][still], centre[1][still])
+        found = tile_pairs(Zones(*near), (west, east, south, north), near, lon[part], lat[part])
+        hit = np.zeros(len(still), np.bool_)
+        hit[found.observation] = True
+        result[still[hit]] = True
+        still, begin, size = still[~hit], begin + size, 100_000
+    return result

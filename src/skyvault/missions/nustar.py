@@ -15,7 +15,7 @@ from skyvault.missions.declaration import (
     observation,
     proprietary,
     seconds,
-)  # fmt: skip
+)
 from skyvault.missions.mission import Mission
 
 _FILES = {"FPMA": "A", "FPMB": "B"}
@@ -62,7 +62,6 @@ class NuSTARPointed(Mission):
                 "Non-ToO Supernovae, Supernova Remnants, and Galactic diffuse": "SNR",
                 "Normal galaxies": "NGS",
                 "Galaxy clusters and extragalactic diffuse objects": "GCL",
-                "Non-Pointing data": "MISC",
             },
         ),
         instruments=("FPMA", "FPMB"),

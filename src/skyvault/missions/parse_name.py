@@ -13,8 +13,8 @@ from typing import Final, Protocol
 #: a name longer than this holds no coordinates worth looking for
 _LONGEST: Final = 200
 _SEXAGESIMAL: Final = re.compile(
-    r"J\s*(?P<h>\d{2})(?P<m>\d{2})(?:\.(?P<mf>\d)(?!\d)|(?P<s>\d{2}(?:\.\d+)?))?\s*"
-    r"(?P<sign>[+\-\u2212])(?P<d>\d{2})(?P<dm>\d{2})?(?:\.(?P<dmf>\d)(?!\d)|(?P<ds>\d{2}(?:\.\d+)?))?(?!\d)"
+    r"J\s*(?P<h>\d{2})(?P<m>\d{2})(?:\.(?P<mf>\d)(?!\d)|(?P<s>\d{2}(?:\.\d+|\d{1,3})?))?\s*"
+    r"(?P<sign>[+\-\u2212])(?P<d>\d{2})(?P<dm>\d{2})?(?:\.(?P<dmf>\d)(?!\d)|(?P<ds>\d{2}(?:\.\d+|\d{1,3})?))?(?!\d)"
 )
 _SPACED: Final = re.compile(
     r"J\s*(?P<h>\d{1,2})[\s:](?P<m>\d{1,2})[\s:](?P<s>\d{1,2}(?:\.\d+)?)\s*"
@@ -53,15 +53,22 @@ def parse_name(name: str) -> tuple[float, float] | None:
 
 
 def _from_sexagesimal(part: dict[str, str | None]) -> tuple[float, float] | None:
-    hours, minutes, seconds = float(part["h"] or 0), float(part["m"] or 0), float(part["s"] or 0)
+    hours, minutes, seconds = float(part["h"] or 0), float(part["m"] or 0), _seconds(part["s"])
     minutes += float(part.get("mf") or 0) / 10.0
-    degrees, arcmin, arcsec = float(part["d"] or 0), float(part["dm"] or 0), float(part["ds"] or 0)
+    degrees, arcmin, arcsec = float(part["d"] or 0), float(part["dm"] or 0), _seconds(part["ds"])
     arcmin += float(part.get("dmf") or 0) / 10.0
     if part["dm"] is None:
         # "J0123-45.6": tenths of a degree
-        degrees, arcmin = degrees + arcmin / 1.0, 0.0
+        degrees, arcmin = degrees + arcmin, 0.0
     dec = degrees + arcmin / 60.0 + arcsec / 3600.0
     if hours >= 24 or minutes >= 60 or seconds >= 60 or arcmin >= 60 or arcsec >= 60 or dec > 90.0:
         return None
     ra = 15.0 * (hours + minutes / 60.0 + seconds / 3600.0)
     return ra, dec if part["sign"] == "+" else -dec
+
+
+def _seconds(text: str | None) -> float:
+    """Seconds; 2MASS leaves out the point: 2830 is 28.30."""
+    if text and "." not in text and len(text) > 2:
+        text = f"{text[:2]}.{text[2:]}"
+    return float(text or 0)

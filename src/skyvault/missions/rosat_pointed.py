@@ -11,7 +11,7 @@ from skyvault.missions.declaration import (
     Product,
     Selector,
     observation,
-)  # fmt: skip
+)
 from skyvault.missions.mission import Mission
 
 _PSPC = ("PSPCB", "PSPCC")

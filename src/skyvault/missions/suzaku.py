@@ -11,7 +11,7 @@ from skyvault.missions.declaration import (
     Product,
     observation,
     seconds,
-)  # fmt: skip
+)
 from skyvault.missions.mission import Mission
 
 _XIS = tuple(f"XIS{i}" for i in range(4))

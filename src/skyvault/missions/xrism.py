@@ -12,7 +12,7 @@ from skyvault.missions.declaration import (
     observation,
     proprietary,
     seconds,
-)  # fmt: skip
+)
 from skyvault.missions.mission import Mission
 
 
