@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from skyvault.adql import check, parse
-from skyvault.adql.functions import NOT_OFFERED, CORE, UDF, by_name, catalogue, language_features
+from skyvault.adql.functions import CORE, NOT_OFFERED, UDF, by_name, catalogue, language_features
 from skyvault.adql.signature import parse_signature
 from skyvault.model.ports import TableLookup
 
