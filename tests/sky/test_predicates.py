@@ -100,7 +100,7 @@ special = st.sampled_from(
     [(0.0, 90.0), (0.0, -90.0), (0.0, 0.0), (359.9, 0.1), (45.0, 41.81), (180.0, -89.9), (270.0, 0)]
 )
 centres = st.one_of(places, places, special)
-sizes = st.one_of(st.floats(1e-4, 1.0), st.floats(1, 60))
+sizes = st.one_of(st.floats(1e-6, 1.0), st.floats(1, 60))
 
 
 @st.composite
@@ -158,7 +158,7 @@ def pairs(draw: st.DrawFn) -> tuple[Known, Known]:
     first = draw(regions)
     at = lonlat(first.outline[draw(st.integers(0, len(first.outline) - 1))])
     scale = draw(st.sampled_from([0.01, 0.2, 0.7, 1.5, 4]))
-    size = min(70.0, max(1e-4, math.degrees(float(angle(first.outline, first.outline.mean(axis=0)).max())) * scale))
+    size = min(70.0, max(1e-6, math.degrees(float(angle(first.outline, first.outline.mean(axis=0)).max())) * scale))
     where = moved(*at, draw(st.floats(0, 360)), size * draw(st.sampled_from([0.0, 0.5, 0.9, 1.1, 2])))
     kind = draw(st.sampled_from([circles, polygons, boxes]))
     second = draw(kind(at=where, size=size))
@@ -223,7 +223,7 @@ def test_regions_intersect_exactly_if_they_have_a_point_in_common(pair: tuple[Kn
     if meets:
         # a sample may be off its outline by rounding: the regions may then just fail to touch
         grace = min(_margin(first, second.outline), _margin(second, first.outline))
-        assert found or grace < 1e-9
+        assert found or grace < 1e-11
     elif found:
         nearest = min(float(np.min(np.linalg.norm(second.outline - p, axis=1))) for p in first.outline)
         assert nearest <= 2 * (first.step + second.step), (first.region, second.region)
@@ -244,8 +244,8 @@ def test_a_region_contains_another_exactly_if_no_point_of_it_is_outside(pair: tu
     through = inner.inside(outer.outline)
     cut = max((_outline_distance(inner, p) for p in outer.outline[through]), default=0.0)
     if found:
-        assert depth < 1e-9, (outer.region, inner.region)
-        assert cut < 1e-9 or _is_whole_behind(outer, inner), (outer.region, inner.region)
+        assert depth < 1e-11, (outer.region, inner.region)
+        assert cut < 1e-11 or _is_whole_behind(outer, inner), (outer.region, inner.region)
         assert region_intersects(outer.region, inner.region)
     elif not is_out.any() and not through.any():
         # only an outline between two steps may stick out
