@@ -147,7 +147,8 @@ class Cutter:
 def cut(folder: Path, base: str) -> dict[str, object]:
     body = random.Random(7).randbytes(40_000_000)
     (folder / "www" / "events").write_bytes(body)
-    places = sorted(random.Random(8).randrange(1, len(body)) for _ in range(20))
+    chance = random.Random(8)
+    places = sorted(chance.randrange(1, len(body)) for _ in range(20))
     cutter = Cutter(base, [after - before for before, after in zip([0, *places], places, strict=False)])
     checksum = Checksum("sha256", hashlib.sha256(body).hexdigest())
     with HttpClient(retries=RetryPolicy(attempts=25, base_s=0.001)) as client:

@@ -101,7 +101,9 @@ class Part:
     def restart(self, state: PartState | None) -> None:
         """Forget all bytes; the next ones belong to ``state``."""
         try:
-            os.ftruncate(self._file, 0)
+            if os.fstat(self._file).st_size:
+                # not without need: ext4 flushes a file that was truncated when it is closed, 70 ms for 5 MB
+                os.ftruncate(self._file, 0)
             self.length = self._hashed = 0
             self._hasher = self._checksum.hasher() if self._checksum else None
             self.state = state
