@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from skyvault.missions.faults import MissionValueError
 from skyvault.sky.shapes import spread
-from skyvault.sky.vectors import coordinates
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -66,9 +65,23 @@ class Zones:
         order = np.argsort(cell, kind="stable")
         self.rows: Indices = order if rows is None else rows[order]
         self.first = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=int(_FIRST[-1])))])
-        a, d = np.radians(lon[order]), np.radians(lat[order])
-        c = np.cos(d)
-        self.x, self.y, self.z = c * np.cos(a), c * np.sin(a), np.sin(d)
+        self._lon, self._lat = lon[order], lat[order]
+        self._vectors: tuple[Floats, Floats, Floats] | None = None
+        self._asked = 0
+
+    def places(self, place: Indices) -> tuple[Floats, Floats]:
+        """Longitudes and latitudes of sorted places."""
+        return self._lon[place], self._lat[place]
+
+    def vectors(self, place: Indices | None = None) -> tuple[Floats, Floats, Floats]:
+        """Unit vectors of sorted places, or of all. All are worked out only when many were asked for."""
+        if self._vectors is None:
+            self._asked += len(self._lon) if place is None else len(place)
+            if place is not None and 4 * self._asked < len(self._lon):
+                return _vectors(self._lon[place], self._lat[place])
+            self._vectors = _vectors(self._lon, self._lat)
+        x, y, z = self._vectors
+        return (x, y, z) if place is None else (x[place], y[place], z[place])
 
     def runs(self, lon: Floats, lat: Floats, radius: Floats) -> tuple[Indices, Indices, Indices]:
         """(circle, first place, number) of the runs of sorted places that circles (degrees) may touch."""
@@ -93,6 +106,13 @@ class Zones:
         count = self.first[end] - place
         some = count > 0
         return circle[some], place[some], count[some]
+
+
+def _vectors(lon: Floats, lat: Floats) -> tuple[Floats, Floats, Floats]:
+    """Unit vectors as three arrays, which are read faster than one of shape (n, 3)."""
+    a, d = np.radians(lon), np.radians(lat)
+    c = np.cos(d)
+    return c * np.cos(a), c * np.sin(a), np.sin(d)
 
 
 def half_width(lat: Floats, radius: Floats) -> Floats:
@@ -160,18 +180,17 @@ def rows_within(zones: Zones, lon: Floats, lat: Floats, radius: Floats, wanted: 
 def _near(zones: Zones, lon: Floats, lat: Floats, radius: Floats) -> Iterator[tuple[Indices, Indices, Floats]]:
     """(circle, sorted place, squared chord) of all that lies within, in portions."""
     owner, first, count = zones.runs(lon, lat, radius)
-    a, d = np.radians(lon), np.radians(lat)
-    c = np.cos(d)
-    x, y, z, limit = c * np.cos(a), c * np.sin(a), np.sin(d), chord_squared(radius)
+    (x, y, z), limit = _vectors(lon, lat), chord_squared(radius)
     done = np.cumsum(count)
     begin = 0
     while begin < len(count):
         end = max(begin + 1, int(np.searchsorted(done, (done[begin - 1] if begin else 0) + _PORTION, side="right")))
         run, place = spread(first[begin:end], count[begin:end])
         circle = owner[begin:end][run]
-        square = (zones.x[place] - x[circle]) ** 2
-        square += (zones.y[place] - y[circle]) ** 2
-        square += (zones.z[place] - z[circle]) ** 2
+        their_x, their_y, their_z = zones.vectors(place)
+        square = (their_x - x[circle]) ** 2
+        square += (their_y - y[circle]) ** 2
+        square += (their_z - z[circle]) ** 2
         near = square <= limit[circle]
         yield circle[near], place[near], square[near]
         begin = end
@@ -185,9 +204,8 @@ def _rows_near_many(zones: Zones, lon: Floats, lat: Floats, radius: float, wante
     while begin < len(lon) and len(open_places):
         end = min(len(lon), max(4 * len(zones.rows), 10 * begin))
         among = Zones(lon[begin:end], lat[begin:end])
-        vectors = np.stack([zones.x[open_places], zones.y[open_places], zones.z[open_places]], axis=-1)
         hit = np.zeros(len(open_places), np.bool_)
-        centre_lon, centre_lat = coordinates(vectors)
+        centre_lon, centre_lat = zones.places(open_places)
         for circle, _, _ in _near(among, centre_lon, centre_lat, np.full(len(open_places), radius)):
             hit[circle] = True
         result[zones.rows[open_places[hit]]] = True
@@ -200,13 +218,11 @@ def _rows_near_wide(zones: Zones, lon: Floats, lat: Floats, radius: Floats, want
     """Fields that cover much of the sky: each position against all observations that none has matched yet."""
     result = np.zeros(zones.size, np.bool_)
     rows = zones.rows
-    x, y, z = zones.x, zones.y, zones.z
+    x, y, z = zones.vectors()
     if not wanted.all():
         kept = wanted[rows]
         rows, x, y, z = rows[kept], x[kept], y[kept], z[kept]
-    a, d = np.radians(lon), np.radians(lat)
-    c = np.cos(d)
-    px, py, pz, limit = c * np.cos(a), c * np.sin(a), np.sin(d), chord_squared(radius)
+    (px, py, pz), limit = _vectors(lon, lat), chord_squared(radius)
     for i in np.argsort(-radius, kind="stable"):
         if not len(rows):
             break

@@ -22,7 +22,7 @@ from skyvault.missions.faults import MissionTableError
 
 _KEY: Final = b"skyvault.mission"
 _FORMAT: Final = 1
-_GROUP: Final = 200_000
+_GROUP: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,10 @@ def write_cache(directory: Path, table: pa.Table, origin: Origin) -> Path:
     handle, beside = tempfile.mkstemp(dir=directory, prefix=f".{origin.mission}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            # LZ4 without dictionaries of IDs reads fastest: 400,000 rows in some 30 ms
-            words = [f.name for f in described.schema if pa.types.is_string(f.type) and f.name != "ObsID"]
-            pq.write_table(described, file, compression="lz4", use_dictionary=words, row_group_size=_GROUP)
+            # LZ4 without dictionaries and statistics, in groups for several threads, reads fastest
+            pq.write_table(
+                described, file, compression="lz4", use_dictionary=False, write_statistics=False, row_group_size=_GROUP
+            )
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
