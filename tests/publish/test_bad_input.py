@@ -202,6 +202,11 @@ def test_what_looks_like_hours_is_said(csv, published):
     assert any("runs from 0 to 24" in note and "unit=h" in note for note in done.inferred)
 
 
+def test_a_file_without_a_line_of_names_is_told(csv, published):
+    done = published(csv("10.5,20.5,7", "11.5,21.5,8"), "lab.bare")
+    assert any("does the file lack a line of names?" in note for note in done.inferred)
+
+
 def test_identifiers_that_come_twice_are_told(csv, published):
     done = published(csv("source_id,ra,dec", "1,1,1", "2,2,2", "2,3,3", "2,4,4"), "lab.twice")
     assert "warning: source_id: 2 rows repeat an identifier, 2 for one" in done.inferred

@@ -16,6 +16,7 @@ POSITION_NAMES: tuple[tuple[str, str], ...] = (
     ("s_ra", "s_dec"),
     ("ra", "dec"),
     ("ra", "de"),
+    ("ra", "declination"),
     ("raj2000", "dej2000"),
     ("_raj2000", "_dej2000"),
     ("ra_icrs", "de_icrs"),
@@ -30,6 +31,8 @@ POSITION_NAMES: tuple[tuple[str, str], ...] = (
     ("alphawin_j2000", "deltawin_j2000"),
     ("right_ascension", "declination"),
 )
+#: a column's name that is a value: the file has no header line
+_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 ID_NAMES = ("source_id", "objid", "object_id", "obj_id", "designation", "obs_publisher_did", "obs_id", "id", "name")
 
 
@@ -87,6 +90,9 @@ def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -
     given = dict(overrides or {})
     notes: list[str] = []
     columns = [_clean(column) for column in table.columns]
+    numbers = [column.name for column in columns if _NUMBER.fullmatch(column.name)]
+    if 2 * len(numbers) > len(columns):
+        notes.append(f"warning: columns are called {', '.join(numbers[:3])}: does the file lack a line of names?")
     columns = [_guessed(column, notes) for column in columns]
     columns = _apply_columns(columns, given.get("columns", {}))
     _refuse_duplicates(columns, name)
