@@ -203,7 +203,7 @@ def test_what_looks_like_hours_is_said(csv, published):
 
 
 def test_a_file_without_a_line_of_names_is_told(csv, published):
-    done = published(csv("10.5,20.5,7", "11.5,21.5,8"), "lab.bare")
+    done = published(csv("2001-08-19T07:05:23,064.92,+55.99", "2002-03-18T06:40:01,10.5,20.5"), "lab.bare")
     assert any("does the file lack a line of names?" in note for note in done.inferred)
 
 

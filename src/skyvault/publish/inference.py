@@ -32,7 +32,7 @@ POSITION_NAMES: tuple[tuple[str, str], ...] = (
     ("right_ascension", "declination"),
 )
 #: a column's name that is a value: the file has no header line
-_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}.*")
 ID_NAMES = ("source_id", "objid", "object_id", "obj_id", "designation", "obs_publisher_did", "obs_id", "id", "name")
 
 
@@ -91,7 +91,7 @@ def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -
     notes: list[str] = []
     columns = [_clean(column) for column in table.columns]
     numbers = [column.name for column in columns if _NUMBER.fullmatch(column.name)]
-    if 2 * len(numbers) > len(columns):
+    if 2 * len(numbers) >= len(columns) > 0:
         notes.append(f"warning: columns are called {', '.join(numbers[:3])}: does the file lack a line of names?")
     columns = [_guessed(column, notes) for column in columns]
     columns = _apply_columns(columns, given.get("columns", {}))
