@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from missions.archive_tables import archive_table
-from skyvault.missions import ASCA, Mission, ROSATPointed, Suzaku, XMMPointed, eRASS1DE
-from skyvault.missions.download import Order, logins_of
+from skyvault.missions import ASCA, Mission, ROSATPointed, Suzaku, XMMPointed, eRASS1DE, mission_classes
+from skyvault.missions.download import Order, directory_url, logins_of
 from skyvault.missions.faults import (
     MissionValueError,
     NotDownloadedError,
@@ -131,3 +132,17 @@ def test_target_types_and_facts_are_printed(mission: Mission, capsys: pytest.Cap
     mission.info()
     told = capsys.readouterr().out
     assert "AGN" in told and "observations" in told
+
+
+def test_an_observations_directory_lies_where_the_archive_keeps_it() -> None:
+    begin = datetime(2005, 6, 3)
+    for name, obs_id, expected in (
+        ("eRASS1DE", "134135", "/download/135/134/"),
+        ("Chandra", "3205", "/byobsid/5/3205/"),
+        ("NuSTARPointed", "40001014013", "/obs/00/4/40001014013/"),
+        ("ROSATPointed", "RH701867A01", "/rosat/data/hri/processed_data/700000/rh701867a01/"),
+        ("Swift", "00131560002", "/obs/2005_06/00131560002/"),
+        ("INTEGRALPointed", "218500510010", "/scw/2185/218500510010.001/"),
+    ):
+        row = {"ObsID": obs_id, "start": begin, "scw_ver": "001"}
+        assert directory_url(mission_classes()[name].declaration, row).endswith(expected)

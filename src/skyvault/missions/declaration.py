@@ -137,8 +137,10 @@ class Declaration:
     notes: tuple[str, ...] = ()
     products: Mapping[ProductKind, Mapping[str, Product]] = field(default_factory=dict)
     bands: Mapping[str, tuple[Band, ...]] = field(default_factory=dict)
-    #: what the archive's address of an observation's directory looks like
+    #: the archive's address of an observation's directory: {oi}, {oi[a:b]} (characters), columns of the table and
+    #: ``url_words`` of an ObsID may stand in it
     directory_url: str | None = None
+    url_words: Callable[[str], dict[str, str]] | None = None
     is_file_id_lower: bool = False
     politeness: Politeness = field(default_factory=Politeness)
     assess: Assessment | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,24 @@ class Downloader(Protocol):
     def download(self, order: Order) -> Sequence[str]:
         """Fetch everything; returns the ObsIDs that are whole on disk. A failed one never stops the others."""
         ...
+
+
+def directory_url(declaration: Declaration, row: Mapping[str, Any]) -> str:
+    """The address of an observation's directory at its archive; ``row`` is a row of the mission's table.
+
+    Raises MissionValueError for a mission whose archive has none.
+    """
+    if declaration.directory_url is None:
+        raise MissionValueError(f"{declaration.pretty_name} has no directory an observation")
+    obs_id = str(row["ObsID"])
+    oi = obs_id.lower() if declaration.is_file_id_lower else obs_id
+
+    def cut(match: re.Match[str]) -> str:
+        begin, end = (int(word) if word else None for word in match.groups())
+        return oi[begin:end]
+
+    words = {**row, "oi": oi, **(declaration.url_words(obs_id) if declaration.url_words else {})}
+    return re.sub(r"\{oi\[(-?\d*):(\d*)\]\}", cut, declaration.directory_url).format(**words)
 
 
 def logins_of(credentials: Any) -> dict[str, Login]:

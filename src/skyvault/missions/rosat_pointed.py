@@ -14,6 +14,8 @@ from skyvault.missions.declaration import (
 )
 from skyvault.missions.mission import Mission
 
+#: kinds of target by the digits 1 to 9 of the proposals
+_TARGETS = ("STR", "STR", "CV", "NS", "SNR", "NGS", "AGN", "GCL", "EGE")
 _PSPC = ("PSPCB", "PSPCC")
 _PSPC_BANDS = (Band(0.07, 2.4, "1"), Band(0.4, 2.4, "2"), Band(0.07, 0.4, "3"))
 
@@ -22,6 +24,11 @@ def camera(instrument: str) -> str:
     """The camera's name; plain PSPC stands for pointings that completed the survey, which PSPC-B made."""
     name = instrument.upper().replace("-", "").replace(" ", "")
     return "PSPCB" if name == "PSPC" else name
+
+
+def url_words(obs_id: str) -> dict[str, str]:
+    """The archive's directory is that of the camera, which the second letter of an ObsID tells."""
+    return {"camera": "hri" if obs_id[1].upper() == "H" else "pspc"}
 
 
 class ROSATPointed(Mission):
@@ -42,20 +49,7 @@ class ROSATPointed(Mission):
             ObsColumn("fits_type", "fits_type"),
         ),
         usable_if_positive=("duration",),
-        category=CategoryRule(
-            "subj_cat",
-            {
-                "1": "STR",
-                "2": "STR",
-                "3": "CV",
-                "4": "NS",
-                "5": "SNR",
-                "6": "NGS",
-                "7": "AGN",
-                "8": "GCL",
-                "9": "EGE",
-            },
-        ),
+        category=CategoryRule("subj_cat", dict(zip("123456789", _TARGETS, strict=True))),
         instruments=(*_PSPC, "HRI"),
         default_instruments=(*_PSPC, "HRI"),
         aliases={"PSPC-B": "PSPCB", "PSPC-C": "PSPCC", "PSPC B": "PSPCB", "PSPC C": "PSPCC"},
@@ -63,6 +57,7 @@ class ROSATPointed(Mission):
         fov_deg={"PSPCB": 1.0, "PSPCC": 1.0, "HRI": 19 / 60},
         fov_column="instrument",
         directory_url="https://heasarc.gsfc.nasa.gov/FTP/rosat/data/{camera}/processed_data/{oi[2:3]}00000/{oi}/",
+        url_words=url_words,
         products={
             "events": {"*": Product("{oi}_bas.fits")},
             "image": {"*": Product("{oi}_im{band}.fits")},
