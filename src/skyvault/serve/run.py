@@ -63,8 +63,10 @@ def _worker(settings: Settings, listener: socket.socket) -> None:
 
     # four threads of Python must not make a status call wait (measured: 120 ms at the default of 5 ms)
     sys.setswitchinterval(0.001)
+    from skyvault.serve import query_log
     from skyvault.serve.http_protocol import protocol
 
+    query_log.configure(settings)
     config = uvicorn.Config(
         create_app(settings),
         http=protocol(),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from skyvault.adql.words import RESERVED
@@ -12,6 +13,7 @@ from skyvault.errors import ParameterError, UsageError
 from skyvault.formats import negotiate, open_table
 from skyvault.model.table import Info
 from skyvault.serve.params import Parameter, upload_pairs
+from skyvault.serve.query_log import log_query
 from skyvault.store.query import Answer, Limits
 from skyvault.store.uploads import Uploads
 
@@ -43,6 +45,9 @@ class TapQuery:
     format: OutputFormat
     limits: Limits
     uploads: Uploads | None
+    run_id: str | None = None
+    #: time.monotonic() when it was read
+    began: float = field(default_factory=time.monotonic)
 
 
 def read_query(
@@ -74,7 +79,7 @@ def read_query(
         asynchronous=asynchronous,
     )
     uploads = _uploads(values.get("UPLOAD") or (), files, settings)
-    return TapQuery(str(text), wanted, limits, uploads)
+    return TapQuery(str(text), wanted, limits, uploads, values.get("RUNID"))
 
 
 def _uploads(given: Sequence[str], files: Mapping[str, Callable[[], IO[bytes]]], settings: Settings) -> Uploads | None:
@@ -131,6 +136,15 @@ def encoded(query: TapQuery, answer: Answer) -> Iterator[bytes]:
     """
     # FITS could tell, but is written when all rows are known: an error document is better
     is_mute = not query.format.can_tell_overflow or query.format.content_type.startswith("application/fits")
+    rows, source, is_whole = 0, answer.stream.batches, False
+
+    def counted() -> Iterator[Any]:
+        nonlocal rows
+        for batch in source:
+            rows += batch.num_rows
+            yield batch
+
+    answer.stream.batches = counted()
     try:
         for chunk in query.format.write(answer.stream):
             if is_mute and answer.stream.error:
@@ -138,5 +152,8 @@ def encoded(query: TapQuery, answer: Answer) -> Iterator[bytes]:
             yield chunk
         if is_mute and answer.stream.error:
             raise UsageError(answer.stream.error)
+        is_whole = not answer.stream.error
     finally:
+        status = "ERROR" if not is_whole else "OVERFLOW" if answer.stream.overflow else "OK"
+        log_query(query.text, began=query.began, rows=rows, status=status, run_id=query.run_id)
         answer.close()
