@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyvault.formats.arrow import array_of, list_of, shape_of
+from skyvault.formats.arrow import list_of, shape_of
 from skyvault.formats.tabledata import string_parts
 from skyvault.model.table import Column
 
@@ -142,17 +142,3 @@ def xml_texts(strings: pa.StringArray) -> pa.StringArray:
             strings = pc.replace_substring(strings, "\r", "&#13;")
         strings = pc.replace_substring_regex(strings, _CONTROLS, "?")
     return strings
-
-
-__all__ = [
-    "PLAIN_SPECIALS",
-    "VOTABLE_SPECIALS",
-    "array_of",
-    "cell_texts",
-    "data_of",
-    "join_rows",
-    "list_offsets",
-    "timestamp_texts",
-    "truths",
-    "xml_texts",
-]

@@ -23,9 +23,11 @@ from skyvault.formats.blocks import ahead
 from skyvault.formats.characters import first_not_utf8
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream
-from skyvault.formats.tabledata import CellError, Irregular, column_from_text, cut_rows, unescaped
+from skyvault.formats.table_rows import Irregular, cut_rows, unescaped
+from skyvault.formats.tabledata import CellError, column_from_text
 from skyvault.formats.votable_binary import RowDecoder
-from skyvault.formats.votable_xml import Document, Utf8Reader
+from skyvault.formats.votable_xml import Document
+from skyvault.formats.xml_encoding import Utf8Reader
 from skyvault.model.table import Info, Table
 
 #: Bytes of markup or base64 taken at a time.
