@@ -27,7 +27,7 @@ def protocol() -> Any:
             self._is_in_head = True
             super().on_message_begin()
             # closing waits for a client to read what is buffered; one that reads nothing must be cut off
-            self.scope[ABORT] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+            self.scope[ABORT] = self.transport.abort  # type: ignore[literal-required]
 
         def on_headers_complete(self) -> None:
             self._is_in_head, self._head_bytes = False, 0
