@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from skyvault.model.region import Box, Circle, Point, Polygon, Region, Union
-from skyvault.sky.arrangement import region_contains as contains_by_pieces
+from skyvault.sky.arrangement import contains_by_pieces
 from skyvault.sky.predicates import (
     RegionTest,
     contains,
@@ -385,6 +385,27 @@ def test_contains_counts_outlines_as_inside(outer: str, inner: str, expected: bo
 def test_touching_is_intersecting(first: str, second: str, expected: bool) -> None:
     assert region_intersects(parse_region(first), parse_region(second)) is expected
     assert region_intersects(parse_region(second), parse_region(first)) is expected
+
+
+@given(st.integers(3, 300), st.integers(0, 10**6), centres, st.floats(0.01, 85), st.booleans())
+@WALKED
+def test_a_ragged_outline_holds_the_same_points_by_its_index(
+    count: int, seed: int, centre: tuple[float, float], size: float, is_larger: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    reach = size * rng.uniform(0.2, 1, count)
+    vertices = [moved(*centre, 360 * i / count, r) for i, r in enumerate(reach.tolist())]
+    polygon = Polygon(tuple(vertices), is_larger)
+    places = [
+        moved(*centre, b, r) for b, r in zip(rng.uniform(0, 360, 200), rng.uniform(0, size * 1.1, 200), strict=True)
+    ]
+    lon, lat = np.array(places + vertices + [(0, 90), (0, -90), (12, 90 - 1e-5)]).T
+    by_index = points_in_region(lon, lat, polygon)
+    assert by_index[200 : 200 + count].all()
+    one_by_one = points_in_shapes(
+        np.append(lon, 0), np.append(lat, 0), Shapes.from_regions([polygon] * len(lon) + [Point(1, 1)])
+    )
+    assert (by_index == one_by_one[:-1]).all()
 
 
 def test_a_position_that_is_no_place_lies_nowhere() -> None:

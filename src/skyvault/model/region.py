@@ -21,7 +21,7 @@ MAX_ORDER = 29
 #: number of cells of MAX_ORDER
 CELLS_29 = 12 << (2 * MAX_ORDER)
 #: vertices one polygon may have; footprints in the wild have at most some thousands
-MAX_VERTICES = 100_000
+MAX_VERTICES = 20_000
 
 
 def _longitude(value: float, what: str) -> float:

@@ -13,7 +13,8 @@ import numpy as np
 from skyvault.errors import RegionError
 from skyvault.model.region import MAX_ORDER, Moc, Point, Region, Union
 from skyvault.sky.cells import center_vectors
-from skyvault.sky.predicates import Geometry, nearby_parts, points_in_region
+from skyvault.sky.geometry import Geometry, nearby_parts
+from skyvault.sky.points import points_in_region
 from skyvault.sky.shapes import BOX, CIRCLE, MOC, POLYGON, Floats, Indices, Shapes, spread
 from skyvault.sky.vectors import angle_between, coordinates, cross, dot, normalised
 

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from skyvault.model.region import Box, Circle, Moc, Point, Polygon, Region, Union
+from skyvault.sky.geometry import Geometry
 from skyvault.sky.shapes import Booleans, Floats, Indices, Shapes
 from skyvault.sky.vectors import angle_between, arc_normals, cross, dot, normalised, unit_vectors
 
@@ -189,7 +190,7 @@ def pieces(arcs: Arcs, *others: Arcs) -> tuple[Indices, Floats, Floats]:
     return number[:-1][same], angle[:-1][same], angle[1:][same]
 
 
-def region_contains(outer: Region, inner: Region) -> bool:
+def contains_by_pieces(outer: Region, inner: Region) -> bool:
     """Whether ``outer`` holds the whole of ``inner``: circles, polygons, boxes, points and unions of them."""
     if any(_is_all(part) for part in _parts(outer)):
         return True
@@ -243,8 +244,6 @@ def _is_all(part: Region) -> bool:
 
 
 def _inside(region: Region, points: Floats) -> Booleans:
-    from skyvault.sky.predicates import Geometry
-
     geometry = Geometry(Shapes.from_regions([region]))
     inside = np.zeros(len(points), np.bool_)
     for part in range(len(geometry.kind)):

@@ -23,7 +23,7 @@ from skyvault.sky.cells import (
     start_order,
     touched_cells,
 )
-from skyvault.sky.predicates import Geometry
+from skyvault.sky.geometry import Geometry
 from skyvault.sky.shapes import BOX, CIRCLE, MOC, POINT, POLYGON, Booleans, Floats, Indices, Shapes, spread
 from skyvault.sky.vectors import TOLERANCE, angle_between, coordinates, dot, normalised
 

@@ -18,6 +18,11 @@ from skyvault.sky.vectors import TOLERANCE, angle_between, arc_normals, cross, d
 
 #: a cosine just above that of 90 degrees: a cap this narrow is a convex set of the sphere
 _HEMISPHERE: Final = 1e-9
+#: of an index by longitude: radians an edge is widened by, the distance from the axis within which a place counts as
+#: beside a pole (there the tolerance could be as wide), and entries at most
+_LONGITUDE_PAD: Final = 1e-7
+_POLAR: Final = 1e-4
+_MOST_ENTRIES: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,10 @@ class Polygons:
 
     def _is_odd(self, which: Indices, points: Floats) -> Booleans:
         """Whether the meridian from each point to the north pole crosses the outline an odd number of times."""
-        owner, edge = spread(self.starts[which], self.counts[which])
+        return self.crossed_odd(*spread(self.starts[which], self.counts[which]), points)
+
+    def crossed_odd(self, owner: Indices, edge: Indices, points: Floats) -> Booleans:
+        """The same, of the edges ``edge`` for the points ``owner``; other edges must not cross those meridians."""
         rho = np.hypot(points[:, 0], points[:, 1])
         at_pole = rho < 1e-300
         scale = np.where(at_pole, 1.0, rho)
@@ -189,7 +197,7 @@ class Polygons:
         where = (a * side_b[:, None] - b * side_a[:, None]) / span[:, None]
         out = where[:, 0] * east_x[crossing] + where[:, 1] * east_y[crossing]
         above = (out > 0.0) & (where[:, 2] * rho[row] > points[row, 2] * out)
-        return np.asarray(np.bincount(row[above], minlength=len(which)) & 1, np.bool_)
+        return np.asarray(np.bincount(row[above], minlength=len(points)) & 1, np.bool_)
 
     # ------------------------------------------------------------ polygon i against point i
 
@@ -210,9 +218,12 @@ class Polygons:
 
     def touch(self, which: Indices, points: Floats) -> Booleans:
         """Whether point i is on the outline of polygon ``which[i]``, within the tolerance of 1e-12 radians."""
-        owner, edge = spread(self.starts[which], self.counts[which])
+        return self.touched(*spread(self.starts[which], self.counts[which]), points)
+
+    def touched(self, owner: Indices, edge: Indices, points: Floats) -> Booleans:
+        """Whether one of the edges ``edge`` goes through the point ``owner``."""
         flat = np.flatnonzero(np.abs(dot(self.normals[edge], points[owner])) <= TOLERANCE)
-        touched = np.zeros(len(which), np.bool_)
+        touched = np.zeros(len(points), np.bool_)
         if len(flat):
             near = self._edge_distances(edge[flat], points[owner[flat]]) <= TOLERANCE
             touched[owner[flat[near]]] = True
@@ -275,6 +286,54 @@ class Polygons:
         inside = other.contain(other_which[owner], self.vertices[vertex])
         counts = self.counts[which]
         return np.asarray(np.logical_or.reduceat(inside, np.cumsum(counts) - counts), np.bool_)
+
+
+class EdgeIndex:
+    """The edges of one polygon by longitude, so that a point meets only those its meridian can cross."""
+
+    def __init__(self, polygons: Polygons, polygon: int = 0) -> None:
+        self.polygons = polygons
+        self.polygon = np.array([polygon])
+        edges = np.arange(polygons.counts[polygon]) + polygons.starts[polygon]
+        a, b = polygons.vertices[edges], polygons.ends[edges]
+        start, end = np.arctan2(a[:, 1], a[:, 0]), np.arctan2(b[:, 1], b[:, 0])
+        turn = np.mod(end - start + np.pi, 2 * np.pi) - np.pi
+        low = np.where(turn < 0, end, start) - _LONGITUDE_PAD
+        width = np.abs(turn) + 2 * _LONGITUDE_PAD
+        # beside a pole a short edge may go through any longitude
+        is_polar = (np.hypot(a[:, 0], a[:, 1]) < _POLAR) | (np.hypot(b[:, 0], b[:, 1]) < _POLAR) | (width > 3.1)
+        width[is_polar] = 2 * np.pi
+        # slots of longitude: as many as edges, unless edges are so long that each would be in many
+        self.slots = int(max(1, min(4 * len(edges), 4096, _MOST_ENTRIES * 2 * np.pi / max(width.sum(), 1e-9))))
+        scale = self.slots / (2 * np.pi)
+        first = np.floor(low * scale).astype(np.int64)
+        count = np.minimum(np.floor((low + width) * scale).astype(np.int64) - first + 1, self.slots)
+        owner, slot = spread(first, count)
+        slot = np.mod(slot, self.slots)
+        sequence = np.argsort(slot, kind="stable")
+        self.edges = edges[owner[sequence]]
+        self.ends = np.cumsum(np.bincount(slot, minlength=self.slots))
+
+    def contain(self, points: Floats) -> Booleans:
+        """Whether the polygon holds each point (unit vectors); the outline belongs to it."""
+        inside = np.zeros(len(points), np.bool_)
+        # the tolerance is a small part of a degree of longitude, but at the poles
+        polar = np.hypot(points[:, 0], points[:, 1]) < _POLAR
+        rows = np.flatnonzero(polar)
+        inside[rows] = self.polygons.contain(np.repeat(self.polygon, len(rows)), points[rows])
+        rows = np.flatnonzero(~polar)
+        lon = np.arctan2(points[rows, 1], points[rows, 0])
+        slot = np.mod(np.floor(lon * (self.slots / (2 * np.pi))).astype(np.int64), self.slots)
+        start = np.where(slot > 0, self.ends[slot - 1], 0)
+        counts = self.ends[slot] - start
+        is_north_inside = self.polygons.is_north_inside[self.polygon[0]]
+        for portion in _portions(counts):
+            some = rows[portion]
+            owner, index = spread(start[portion], counts[portion])
+            edge = self.edges[index]
+            found = self.polygons.crossed_odd(owner, edge, points[some]) != is_north_inside
+            inside[some] = found | self.polygons.touched(owner, edge, points[some])
+        return inside
 
 
 def _portions(work: Indices, limit: int = 2_000_000) -> list[Indices]:

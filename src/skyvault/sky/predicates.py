@@ -11,275 +11,28 @@ A MOC is tested exactly against points and other MOCs; against other regions its
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from skyvault.model.region import Circle, Moc, Point, Polygon, Region
-from skyvault.sky.boxes import Boxes, parallels_cross_arcs
-from skyvault.sky.cells import healpix_29
+from skyvault.model.region import Region
+from skyvault.sky.arrangement import contains_by_pieces
+from skyvault.sky.boxes import parallels_cross_arcs
+from skyvault.sky.geometry import KINDS, Geometry, nearby_parts
+from skyvault.sky.points import RegionTest, points_in_region, points_in_shapes
 from skyvault.sky.polygons import Polygons, arcs_cross
-from skyvault.sky.shapes import (
-    BOX,
-    CIRCLE,
-    MOC,
-    POINT,
-    POLYGON,
-    Booleans,
-    Floats,
-    Indices,
-    Shapes,
-    decode,
-    part_size,
-    spread,
-)
-from skyvault.sky.vectors import TOLERANCE, angle_between, arc_normals, coordinates, dot, unit_vectors
+from skyvault.sky.shapes import BOX, CIRCLE, MOC, POINT, POLYGON, Booleans, Indices, Shapes, spread
+from skyvault.sky.vectors import TOLERANCE, angle_between, arc_normals, dot, unit_vectors
 
-_KINDS: Final = 6
-
-
-class Geometry:
-    """The parts of many regions, sorted into points, circles, polygons and boxes, with what is worked out of them.
-
-    If all rows hold the same region, one row is kept.
-
-    ``kind`` and ``place`` tell of each part which of the sets it is in and where.
-    """
-
-    def __init__(self, shapes: Shapes) -> None:
-        #: whether the first row stands for all
-        self.is_constant = shapes.is_constant
-        if self.is_constant and len(shapes) > 1:
-            shapes = shapes.take(np.zeros(1, np.int64))
-        self.shapes = shapes
-        self.parts = shapes.parts
-        values, parts = shapes.values, self.parts
-        self.kind = parts.kind
-        self.place = np.zeros(len(parts.kind), np.int64)
-        which = {kind: np.flatnonzero(parts.kind == kind) for kind in range(1, _KINDS)}
-        for members in which.values():
-            self.place[members] = np.arange(len(members))
-        # points are circles of no size
-        for kind in (POINT, CIRCLE):
-            self.place[which[kind]] = which[kind]
-        start = parts.start
-        rounds = np.flatnonzero((parts.kind == POINT) | (parts.kind == CIRCLE))
-        self.centres = np.zeros((len(start), 3))
-        self.centres[rounds] = unit_vectors(values[start[rounds] + 1], values[start[rounds] + 2])
-        self.radii = np.zeros(len(start))
-        self.radii[which[CIRCLE]] = np.radians(values[start[which[CIRCLE]] + 3])
-        self.polygons = Polygons.from_parts(values, parts, which[POLYGON])
-        self.boxes = Boxes.from_parts(values, parts, which[BOX])
-        self._caps: tuple[Floats, Floats] | None = None
-        self._which = which
-
-    @property
-    def caps(self) -> tuple[Floats, Floats]:
-        """A circle around each part: centres (n, 3), radii in radians (pi where it is wider than a hemisphere)."""
-        if self._caps is None:
-            centres, radii = self.centres.copy(), self.radii.copy()
-            for kind, members in ((POLYGON, self.polygons), (BOX, self.boxes)):
-                if len(members):
-                    centres[self._which[kind]], radii[self._which[kind]] = members.caps
-            mocs = self._which[MOC]
-            radii[mocs], centres[mocs] = np.pi, [0.0, 0.0, 1.0]
-            self._caps = centres, radii
-        return self._caps
-
-    def narrowed(self, which: Indices) -> Geometry:
-        """The same, with only those polygons kept ready that the parts ``which`` need."""
-        is_polygon = self.kind == POLYGON
-        needed = np.unique(self.place[which[is_polygon[which]]])
-        if 2 * len(needed) > len(self.polygons):
-            return self
-        narrow = copy(self)
-        narrow.polygons = self.polygons.take(needed)
-        place = np.zeros(len(self.polygons), np.int64)
-        place[needed] = np.arange(len(needed))
-        narrow.place = self.place.copy()
-        narrow.place[is_polygon] = place[self.place[is_polygon]]
-        return narrow
-
-    def moc(self, part: int) -> Moc:
-        """A part of kind MOC as a value."""
-        moc = self.region(part)
-        assert isinstance(moc, Moc)
-        return moc
-
-    def region(self, part: int) -> Region:
-        """A part as a value."""
-        start = int(self.parts.start[part])
-        return decode(self.shapes.values[start : start + part_size(self.shapes.values, start)])
-
-    def hold(self, which: Indices, points: Floats) -> Booleans:
-        """Whether part ``which[i]`` holds point i (unit vectors)."""
-        result = np.zeros(len(which), np.bool_)
-        for kind in np.unique(self.kind[which]).tolist():
-            rows = np.flatnonzero(self.kind[which] == kind)
-            members = which[rows]
-            if kind in (POINT, CIRCLE):
-                result[rows] = angle_between(points[rows], self.centres[members]) <= self.radii[members] + TOLERANCE
-            elif kind == POLYGON:
-                result[rows] = self.polygons.contain(self.place[members], points[rows])
-            elif kind == BOX:
-                result[rows] = self.boxes.take(self.place[members]).contain(points[rows])
-            else:
-                for part in np.unique(members).tolist():
-                    own = rows[members == part]
-                    result[own] = _in_ranges(healpix_29(*coordinates(points[own])), self.moc(part))
-        return result
-
-    def outline_distances(self, which: Indices, points: Floats) -> Floats:
-        """Radians from point i to the outline of part ``which[i]``, a polygon or box."""
-        result = np.empty(len(which))
-        is_polygon = self.kind[which] == POLYGON
-        rows = np.flatnonzero(is_polygon)
-        result[rows] = self.polygons.distances(self.place[which[rows]], points[rows])
-        rows = np.flatnonzero(~is_polygon)
-        if len(rows):
-            result[rows] = self.boxes.take(self.place[which[rows]]).distances(points[rows])
-        return result
-
-    def farthest(self, which: Indices, points: Floats) -> Floats:
-        """Radians from point i to the farthest corner (or point of a parallel) of part ``which[i]``."""
-        result = np.empty(len(which))
-        is_polygon = self.kind[which] == POLYGON
-        rows = np.flatnonzero(is_polygon)
-        if len(rows):
-            result[rows] = self.polygons.farthest_vertex(self.place[which[rows]], points[rows])
-        rows = np.flatnonzero(~is_polygon)
-        if len(rows):
-            result[rows] = self.boxes.take(self.place[which[rows]]).farthest(points[rows])
-        return result
-
-
-def _in_ranges(cells: Indices, moc: Moc) -> Booleans:
-    if len(moc.ranges) == 0:
-        return np.zeros(len(cells), np.bool_)
-    place = np.searchsorted(moc.ranges[:, 0], cells, side="right") - 1
-    return np.asarray((place >= 0) & (cells <= moc.ranges[np.maximum(place, 0), 1]) & (cells >= 0), np.bool_)
-
-
-# ---------------------------------------------------------------- points
-
-
-def points_in_region(lon: ArrayLike, lat: ArrayLike, region: Region) -> Booleans:
-    """Which positions (degrees) lie in one region. Positions that are NaN or beyond a pole lie nowhere."""
-    return RegionTest(region).holds(np.atleast_1d(lon), np.atleast_1d(lat))
-
-
-class RegionTest:
-    """One region made ready to be asked about points again and again."""
-
-    def __init__(self, region: Region) -> None:
-        from skyvault.model.region import Box, Union
-
-        parts = region.regions if isinstance(region, Union) else (region,)
-        self._tests = [
-            _round(part)
-            if isinstance(part, Point | Circle)
-            else _outline(part)
-            if isinstance(part, Polygon)
-            else _box(part)
-            if isinstance(part, Box)
-            else _coverage(part)
-            for part in parts
-        ]
-
-    def holds(self, lon: ArrayLike, lat: ArrayLike) -> Booleans:
-        """Which positions in degrees (arrays of one shape (n,)) lie in the region."""
-        lons, lats = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
-        valid = np.isfinite(lons) & (np.abs(lats) <= 90.0)
-        if not valid.all():
-            lons, lats = np.where(valid, lons, 0.0), np.where(valid, lats, 0.0)
-        points = unit_vectors(lons, lats)
-        inside = self._tests[0](lons, lats, points)
-        for test in self._tests[1:]:
-            inside = inside | test(lons, lats, points)
-        return inside & valid
-
-
-_Test = Callable[[Floats, Floats, Floats], Booleans]
-
-
-def _round(part: Point | Circle) -> _Test:
-    centre = unit_vectors(part.lon, part.lat)
-    radius = np.radians(part.radius) if isinstance(part, Circle) else 0.0
-    # beyond 90 degrees the chord loses its power to tell: ask for the distance from the opposite point
-    is_wide = radius > np.pi / 2
-    from_point = -centre if is_wide else centre
-    angle = max(np.pi - radius - TOLERANCE, 0.0) if is_wide else radius + TOLERANCE
-    limit = 4.0 * np.sin(angle / 2.0) ** 2
-
-    def test(lon: Floats, lat: Floats, points: Floats) -> Booleans:
-        chord = points - from_point
-        squared = dot(chord, chord)
-        return np.asarray(squared >= limit if is_wide else squared <= limit, np.bool_)
-
-    return test
-
-
-def _outline(part: Polygon) -> _Test:
-    polygons = Geometry(Shapes.from_regions([part])).polygons
-    centres, radii = polygons.caps
-    if polygons.is_convex[0]:
-        normals = polygons.inner_normals.T.copy()
-
-        def test_convex(lon: Floats, lat: Floats, points: Floats) -> Booleans:
-            return np.asarray(((points @ normals) >= -TOLERANCE).all(axis=1), np.bool_)
-
-        return test_convex
-    limit = 4.0 * np.sin(min(radii[0] + TOLERANCE, np.pi) / 2.0) ** 2
-
-    def test(lon: Floats, lat: Floats, points: Floats) -> Booleans:
-        chord = points - centres[0]
-        near = np.flatnonzero(dot(chord, chord) <= limit) if radii[0] < np.pi else np.arange(len(points))
-        inside = np.zeros(len(points), np.bool_)
-        # in portions, since every point meets every edge
-        step = max(1, 1_000_000 // int(polygons.counts[0]))
-        for first in range(0, len(near), step):
-            rows = near[first : first + step]
-            inside[rows] = polygons.contain(np.zeros(len(rows), np.int64), points[rows])
-        return inside
-
-    return test
-
-
-def _box(part: Region) -> _Test:
-    one = Geometry(Shapes.from_regions([part])).boxes
-
-    def test(lon: Floats, lat: Floats, points: Floats) -> Booleans:
-        return one.contain_coordinates(lon, lat)
-
-    return test
-
-
-def _coverage(part: Moc) -> _Test:
-    def test(lon: Floats, lat: Floats, points: Floats) -> Booleans:
-        return _in_ranges(healpix_29(lon, lat), part)
-
-    return test
-
-
-def points_in_shapes(lon: ArrayLike, lat: ArrayLike, shapes: Shapes) -> Booleans:
-    """Whether region i of ``shapes`` holds position i (degrees; a scalar stands for every row)."""
-    if shapes.is_constant and len(shapes) > 1:
-        inside = points_in_region(lon, lat, shapes.region(0)) if shapes.valid[0] else np.zeros(1, np.bool_)
-        return np.broadcast_to(inside, (len(shapes),)).copy()
-    geometry = Geometry(shapes)
-    lons, lats = (np.broadcast_to(np.asarray(a, np.float64), (len(shapes),)) for a in (lon, lat))
-    row = geometry.parts.row
-    valid = np.isfinite(lons) & (np.abs(lats) <= 90.0)
-    points = unit_vectors(np.where(valid, lons, 0.0), np.where(valid, lats, 0.0))
-    held = geometry.hold(np.arange(len(row)), points[row])
-    result = np.zeros(len(shapes), np.bool_)
-    result[row[held]] = True
-    return result & valid
-
-
-# ---------------------------------------------------------------- regions
+__all__ = [
+    "RegionTest",
+    "contains",
+    "intersects",
+    "points_in_region",
+    "points_in_shapes",
+    "region_contains",
+    "region_intersects",
+]
 
 
 def contains(outer: Shapes, inner: Shapes) -> Booleans:
@@ -349,27 +102,6 @@ def _broadcast(result: Booleans, total: int) -> Booleans:
     return result if len(result) == total else np.repeat(result, total)
 
 
-def nearby_parts(a: Geometry, b: Geometry) -> tuple[Indices, Indices, Indices]:
-    """Every part of row i of a with every part of row i of b whose surrounding circles touch: row, part, part."""
-    if a.is_constant:
-        own, other = np.divmod(np.arange(len(a.kind) * len(b.kind)), max(len(b.kind), 1))
-        row = b.parts.row[other]
-    elif b.is_constant:
-        own, other = np.divmod(np.arange(len(a.kind) * len(b.kind)), max(len(b.kind), 1))
-        row = a.parts.row[own]
-    else:
-        first = np.searchsorted(b.parts.row, a.parts.row, side="left")
-        counts = np.searchsorted(b.parts.row, a.parts.row, side="right") - first
-        own, other = spread(first, counts)
-        row = a.parts.row[own]
-    centres_a, radii_a = a.caps
-    centres_b, radii_b = b.caps
-    reach = radii_a[own] + radii_b[other] + 3 * TOLERANCE
-    chord = centres_a[own] - centres_b[other]
-    near = (dot(chord, chord) <= 4.0 * np.sin(np.minimum(reach, np.pi) / 2.0) ** 2) | (reach >= np.pi)
-    return row[near], own[near], other[near]
-
-
 _Rule = Callable[[Geometry, Geometry, Indices, Indices], Booleans]
 
 
@@ -377,10 +109,10 @@ def _apply(rules: dict[tuple[int, int], _Rule], a: Geometry, b: Geometry, first:
     """The rule for each pair of kinds, applied to all pairs of these kinds at once."""
     result = np.zeros(len(first), np.bool_)
     a, b = a.narrowed(first), b.narrowed(second)
-    kinds = a.kind[first] * _KINDS + b.kind[second]
+    kinds = a.kind[first] * KINDS + b.kind[second]
     for kind in np.unique(kinds).tolist():
         rows = np.flatnonzero(kinds == kind)
-        result[rows] = rules[divmod(kind, _KINDS)](a, b, first[rows], second[rows])
+        result[rows] = rules[divmod(kind, KINDS)](a, b, first[rows], second[rows])
     return result
 
 
@@ -559,20 +291,18 @@ def _box_holds_box(a: Geometry, b: Geometry, first: Indices, second: Indices) ->
 
 def _settled(a: Geometry, b: Geometry, first: Indices, second: Indices, held: Booleans, rows: Indices) -> Booleans:
     """Decide the rows (of outlines that are not convex, or curved) by the pieces of both outlines, one by one."""
-    from skyvault.sky.arrangement import region_contains
-
     for row in rows.tolist():
-        held[row] = region_contains(a.region(int(first[row])), b.region(int(second[row])))
+        held[row] = contains_by_pieces(a.region(int(first[row])), b.region(int(second[row])))
     return held
 
 
 def _union_contains(a: Geometry, b: Geometry, rows: Indices) -> Booleans:
     """Unions whose parts hold another region together only: by the pieces of all outlines, one by one."""
-    from skyvault.sky.arrangement import region_contains
-
     return np.array(
         [
-            region_contains(a.shapes.region(0 if a.is_constant else row), b.shapes.region(0 if b.is_constant else row))
+            contains_by_pieces(
+                a.shapes.region(0 if a.is_constant else row), b.shapes.region(0 if b.is_constant else row)
+            )
             for row in rows.tolist()
         ],
         np.bool_,
@@ -623,7 +353,7 @@ _MEET: Final[dict[tuple[int, int], _Rule]] = {
     (POLYGON, BOX): _polygon_meets_box,
     (BOX, POLYGON): _swapped(_polygon_meets_box),
     (BOX, BOX): _box_meets_box,
-    **{(MOC, kind): _moc_meets for kind in range(1, _KINDS)},
+    **{(MOC, kind): _moc_meets for kind in range(1, KINDS)},
     **{(kind, MOC): _swapped(_moc_meets) for kind in range(1, MOC)},
 }
 _HOLD: Final[dict[tuple[int, int], _Rule]] = {
@@ -634,7 +364,7 @@ _HOLD: Final[dict[tuple[int, int], _Rule]] = {
     (POLYGON, BOX): _polygon_holds_box,
     (BOX, POLYGON): _box_holds_polygon,
     (BOX, BOX): _box_holds_box,
-    **{(MOC, kind): _moc_holds for kind in range(1, _KINDS)},
+    **{(MOC, kind): _moc_holds for kind in range(1, KINDS)},
     **{(kind, MOC): _holds_moc for kind in range(1, MOC)},
 }
 

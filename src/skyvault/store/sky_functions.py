@@ -19,7 +19,8 @@ from skyvault.model.region import MAX_ORDER
 from skyvault.sky import frames
 from skyvault.sky.area import areas, centroids
 from skyvault.sky.cells import cell_centers, cell_of, touched_cells, touched_cells_of
-from skyvault.sky.predicates import RegionTest, contains, intersects
+from skyvault.sky.points import RegionTest
+from skyvault.sky.predicates import contains, intersects
 from skyvault.sky.region_text import box_corners, format_region
 from skyvault.sky.shape_text import shapes_of_texts
 from skyvault.sky.shapes import BOX, CIRCLE, MOC, POINT, POLYGON, Booleans, Floats, Indices, Shapes, decode, spread
