@@ -225,7 +225,7 @@ class Settings:
         (), _words, "Addresses whose X-Forwarded-* headers are believed; comma-separated."
     )
     requests_per_minute: int = _setting(
-        600, _whole(0), "Requests a minute from one anonymous address; 0: no limit (not used yet)."
+        600, _whole(0), "Requests a minute from one remote address; 0: no limit. This machine itself is not limited."
     )
     client_stall_s: float = _setting(60.0, _seconds(0.1), "A client that reads nothing for so long is dropped.")
     stop_grace_s: float = _setting(30.0, _seconds(), "How long running requests may go on when the server stops.")

@@ -284,6 +284,9 @@ def _table(header: Header, fields: list[_Field], rows: int, name: str) -> Table:
         if card.value is not None and not _STRUCTURAL.fullmatch(card.keyword)
     ]
     notes = [card.comment for card in header.cards if card.keyword == "COMMENT" and card.comment]
+    if "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--" in notes:
+        # astropy's own notes on columns, for itself; no words about the table
+        notes = notes[: notes.index("--BEGIN-ASTROPY-SERIALIZED-COLUMNS--")]
     frame = header.text("RADESYS", "").strip() or header.text("RADECSYS", "").strip()
     frames: tuple[CoordinateFrame, ...] = ()
     if frame:
