@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from skyvault.adql.words import RESERVED
 from skyvault.errors import ParameterError, UsageError
-from skyvault.formats import negotiate, open_table
+from skyvault.formats import ReadLimits, negotiate, open_table
 from skyvault.model.table import Info
 from skyvault.serve.params import Parameter, upload_pairs
 from skyvault.serve.query_log import log_query
@@ -89,6 +89,8 @@ def _uploads(given: Sequence[str], files: Mapping[str, Callable[[], IO[bytes]]],
     if len(pairs) > settings.upload_tables:
         raise ParameterError(f"{len(pairs)} tables are uploaded; at most {settings.upload_tables} are taken")
     uploads = Uploads(settings.upload_rows, settings.upload_columns)
+    # a compressed upload counts as what it unpacks to, with room for what compresses well
+    limits = ReadLimits(10 * settings.upload_bytes, settings.upload_rows, settings.upload_columns)
     by_name = {name.lower(): opener for name, opener in files.items()}
     for name, uri in pairs:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name.lower() in RESERVED:
@@ -100,7 +102,7 @@ def _uploads(given: Sequence[str], files: Mapping[str, Callable[[], IO[bytes]]],
             from skyvault.serve.upload_fetch import fetched
 
             with fetched(uri, settings) as file:
-                uploads.add(name, open_table(file, name=name))
+                uploads.add(name, open_table(file, name=name, limits=limits))
             continue
         opener = by_name.get(rest.lower())
         if opener is None:
@@ -109,7 +111,7 @@ def _uploads(given: Sequence[str], files: Mapping[str, Callable[[], IO[bytes]]],
                 hint="Send the table as a multipart/form-data part of that name.",
             )
         with opener() as file:
-            uploads.add(name, open_table(file, name=name))
+            uploads.add(name, open_table(file, name=name, limits=limits))
     return uploads
 
 

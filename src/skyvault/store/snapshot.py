@@ -363,7 +363,7 @@ class Builder:
         extra: dict[str, Any] = {"nrows": values.pop(0)}
         stats = []
         for column in self.spec.table.columns:
-            keys = ("filled", "minimum", "maximum", "longest")
+            keys = ("filled", "minimum", "maximum", "longest", "beyond_ascii")
             stats.append({key: _plain(values.pop(0)) for key in keys})
             stats[-1]["name"] = column.name
         extra["statistics"] = stats
@@ -517,14 +517,14 @@ def _without(array: Any, null: str) -> Any:
 def _statistics(name: str, column: Column) -> list[str]:
     filled = f"count({name})"
     if column.is_array or column.datatype in ("floatComplex", "doubleComplex"):
-        return [filled, "NULL", "NULL", f"max(len({name}))"]
+        return [filled, "NULL", "NULL", f"max(len({name}))", "false"]
     if column.is_timestamp:
-        return [filled, f"CAST(min({name}) AS VARCHAR)", f"CAST(max({name}) AS VARCHAR)", "NULL"]
+        return [filled, f"CAST(min({name}) AS VARCHAR)", f"CAST(max({name}) AS VARCHAR)", "NULL", "false"]
     if column.is_text:
-        return [filled, "NULL", "NULL", f"max(strlen({name}))"]
+        return [filled, "NULL", "NULL", f"max(strlen({name}))", f"bool_or(strlen({name}) <> length({name}))"]
     if column.datatype in NUMERIC:
-        return [filled, f"min({name})", f"max({name})", "NULL"]
-    return [filled, "NULL", "NULL", "NULL"]
+        return [filled, f"min({name})", f"max({name})", "NULL", "false"]
+    return [filled, "NULL", "NULL", "NULL", "false"]
 
 
 def _plain(value: Any) -> Any:
@@ -571,5 +571,8 @@ def with_row_count(table: Table, nrows: int, extra: dict[str, Any]) -> Table:
     """The description with what ingest learned: row count, and which columns are indexed."""
     indexed = {p[k] for p in extra.get("positions", ()) for k in ("lon", "lat", "point") if p.get(k) is not None}
     indexed |= {r["column"] for r in extra.get("regions", ())}
-    columns = tuple(replace(column, indexed=True) if i in indexed else column for i, column in enumerate(table.columns))
+    # VOTable's char is ASCII (VOTable 1.4, section 2.1); text beyond it must be said to be Unicode
+    beyond = {one["name"] for one in extra.get("statistics", ()) if one.get("beyond_ascii")}
+    described = tuple(replace(c, datatype="unicodeChar") if c.name in beyond else c for c in table.columns)
+    columns = tuple(replace(column, indexed=True) if i in indexed else column for i, column in enumerate(described))
     return replace(table, columns=columns, nrows=nrows)
