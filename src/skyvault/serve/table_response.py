@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: bytes collected before an answer is known to be small or large
 SMALL_BYTES = 256 * 1024
+#: bytes of one piece of a large answer: fewer would spend their time between threads
+GULP_BYTES = 1 << 20
 
 
 class TableResponse(Response):
@@ -42,14 +44,17 @@ class TableResponse(Response):
             return
         gone = asyncio.ensure_future(disconnected(receive))
         stall_s = self._service.settings.client_stall_s
+        upcoming: asyncio.Future[bytes | None] | None = None
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             body: bytes | None = self._first
             while body is not None and not gone.done():
+                # the next gulp is made while this one is sent
+                upcoming = asyncio.ensure_future(self._service.in_thread(_next, chunks))
                 if body:
                     message = {"type": "http.response.body", "body": body, "more_body": True}
                     await asyncio.wait_for(send(message), stall_s)
-                body = await self._service.in_thread(_next, chunks)
+                body = await upcoming
             if not gone.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
@@ -60,7 +65,15 @@ class TableResponse(Response):
             logger.warning("an answer was broken off: %s", problem)
         finally:
             gone.cancel()
-            await asyncio.shield(self._service.in_thread(_close, chunks))
+            await asyncio.shield(self._end(upcoming, chunks))
+
+    async def _end(self, upcoming: asyncio.Future[bytes | None] | None, chunks: Iterator[bytes]) -> None:
+        """Let the engine go, once nobody is reading from it any more."""
+        if upcoming is not None and not upcoming.done():
+            await asyncio.wait({upcoming})
+        if upcoming is not None and not upcoming.cancelled():
+            upcoming.exception()
+        await self._service.in_thread(_close, chunks)
 
 
 async def disconnected(receive: Receive) -> None:
@@ -70,7 +83,15 @@ async def disconnected(receive: Receive) -> None:
 
 
 def _next(chunks: Iterator[bytes]) -> bytes | None:
-    return next(chunks, None)
+    """A gulp: what the writer has made, at least GULP_BYTES of it unless it ends."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= GULP_BYTES:
+            break
+    return (parts[0] if len(parts) == 1 else b"".join(parts)) if parts else None
 
 
 def _close(chunks: Iterator[bytes]) -> None:
