@@ -317,6 +317,9 @@ class Geometry:
         constant = constant_shape(outer)
         if point is not None and point.constant is None and constant is not None:
             exact = self._point_in_constant(point, constant)
+        elif point is not None and isinstance(outer, ColumnRef) and self.emitter.meaning(outer).is_text:
+            lon, lat = self.coordinate(inner, 1), self.coordinate(inner, 2)
+            exact = f"sv_region_holds({self.emitter.expr(outer)}, {lon}, {lat})"
         else:
             function = "sv_intersects" if call.name == "INTERSECTS" else "sv_contains"
             first, second = self.shape(outer), self.shape(inner)

@@ -6,6 +6,7 @@ out; so does what is no place, no region, no angle. No function raises for the d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -19,7 +20,8 @@ from skyvault.model.region import MAX_ORDER
 from skyvault.sky import frames
 from skyvault.sky.area import areas, centroids
 from skyvault.sky.cells import cell_centers, cell_of, touched_cells, touched_cells_of
-from skyvault.sky.points import RegionTest
+from skyvault.sky.footprint_test import footprint_test, unit_vector
+from skyvault.sky.points import RegionTest, points_in_shapes
 from skyvault.sky.predicates import contains, intersects
 from skyvault.sky.region_text import box_corners, format_region
 from skyvault.sky.shape_text import shapes_of_texts
@@ -217,6 +219,26 @@ def sv_point_in(lon: Column, lat: Column, shape: Column) -> pa.Array:
     return _null_where(inside, ~valid)
 
 
+#: rows up to which footprints are tested one by one
+FEW_ROWS = 64
+
+
+def sv_region_holds(region: Column, lon: Column, lat: Column) -> pa.Array:
+    """Whether a region in any text spelling holds a position; NULL where either is none."""
+    texts = _whole(region)
+    if len(texts) > FEW_ROWS:
+        shapes = shapes_of_texts(texts)
+        lons, lats = _floats(lon), _floats(lat)
+        valid = shapes.valid & np.isfinite(lons) & (np.abs(lats) <= 90.0)
+        return _null_where(points_in_shapes(lons, lats, shapes), ~valid)
+    found: list[bool | None] = []
+    for text, a, d in zip(texts.to_pylist(), _whole(lon).to_pylist(), _whole(lat).to_pylist(), strict=True):
+        test = None if text is None or a is None or d is None else footprint_test(text)
+        is_place = test is not None and math.isfinite(a) and abs(d) <= 90.0
+        found.append(test(a, d, unit_vector(a, d)) if test is not None and is_place else None)
+    return pa.array(found, pa.bool_())
+
+
 def sv_area(shape: Column) -> pa.Array:
     """Square degrees of a region."""
     found = areas(Shapes.from_arrow(shape))
@@ -349,6 +371,7 @@ FUNCTIONS: Final[dict[str, tuple[Callable[..., pa.Array], tuple[str, ...], str]]
     "sv_format_shape": (sv_format_shape, ("DOUBLE[]",), "VARCHAR"),
     "sv_contains": (sv_contains, ("DOUBLE[]", "DOUBLE[]"), "BOOLEAN"),
     "sv_intersects": (sv_intersects, ("DOUBLE[]", "DOUBLE[]"), "BOOLEAN"),
+    "sv_region_holds": (sv_region_holds, ("VARCHAR", "DOUBLE", "DOUBLE"), "BOOLEAN"),
     "sv_point_in": (sv_point_in, ("DOUBLE", "DOUBLE", "VARCHAR"), "BOOLEAN"),
     "sv_area": (sv_area, ("DOUBLE[]",), "DOUBLE"),
     "sv_centroid": (sv_centroid, ("DOUBLE[]",), "DOUBLE[]"),
