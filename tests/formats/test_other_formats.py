@@ -94,7 +94,9 @@ def test_astropy_reads_our_fits(made: Made) -> None:
 
 @pytest.mark.stilts
 def test_stilts_reads_our_fits(tmp_path: Path) -> None:
-    made = Made([kind for kind in IN_FITS if kind not in ("bit", "bits", "bits_fixed", "complexes")], 60, 0.2, 0, seed=5)
+    made = Made(
+        [kind for kind in IN_FITS if kind not in ("bit", "bits", "bits_fixed", "complexes")], 60, 0.2, 0, seed=5
+    )
     source, target = tmp_path / "ours.fits", tmp_path / "theirs.vot"
     source.write_bytes(_written(made, "fits"))
     subprocess.run(

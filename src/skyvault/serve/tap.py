@@ -102,9 +102,7 @@ class Tap:
                 gone.cancel()
             return await work
 
-    def _answer(
-        self, values: Mapping[str, Any], files: Mapping[str, Callable[[], IO[bytes]]], wish: Wish
-    ) -> Response:
+    def _answer(self, values: Mapping[str, Any], files: Mapping[str, Callable[[], IO[bytes]]], wish: Wish) -> Response:
         wish.check()
         query = read_query(values, files, self.service.settings)
         answer = start(query, self.service.store, wish.on_cursor)

@@ -192,7 +192,9 @@ def extensions(tables: Iterable[Table]) -> list[Column]:
     return list(found.values())
 
 
-def conformed(batches: Iterator[pa.RecordBatch], table: Table, target: Table, authority: str) -> Iterator[pa.RecordBatch]:
+def conformed(
+    batches: Iterator[pa.RecordBatch], table: Table, target: Table, authority: str
+) -> Iterator[pa.RecordBatch]:
     """A collection's batches with the columns of ``target``; what a row must have and lacks is filled in."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -161,9 +161,7 @@ def run_query(
     return Answer(stream, plan, cursor, finish)
 
 
-def _batches(
-    cursor: Any, sql: str, rows: int | None, columns: tuple[Column, ...]
-) -> Generator[pa.RecordBatch]:
+def _batches(cursor: Any, sql: str, rows: int | None, columns: tuple[Column, ...]) -> Generator[pa.RecordBatch]:
     """Batches of a query, cut at ``rows`` where the engine was not asked to.
 
     A small result is fetched whole (quicker), a handful of rows without the engine's way to Arrow (0.5 ms less);
