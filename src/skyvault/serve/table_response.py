@@ -95,7 +95,11 @@ def _next(chunks: Iterator[bytes]) -> bytes | None:
 
 
 def _close(chunks: Iterator[bytes]) -> None:
+    import pyarrow as pa
+
     chunks.close()  # type: ignore[attr-defined]
+    # Arrow keeps what a large answer used for the next one; this process has other things to do meanwhile
+    pa.default_memory_pool().release_unused()
 
 
 def collect(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
