@@ -338,6 +338,23 @@ def late_server(tmp_path_factory: pytest.TempPathFactory, start_server: Any) -> 
     return start_server(folder / "home")
 
 
+def test_a_job_that_fails_after_many_rows_is_an_error_and_has_no_result(late_server: Server) -> None:
+    query = {"LANG": "ADQL", "QUERY": "SELECT id, CAST(text AS INTEGER) AS n FROM demo.late", "MAXREC": "2000000"}
+    body = urllib.parse.urlencode(query | {"PHASE": "RUN"}).encode()
+    with urllib.request.urlopen(f"{late_server.tap}/async", body, timeout=30) as created:
+        job = created.geturl()
+    with urllib.request.urlopen(f"{job}?WAIT=30", timeout=60) as answer:
+        answer.read()
+    with urllib.request.urlopen(f"{job}/phase", timeout=30) as answer:
+        assert answer.read().strip() == b"ERROR"
+    with urllib.request.urlopen(f"{job}/error", timeout=30) as answer:
+        assert b"cannot be computed" in answer.read()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{job}/results/result", timeout=30)
+    assert refused.value.code == 404
+    refused.value.close()
+
+
 @pytest.mark.parametrize("name", ["votable", "votable/td", "votable/b"])
 def test_a_query_that_fails_after_many_rows_ends_in_an_error_info(late_server: Server, name: str) -> None:
     query = "SELECT id, CAST(text AS INTEGER) AS n FROM demo.late"

@@ -30,7 +30,6 @@ class Relation:
     query: Query | None = None
     #: SQL name of the common table (kind "common"): unique and safe
     common: str | None = None
-    #: outer select's relation when this one is reached from a correlated subquery is simply another Relation
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -242,7 +242,7 @@ class Emitter:
             if condition != "true":
                 text += f" WHERE {condition}"
         if select.group_by:
-            text += f" GROUP BY {', '.join(self._group_key(key, outputs) for key in select.group_by)}"
+            text += f" GROUP BY {', '.join(self._group_key(key) for key in select.group_by)}"
         if select.having is not None:
             text += f" HAVING {self.condition(select.having)}"
         return text, passed
@@ -283,7 +283,8 @@ class Emitter:
         sql = self.expr(out.expr)
         return f"CAST({sql} AS {sql_type(out.column)})"
 
-    def _group_key(self, expr: Expr, outputs: tuple[OutputColumn, ...]) -> str:
+    def _group_key(self, expr: Expr) -> str:
+        # a bare integer would be a position to the engine
         if isinstance(expr, Literal):
             return f"(({self.expr(expr)}))"
         return self.expr(expr)

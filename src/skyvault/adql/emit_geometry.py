@@ -16,7 +16,6 @@ from skyvault.adql.duckdb_functions import EPOCH_PROP_SIX, POINT_FUNCTIONS
 from skyvault.adql.nodes import Cast, ColumnRef, Comparison, Condition, Expr, Function, Literal, Logical
 from skyvault.adql.plan import Values
 from skyvault.adql.storage import KEY_STRIDE, StoredRegion
-from skyvault.errors import QueryError
 
 if TYPE_CHECKING:
     from skyvault.adql.checked import Relation
@@ -487,5 +486,3 @@ def conjuncts(condition: Condition | None) -> list[Condition]:
 
 
 HoleIn = Callable[[Values, tuple[str, ...]], str]
-
-__all__ = ["Geometry", "HoleIn", "Near", "PointSql", "QueryError", "Vector", "conjuncts"]

@@ -28,7 +28,7 @@ from skyvault.model.table import Table
 from skyvault.serve.faults import guarded
 from skyvault.serve.service import Service
 from skyvault.store import obscore, tap_schema
-from skyvault.store.view import Shelved, View, split_name
+from skyvault.store.view import View, split_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -207,6 +207,3 @@ def _schemas(tables: Iterable[Table]) -> list[vosi_xml.SchemaDescription]:
         )
         for name, members in by_schema.items()
     ]
-
-
-__all__ = ["Shelved", "Vosi"]
