@@ -1,0 +1,67 @@
+"""The TAP services of the sandbox's archives: our own server over tables published once and kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skyvault.config import Settings
+from skyvault.sandbox.emulation import HeldTable
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+_DONE = "built"
+
+
+def build(directory: Path, version: str, tables: Callable[[], Iterable[HeldTable]]) -> bool:
+    """Publish the tables into a data directory, unless that was done by the same version; whether there are any."""
+    from skyvault.publish.publisher import publish
+
+    done = directory / _DONE
+    if done.is_file() and (said := done.read_text(encoding="utf-8").split("\n"))[0] == version:
+        return said[1] != "0"
+    shutil.rmtree(directory, ignore_errors=True)
+    held = list(tables())
+    if held:
+        import pyarrow.parquet as pq
+
+        directory.mkdir(parents=True)
+        settings = settings_of(directory, "")
+        for table in held:
+            file = directory / f"{table.name}.parquet"
+            pq.write_table(table.rows, file)
+            publish(
+                file,
+                name=table.name,
+                settings=settings,
+                overrides=dict(table.metadata),
+                obscore=table.is_observations,
+            )
+            file.unlink()
+    directory.mkdir(parents=True, exist_ok=True)
+    done.write_text(f"{version}\n{len(held)}", encoding="utf-8")
+    return bool(held)
+
+
+def settings_of(directory: Path, url: str) -> Settings:
+    """Settings of a small server whose root is ``url``."""
+    return Settings(
+        home=directory,
+        base_url=url or None,
+        requests_per_minute=0,
+        memory_limit=500_000_000,
+        threads=2,
+        log_level="error",
+        stop_grace_s=1.0,
+        maxrec_default=1_000_000,
+    )
+
+
+def tap_app(directory: Path, url: str) -> Starlette:
+    """Our server over such a directory; its lifespan is the caller's to run."""
+    from skyvault.serve.app import create_app
+
+    return create_app(settings_of(directory, url))
