@@ -266,3 +266,32 @@ def small_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(small_home: Path, start_server: Callable[..., Server]) -> Server:
     """A running server of ``small_home``."""
     return start_server(small_home)
+
+
+# --- the archives of the world, in small ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def running_sandbox(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Any]:
+    """All archives of the sandbox; what they hold is made once for all test processes."""
+    from skyvault.sandbox import Sandbox
+
+    base = tmp_path_factory.getbasetemp()
+    with Sandbox((base if worker_id == "master" else base.parent) / "sandbox") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running_sandbox: Any) -> Iterator[Any]:
+    """The running :class:`skyvault.sandbox.Sandbox`, without faults before and after the test."""
+    running_sandbox.faults.clear()
+    yield running_sandbox
+    running_sandbox.faults.clear()
+
+
+@pytest.fixture
+def sandbox_settings(sandbox: Any, tmp_path: Path) -> Any:
+    """Settings that send every request to the sandbox instead of the real archives; an empty data directory."""
+    from skyvault.config import Settings
+
+    return Settings(home=tmp_path / "home", endpoints=sandbox.endpoints())
