@@ -135,7 +135,8 @@ class FaultyAnswers:
             await self.app(scope, receive, send)
             return
         if fault.kind == "unreachable":
-            raise _Broken
+            _hang_up(send)
+            return
         instead = {
             "busy": (503, b"Service busy"),
             "too-many-requests": (429, b"Too many requests"),
@@ -152,6 +153,14 @@ class FaultyAnswers:
         if body.is_broken:
             # only now, so that the archive's own server takes no notice
             raise _Broken
+
+
+def _hang_up(send: Send) -> None:
+    """Close the connection without an answer, which ASGI has no word for: uvicorn's ``send`` knows the transport."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise _Broken
+    transport.abort()
 
 
 async def _answer(send: Send, status: int, body: bytes, fault: Fault) -> None:
