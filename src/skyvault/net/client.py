@@ -102,7 +102,7 @@ class HttpClient:
         return self.request("GET", url, params=params, **how)
 
     def post(self, url: str, *, data: Mapping[str, str] | None = None, **how: Any) -> Answer:
-        """POST a form; repeated after a broken connection only with ``may_repeat=True``. See :meth:`request`."""
+        """POST a form, or with ``json=`` a document; repeated after a broken connection only with ``may_repeat=True``. See :meth:`request`."""
         return self.request("POST", url, data=data, **how)
 
     def request(
@@ -112,6 +112,7 @@ class HttpClient:
         *,
         params: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
+        json: Any = None,
         files: Any = None,
         headers: Mapping[str, str] | None = None,
         may_repeat: bool | None = None,
@@ -128,7 +129,7 @@ class HttpClient:
 
         def once() -> Answer:
             with self.open(
-                method, url, params=params, data=data, files=files, headers=headers, deadline=deadline
+                method, url, params=params, data=data, json=json, files=files, headers=headers, deadline=deadline
             ) as response:
                 self.refuse_fault(response, url)
                 body = bytearray()
@@ -186,6 +187,7 @@ class HttpClient:
         *,
         params: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
+        json: Any = None,
         files: Any = None,
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
@@ -210,6 +212,7 @@ class HttpClient:
                     here,
                     params=params,
                     data=data,
+                    json=json,
                     files=files,
                     headers=given,
                     timeout=self._timeout(deadline, url),
@@ -223,7 +226,8 @@ class HttpClient:
                 if response.status_code not in _REDIRECTS or "location" not in response.headers:
                     yield response
                     return
-                here, method, params, data, files = _redirected(response, here, method, data, files)
+                here, method, params, body = _redirected(response, here, method, (data, json, files))
+                data, json, files = body
         raise FetchError(f"more than {_MAX_REDIRECTS} redirects", where=shown_address(url))
 
     def blocks(
@@ -288,7 +292,7 @@ class HttpClient:
 
 
 #: headers that tell who somebody is
-_PERSONAL: Final = frozenset(("authorization", "cookie", "proxy-authorization"))
+_PERSONAL: Final = frozenset(("authorization", "cookie", "proxy-authorization", "x-api-key"))
 
 
 def _no_auth(request: httpx2.Request) -> httpx2.Request:
@@ -297,9 +301,9 @@ def _no_auth(request: httpx2.Request) -> httpx2.Request:
 
 
 def _redirected(
-    response: httpx2.Response, here: str, method: str, data: Mapping[str, str] | None, files: Any
-) -> tuple[str, str, None, Mapping[str, str] | None, Any]:
-    """Where to ask next and how (RFC 9110 section 15.4)."""
+    response: httpx2.Response, here: str, method: str, body: tuple[Any, Any, Any]
+) -> tuple[str, str, None, tuple[Any, Any, Any]]:
+    """Where to ask next and how (RFC 9110 section 15.4); ``body`` is form, JSON and files."""
     there = urljoin(here, response.headers["location"])
     try:
         parts = split_address(there)
@@ -312,8 +316,8 @@ def _redirected(
             f"the archive redirects from https to unencrypted {shown_address(there)}", where=shown_address(here)
         )
     if response.status_code == 303 or (response.status_code in (301, 302) and method == "POST"):
-        return there, "HEAD" if method == "HEAD" else "GET", None, None, None
-    return there, method, None, data, files
+        return there, "HEAD" if method == "HEAD" else "GET", None, (None, None, None)
+    return there, method, None, body
 
 
 @contextmanager
