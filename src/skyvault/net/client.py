@@ -102,7 +102,7 @@ class HttpClient:
         return self.request("GET", url, params=params, **how)
 
     def post(self, url: str, *, data: Mapping[str, str] | None = None, **how: Any) -> Answer:
-        """POST a form, or with ``json=`` a document; repeated after a broken connection only with ``may_repeat=True``. See :meth:`request`."""
+        """POST a form, or ``json=``; repeated after a broken connection only with ``may_repeat``: :meth:`request`."""
         return self.request("POST", url, data=data, **how)
 
     def request(
