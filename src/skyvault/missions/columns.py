@@ -84,6 +84,10 @@ def observations(archive: pa.Table, declaration: Declaration, *, where: str, now
             where=where,
             hint="The archive may have renamed it; columns found: " + ", ".join(archive.column_names)[:300] + ".",
         )
+    if declaration.prepare is not None:
+        spelled = {found[name.lower()]: name for name in declaration.needs}
+        archive = declaration.prepare(archive.rename_columns([spelled.get(n, n) for n in archive.column_names]))
+        found = {name.lower(): name for name in archive.column_names}
     for source, words in declaration.keep.items():
         column = pc.utf8_lower(_text(archive[found[source.lower()]]))
         archive = archive.filter(pc.is_in(column, pa.array([word.lower() for word in words])))
@@ -198,7 +202,7 @@ def _to_time(values: pa.ChunkedArray, column: ObsColumn) -> pa.ChunkedArray | pa
         text = _empty_is_null(values)
         if _is_number(text):
             return _to_time(text.cast(pa.float64()), column)
-        text = pc.replace_substring_regex(text, r"Z$", "")
+        text = pc.replace_substring_regex(text, r"(Z|\+00(:?00)?)$", "")
         # beyond microseconds nothing is kept
         text = pc.replace_substring_regex(text, r"(\.\d{6})\d+$", r"\1")
         # archives write the 60th second where a time was rounded up (and in a leap second)

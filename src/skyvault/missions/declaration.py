@@ -148,6 +148,10 @@ class Declaration:
     ident_pattern: str | None = None
     #: names of fields and what else users call them
     field_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: what no ObsColumn can say: ``prepare`` reads the archive's columns ``needs`` and adds the columns ``makes``
+    needs: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    prepare: Callable[[Any], Any] | None = None
     #: ObsIDs with a known misprint, and what they are
     replaced_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -177,6 +181,8 @@ class Declaration:
         wanted: list[str] = []
         for column in self.columns:
             wanted += [column.source] if isinstance(column.source, str) else column.source or ()
+        wanted = [name for name in wanted if name not in self.makes]
+        wanted += self.needs
         wanted += self.keep
         if self.category:
             wanted += [self.category.source, *([self.category.fallback] if self.category.fallback else ())]

@@ -31,9 +31,10 @@ def times_of(column: pa.ChunkedArray) -> Times:
 
 
 def checked_ids(ids: Sequence[str], pattern: str, pretty_name: str) -> list[str]:
-    """ObsIDs in capitals. Raises one MissionValueError that lists all that do not match the mission's pattern."""
-    upper = [one.strip().upper() for one in ids]
+    """ObsIDs as the mission writes them, mostly in capitals. Raises one MissionValueError that lists all that do not
+    match the mission's pattern."""
     regex = re.compile(pattern)
+    upper = [next((i for i in (one, one.lower()) if regex.match(i)), one.upper()) for one in map(str.strip, ids)]
     wrong = [one for one in upper if not regex.match(one)]
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
