@@ -27,7 +27,8 @@ from skyvault.net.unpack import UnpackLimits, unpack
 _PROGRESS_BYTES: Final = 64 * 1024
 #: a file that changes so often while it is fetched, or a link signed so often in vain, is given up
 _MAX_RESTARTS: Final = 3
-_EXPIRED: Final = frozenset((401, 403, 410))
+#: how object stores answer to a signed link that is no longer valid; Google's says 400 ExpiredToken
+_EXPIRED: Final = frozenset((400, 401, 403, 410))
 _CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from skyvault.model.table import Table
 from skyvault.sandbox.faults import Faults
 
 
@@ -27,13 +28,15 @@ class Place:
 class HeldTable:
     """A table of a TAP service: qualified name, rows, and what is said about it (as ``skyvault publish --metadata``).
 
-    With ``is_observations`` its rows are those of ivoa.ObsCore.
+    With ``is_observations`` its rows are those of ivoa.ObsCore. With ``described`` the table is exactly that one, its
+    rows stay in their order, and ``name`` and ``metadata`` say nothing more: for names our publisher keeps for itself.
     """
 
     name: str
     rows: pa.Table
     metadata: Mapping[str, Any] = field(default_factory=dict)
     is_observations: bool = False
+    described: Table | None = None
 
 
 class Emulation:
@@ -43,6 +46,10 @@ class Emulation:
     name: ClassVar[str]
     #: service -> its address below the archive's own, as endpoints are configured: {"tap": "/tap", "files": "/FTP/"}
     services: ClassVar[Mapping[str, str]] = {}
+    #: below its address, where the server of its tables stands: the TAP service is ``/{name}{tap_root}/tap``
+    tap_root: ClassVar[str] = ""
+    #: whether rows hold addresses of this very sandbox: then they are made for one run, and not kept
+    has_addresses_in_rows: ClassVar[bool] = False
 
     def __init__(self, place: Place) -> None:
         self.place = place

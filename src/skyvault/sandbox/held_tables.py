@@ -11,7 +11,10 @@ from skyvault.config import Settings
 from skyvault.sandbox.emulation import HeldTable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from starlette.applications import Starlette
+
+    from skyvault.model.table import Table
 
 _DONE = "built"
 
@@ -31,6 +34,9 @@ def build(directory: Path, version: str, tables: Callable[[], Iterable[HeldTable
         directory.mkdir(parents=True)
         settings = settings_of(directory, "")
         for table in held:
+            if table.described is not None:
+                _publish_as_described(table.described, table.rows, settings)
+                continue
             file = directory / f"{table.name}.parquet"
             pq.write_table(table.rows, file)
             publish(
@@ -44,6 +50,23 @@ def build(directory: Path, version: str, tables: Callable[[], Iterable[HeldTable
     directory.mkdir(parents=True, exist_ok=True)
     done.write_text(f"{version}\n{len(held)}", encoding="utf-8")
     return bool(held)
+
+
+def _publish_as_described(table: Table, rows: pa.Table, settings: Settings) -> None:
+    """Publish under any name, in the order of the rows; columns that hold regions by their text are indexed."""
+    from skyvault.formats.stream import TableStream
+    from skyvault.ledger.ledger import open_ledger
+    from skyvault.publish.publisher import Publisher
+    from skyvault.store.layout import Layout
+    from skyvault.store.snapshot import Spec
+
+    layout = Layout(settings.home)
+    layout.make()
+    regions = tuple(i for i, column in enumerate(table.columns) if column.name == "s_region")
+    with open_ledger(layout.ledger) as ledger:
+        publisher = Publisher(layout, ledger.holdings, settings, None)
+        stream = TableStream(table, iter(rows.combine_chunks().to_batches()))
+        publisher.publish_stream(Spec(table, regions=regions), stream)
 
 
 def settings_of(directory: Path, url: str) -> Settings:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import shutil
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -112,6 +113,7 @@ class Sandbox:
             self._server.should_exit = True
             self._thread.join(_START_S)
         self._listener.close()
+        self._forget()
 
     def serve(self) -> None:
         """Serve until SIGINT or SIGTERM."""
@@ -123,13 +125,24 @@ class Sandbox:
         )
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[self._listener])
+        self._forget()
+
+    def _forget(self) -> None:
+        for name, one in self.emulations.items():
+            if one.has_addresses_in_rows:
+                shutil.rmtree(self._tap_home(name), ignore_errors=True)
 
     def build(self) -> None:
         """Make what is made once; safe to call from several processes."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with _locked(self.directory / "lock"):
             for name, one in self.emulations.items():
-                build(self.directory / "tap" / name, f"{VERSION} {name}", one.tables)
+                build(self._tap_home(name), f"{VERSION} {name}", one.tables)
+
+    def _tap_home(self, name: str) -> Path:
+        """Where an archive's tables are; those with this sandbox's own addresses in them go when it closes."""
+        own = f"-{self.port}" if self.emulations[name].has_addresses_in_rows else ""
+        return self.directory / "tap" / f"{name}{own}"
 
     def _app(self, is_ready: object) -> ASGIApp:
         from starlette.applications import Starlette
@@ -140,10 +153,10 @@ class Sandbox:
         mounts = []
         for name, one in self.emulations.items():
             routes = list(one.routes())
-            home = self.directory / "tap" / name
+            home = self._tap_home(name)
             if build(home, f"{VERSION} {name}", one.tables):
-                taps[name] = tap_app(home, f"{self.url}/{name}")
-                routes.append(Mount("/", app=taps[name]))
+                taps[name] = tap_app(home, f"{self.url}/{name}{one.tap_root}")
+                routes.append(Mount(one.tap_root or "/", app=taps[name]))
             mounts.append(Mount(f"/{name}", routes=routes, middleware=list(one.middleware())))
 
         @contextlib.asynccontextmanager
