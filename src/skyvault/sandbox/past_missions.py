@@ -115,7 +115,7 @@ def rassmaster() -> HeldTable:
         ra_parts.append((np.arange(fields) + 0.5) * 360.0 / fields)
         dec_parts.append(np.full(fields, strip_dec, np.float64))
         ids += [f"RS93{strip + 1:02d}{number + 1:02d}N00" for number in range(fields)]
-    ra: Floats = np.round(np.concatenate(ra_parts), 5)
+    ra: Floats = np.asarray(np.round(np.concatenate(ra_parts), 5), np.float64)
     dec: Floats = np.concatenate(dec_parts)
     count = len(ra)
     start = np.floor(rng.uniform(48083.0, 48200.0, count))
