@@ -1,0 +1,234 @@
+"""Missions of variable stars: made for one search, with light curves and images of what is found there.
+
+Their archives hold up to billions of observations and answer only for a place or an object. So there is no table of the
+whole archive to copy: ``DASCH.around("RY Cnc")`` asks for one place, keeps the answer under what was asked, and from
+then on everything is as with every other mission: filters, states, cached tables, downloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skyvault.config import Settings
+from skyvault.errors import SkyvaultError
+from skyvault.missions.declaration import Declaration
+from skyvault.missions.download import Order
+from skyvault.missions.faults import MissionValueError, NoTableError
+from skyvault.missions.light_curve_files import LightCurveTable
+from skyvault.missions.mission import Mission
+from skyvault.missions.parse_name import Resolver
+from skyvault.missions.search import Search
+from skyvault.missions.service import ArchiveService
+from skyvault.missions.state import read_state
+from skyvault.missions.table_cache import cache_path
+from skyvault.net.batch import FetchReport, fetch_files
+from skyvault.net.client import HttpClient
+from skyvault.net.remote_file import Order as FileOrder
+from skyvault.net.remote_file import RemoteFile
+
+
+class TimeDomainArchive(Protocol):
+    """What a mission of this kind needs of its archive."""
+
+    def observations(self, search: Search, *, refresh: bool = False) -> tuple[pa.Table, str]:
+        """The observations a search finds, in the archive's columns, and the address they came from."""
+        ...
+
+    def image_of(self, row: dict[str, Any]) -> RemoteFile:
+        """The image of an observation, a row of the mission's table."""
+        ...
+
+
+class TimeDomainMission(Mission):
+    """A mission for one search.
+
+    ``search`` says what is asked; without it, it is that of the saved state, or a local ``table`` must be given.
+    ``refresh`` asks the archive again. Otherwise as :class:`~skyvault.missions.mission.Mission`.
+    """
+
+    #: how its archive is asked
+    service_class: ClassVar[type[ArchiveService]]
+    #: columns with the archive's other names of an observation, for :meth:`obs_ids_of`
+    id_columns: ClassVar[tuple[str, ...]] = ()
+    #: the radius of :meth:`around` when none is given
+    default_radius_deg: ClassVar[float] = 0.0
+
+    def __init__(
+        self,
+        insts: str | Sequence[str] | None = None,
+        save_file_path: str | Path | None = None,
+        *,
+        search: Search | None = None,
+        settings: Settings | None = None,
+        client: HttpClient | None = None,
+        refresh: bool = False,
+        table: Any = None,
+        cache: str | Path | None = None,
+        resolver: Resolver | None = None,
+        downloader: Any = None,
+        output: str | Path | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        if search is None and save_file_path is not None and table is None:
+            search = Search.read(read_state(save_file_path, self.declaration.name).get("search"))
+        if search is None and table is None:
+            raise NoTableError(
+                f"the archive of {self.declaration.pretty_name} answers for one place or object only",
+                hint=f"Say which: {type(self).__name__}.around('RY Cnc') or .around('129.98 19.82').",
+            )
+        self.search = search
+        self.archive = self.service_class(settings, client)
+        folder = Path(cache) if cache is not None else Path(settings.home) / "missions"
+        if search is not None:
+            folder = folder / self.declaration.name / search.key
+            if refresh:
+                cache_path(folder, self.declaration.name).unlink(missing_ok=True)
+        super().__init__(
+            insts,
+            save_file_path,
+            table=table,
+            cache=folder,
+            source=None if search is None else _Asked(self.archive, search, refresh=refresh),
+            resolver=resolver,
+            downloader=downloader or ImageDownloader(self.archive),
+            output=output,
+        )
+
+    @classmethod
+    def around(
+        cls,
+        target: Any,
+        radius: Any = None,
+        insts: str | Sequence[str] | None = None,
+        *,
+        resolver: Resolver | None = None,
+        settings: Settings | None = None,
+        **how: Any,
+    ) -> Self:
+        """The observations that cover a place: a name, "ra dec" or (ra, dec) in ICRS degrees, or a SkyCoord.
+
+        ``radius`` is a Quantity or degrees. Names that hold no coordinates are asked of ``resolver``, by default
+        Sesame. Raises NameResolveError, MissionValueError, NoObservations, and what the archive's requests raise.
+        """
+        settings = settings or Settings()
+        width = cls.default_radius_deg if radius is None else radius
+        search = Search.around(target, width, resolver or _LazySesame(settings))
+        return cls(insts, search=search, settings=settings, resolver=resolver, **how)
+
+    def _state(self) -> dict[str, Any]:
+        state = super()._state()
+        if self.search is not None:
+            state["search"] = self.search.as_dict()
+        return state
+
+    @property
+    def folder(self) -> Path:
+        """Where light-curve files and images of this mission are kept."""
+        return Path(self.raw_data_path)
+
+    def obs_ids_of(self, archive_id: Any) -> list[str]:
+        """The ObsIDs of what the archive calls so: plate, visit, exposure, target. Raises MissionValueError."""
+        wanted = str(archive_id).strip().lower()
+        found = []
+        for name in ("ObsID", *self.id_columns):
+            mask = pc.equal(pc.utf8_lower(self._table[name].cast(pa.string())), wanted)
+            found += self._table["ObsID"].filter(mask).to_pylist()
+        if not found:
+            raise MissionValueError(
+                f"{wanted[:60]!r} is none of the {self.num_obs} observations of {self.pretty_name}",
+                hint=f"Looked for in {', '.join(('ObsID', *self.id_columns))}.",
+            )
+        return list(dict.fromkeys(found))
+
+    def row_of(self, obs_id: str) -> dict[str, Any]:
+        """An observation's row. Raises MissionValueError when the table has none of that ID."""
+        row = pc.index(self._table["ObsID"], str(obs_id)).as_py()
+        if row < 0:
+            raise MissionValueError(f"observation {str(obs_id)[:80]!r} is not in the table of {self.pretty_name}")
+        return {name: self._table[name][row].as_py() for name in self._table.column_names}
+
+    def image(self, obs_id: str, *, refresh: bool = False) -> Path:
+        """The path of an observation's image (FITS), fetched unless it is here. Raises what fetching raises."""
+        remote = self.archive.image_of(self.row_of(obs_id))  # type: ignore[attr-defined]
+        return self.archive.fetched(remote, self.folder / obs_id / name_of(remote), refresh=refresh)
+
+    def get_image_path(self, obs_id: str, lo_en: Any = None, hi_en: Any = None, inst: str | None = None) -> str:
+        """The path of an image, fetched unless it is here. These missions have no energy bands."""
+        if lo_en is not None or hi_en is not None:
+            raise MissionValueError(f"images of {self.pretty_name} have no energy bands")
+        return str(self.image(obs_id))
+
+    def light_curve(self, source: Any = None, **how: Any) -> LightCurveTable:
+        """The light curve of a source. Raises MissionValueError where the archive has none."""
+        raise MissionValueError(f"the archive of {self.pretty_name} has no light curves")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A search as the source of a mission's table."""
+
+    archive: Any
+    search: Search
+    refresh: bool = False
+
+    def observations(self, declaration: Declaration) -> tuple[pa.Table, str]:
+        rows, where = self.archive.observations(self.search, refresh=self.refresh)
+        return rows, where
+
+
+@dataclass
+class ImageDownloader:
+    """Downloads the images of chosen observations; ``report`` tells of the last time what came and what did not."""
+
+    archive: Any
+    report: FetchReport | None = None
+    #: ObsID -> why it has no image, for those that never came to be fetched
+    refused: dict[str, SkyvaultError] = field(default_factory=dict)
+
+    def download(self, order: Order) -> list[str]:
+        """Fetch all; returns the ObsIDs whose image is on disk. A failed one never stops the others."""
+        orders, owner = [], {}
+        self.refused = {}
+        for row in order.rows.to_pylist():
+            obs_id = str(row["ObsID"])
+            try:
+                remote = self.archive.image_of(row)
+            except SkyvaultError as error:
+                self.refused[obs_id] = error
+                continue
+            target = order.directory / obs_id / name_of(remote)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            orders.append(FileOrder(remote, target))
+            owner[str(target)] = obs_id
+        self.report = fetch_files(orders, self.archive.client, parallel=order.connections)
+        return [owner[str(row.order.target)] for row in self.report.rows]
+
+
+class _LazySesame:
+    """Sesame, asked only for names that need it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def resolve(self, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+        from skyvault.missions.sesame import Sesame
+
+        return dict(Sesame(self._settings).resolve(names))
+
+
+def name_of(remote: RemoteFile) -> str:
+    """The file's name at its archive: the last word of its path, or of a parameter that holds one."""
+    from urllib.parse import parse_qsl, urlsplit
+
+    parts = urlsplit(remote.url)
+    words = [parts.path, *(value for key, value in parse_qsl(parts.query) if key in ("uri", "ID", "file"))]
+    names = [word.rstrip("/").rpartition("/")[2] for word in words]
+    name = next((n for n in reversed(names) if n.endswith((".fits", ".fz", ".gz"))), names[0])
+    safe = "".join(c if c.isalnum() or c in "._+-" else "_" for c in name)[:200].lstrip(".")
+    return safe or "image.fits"
