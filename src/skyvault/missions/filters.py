@@ -22,7 +22,8 @@ from skyvault.sky.vectors import separation
 
 def mask_of(column: pa.ChunkedArray) -> Booleans:
     """A boolean column as an array; unknown is False."""
-    return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False), np.bool_)
+    known = pc.fill_null(column, False) if column.null_count else column
+    return np.asarray(known.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def times_of(column: pa.ChunkedArray) -> Times:

@@ -69,6 +69,18 @@ class Zones:
         self._vectors: tuple[Floats, Floats, Floats] | None = None
         self._asked = 0
 
+    @classmethod
+    def from_sorted(cls, size: int, rows: Indices, first: Indices, lon: Floats, lat: Floats) -> Zones:
+        """What :meth:`sorted_places` and ``first`` gave, of a table of ``size`` rows, without sorting again."""
+        made = cls.__new__(cls)
+        made.size, made.rows, made.first, made._lon, made._lat = size, rows, first, lon, lat
+        made._vectors, made._asked = None, 0
+        return made
+
+    def sorted_places(self) -> tuple[Indices, Floats, Floats]:
+        """Rows, longitudes and latitudes in the order of the cells."""
+        return self.rows, self._lon, self._lat
+
     def places(self, place: Indices) -> tuple[Floats, Floats]:
         """Longitudes and latitudes of sorted places."""
         return self._lon[place], self._lat[place]

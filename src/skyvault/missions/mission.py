@@ -30,10 +30,11 @@ from skyvault.missions.faults import (
 )
 from skyvault.missions.filtering import FilteredSelection
 from skyvault.missions.filters import ids_mask
+from skyvault.missions.match import Zones
 from skyvault.missions.parse_name import Resolver
 from skyvault.missions.products import product_files, template_of
 from skyvault.missions.state import FORMAT, UpstreamChange, decode, encode, read_state, write_state
-from skyvault.missions.table_cache import Origin, content_hash, origin_now, read_cache, write_cache
+from skyvault.missions.table_cache import Origin, content_hash, origin_now, read_cache, read_zones, write_cache
 from skyvault.missions.targets import target_table
 
 #: what users may ask of an archive at once, whatever the declaration says of politeness
@@ -71,6 +72,8 @@ class Mission(FilteredSelection):
         state = None if save_file_path is None else read_state(save_file_path, self.declaration.name)
         self._cache = Path(cache).expanduser() if cache is not None else _default_cache()
         self._source = source
+        #: the table as it was cached, whose sorted positions are kept beside it
+        self._cached_rows: pa.Table | None = None
         rows, self._origin = self._first_table(table)
         super().__init__(rows, insts)
         self.resolver = resolver
@@ -102,6 +105,7 @@ class Mission(FilteredSelection):
         cached = read_cache(self._cache, self.declaration.name)
         if cached is not None:
             self._service = cached[1].service
+            self._cached_rows = cached[0]
             return cached
         if self._source is None:
             raise NoTableError(
@@ -117,7 +121,13 @@ class Mission(FilteredSelection):
         origin = origin_now(self.declaration.name, service, rows)
         write_cache(self._cache, rows, origin)
         self._service = service
+        self._cached_rows = rows
         return rows, origin
+
+    def _kept_zones(self) -> Zones | None:
+        if self._origin is None or self._table is not self._cached_rows:
+            return None
+        return read_zones(self._cache, self._origin)
 
     @property
     def table_origin(self) -> Origin:

@@ -194,7 +194,11 @@ class Selection:
 
     @cached_property
     def _zones(self) -> Zones:
-        return Zones(self._lon(), self._lat())
+        return self._kept_zones() or Zones(self._lon(), self._lat())
+
+    def _kept_zones(self) -> Zones | None:
+        """The positions as they were sorted before, where somebody keeps them."""
+        return None
 
     # --- instruments -----------------------------------------------------------------------------------------------
 
@@ -261,8 +265,9 @@ class Selection:
 
     def _observed_with(self, inst: str) -> Booleans:
         """Observations in which an instrument had time on target."""
-        column = self._table[self.declaration.exposures[inst]]
-        return np.asarray(pc.fill_null(column.cast(pa.int64()), 0).to_numpy() > 0, np.bool_)
+        column = self._table[self.declaration.exposures[inst]].cast(pa.int64())
+        # copies nothing where all are known
+        return np.asarray((pc.fill_null(column, 0) if column.null_count else column).to_numpy() > 0, np.bool_)
 
     # --- the filter ------------------------------------------------------------------------------------------------
 

@@ -5,23 +5,31 @@ A mission made from the cache never touches the network.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skyvault.missions.faults import MissionTableError
+from skyvault.missions.match import Zones
 
 _KEY: Final = b"skyvault.mission"
 _FORMAT: Final = 1
+#: of the copies: the table's content, and of sorted positions where each cell begins and how long the table is
+_HASH: Final = b"skyvault.content_hash"
+_FIRST: Final = b"skyvault.first"
+_SIZE: Final = b"skyvault.size"
 _GROUP: Final = 50_000
 
 
@@ -73,19 +81,13 @@ def write_cache(directory: Path, table: pa.Table, origin: Origin) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     path = cache_path(directory, origin.mission)
     described = table.replace_schema_metadata({_KEY: json.dumps({"format": _FORMAT, **asdict(origin)}).encode()})
-    handle, beside = tempfile.mkstemp(dir=directory, prefix=f".{origin.mission}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            # LZ4 without dictionaries and statistics, in groups for several threads, reads fastest
-            pq.write_table(
-                described, file, compression="lz4", use_dictionary=False, write_statistics=False, row_group_size=_GROUP
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    # first the copies, which count only beside the table whose hash they bear
+    _write_copies(directory, table, origin)
+    with _whole(path) as file:
+        # LZ4 without dictionaries and statistics, in groups for several threads, reads fastest
+        pq.write_table(
+            described, file, compression="lz4", use_dictionary=False, write_statistics=False, row_group_size=_GROUP
+        )
     return path
 
 
@@ -96,17 +98,94 @@ def read_cache(directory: Path, mission: str) -> tuple[pa.Table, Origin] | None:
         return None
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
-            table = file.read().combine_chunks()
-        facts = json.loads((table.schema.metadata or {})[_KEY])
-        if facts.pop("format") != _FORMAT or facts["mission"] != mission:
-            raise KeyError("format")
-        return table.replace_schema_metadata(None), Origin(**facts)
+            facts = json.loads((file.schema_arrow.metadata or {})[_KEY])
+            if facts.pop("format") != _FORMAT or facts["mission"] != mission:
+                raise KeyError("format")
+            origin = Origin(**facts)
+            copy = _read_copy(_mapped_path(directory, mission), origin)
+            if copy is not None and copy.num_rows == file.metadata.num_rows:
+                return copy, origin
+            table = file.read().combine_chunks().replace_schema_metadata(None)
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
         raise MissionTableError(
             f"the cached table of {mission} cannot be read: {str(error)[:120]}",
             where=str(path),
             hint="Delete the file, then refresh the mission's table.",
         ) from None
+    _write_copies(directory, table, origin)
+    return table, origin
+
+
+def read_zones(directory: Path, origin: Origin) -> Zones | None:
+    """The positions of a cached table, sorted into cells; None when they are not kept."""
+    copy = _read_copy(_zones_path(directory, origin.mission), origin, with_first=True)
+    if copy is None:
+        return None
+    facts = copy.schema.metadata
+    first = np.frombuffer(facts[_FIRST], np.int64)
+    rows, lon, lat = (copy[name].to_numpy() for name in ("row", "lon", "lat"))
+    return Zones.from_sorted(int(facts[_SIZE]), rows, first, lon, lat)
+
+
+# --- copies for speed ------------------------------------------------------------------------------------------------
+# Of 400,000 observations the Parquet file takes 40-90 ms to read and their sorting 20-80 ms; Arrow files beside it are
+# mapped into memory in 2 ms. They hold nothing of their own: a missing, older or damaged one is made again.
+
+
+def _mapped_path(directory: Path, mission: str) -> Path:
+    return directory / f"{mission}.arrow"
+
+
+def _zones_path(directory: Path, mission: str) -> Path:
+    return directory / f"{mission}.zones.arrow"
+
+
+def _write_copies(directory: Path, table: pa.Table, origin: Origin) -> None:
+    if not os.access(directory, os.W_OK):
+        return
+    zones = Zones(table["ra"].to_numpy(), table["dec"].to_numpy())
+    row, lon, lat = zones.sorted_places()
+    places = pa.table({"row": row, "lon": lon, "lat": lat}).replace_schema_metadata(
+        {_FIRST: zones.first.tobytes(), _SIZE: str(zones.size).encode()}
+    )
+    copies = ((_mapped_path(directory, origin.mission), table), (_zones_path(directory, origin.mission), places))
+    # a cache that cannot be written, or a full disk, costs speed and nothing else
+    with contextlib.suppress(OSError):
+        for path, copy in copies:
+            facts = {**(copy.schema.metadata or {}), _HASH: origin.content_hash.encode()}
+            marked = copy.replace_schema_metadata(facts)
+            with _whole(path) as file, pa.ipc.new_file(file, marked.schema) as writer:
+                writer.write_table(marked)
+
+
+def _read_copy(path: Path, origin: Origin, *, with_first: bool = False) -> pa.Table | None:
+    try:
+        with pa.memory_map(str(path)) as file:
+            copy = pa.ipc.open_file(file).read_all()
+            copy.validate()
+    except (pa.ArrowInvalid, OSError):
+        return None
+    facts = copy.schema.metadata or {}
+    if facts.get(_HASH) != origin.content_hash.encode():
+        return None
+    if any(column.num_chunks != 1 for column in copy.columns):
+        copy = copy.combine_chunks()
+    return copy if with_first else copy.replace_schema_metadata(None)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that gets its name when it is whole and on the disk."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
 
 
 def origin_now(mission: str, service: str, table: pa.Table) -> Origin:
