@@ -90,13 +90,15 @@ class Credentials:
                 raise ConfigError("a section needs either a token, or a user and a password", where=f"{path} [{host}]")
         return credentials
 
-    def header_for(self, url: str) -> str | None:
+    def header_for(self, url: str, instead: Token | Password | None = None) -> str | None:
         """The Authorization header for this very address; None when its host has no credential.
+
+        ``instead`` is used in place of the host's.
 
         Raises ConfigError where it would travel unencrypted: plain http to anything but loopback.
         """
         host = host_of(url)
-        credential = self._by_host.get(host)
+        credential = instead or self._by_host.get(host)
         if credential is None:
             return None
         if not is_private_way(url):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final
@@ -77,11 +77,13 @@ def fetch_files(
     refresh: bool = False,
     file_total_s: float | None = None,
     limits: UnpackLimits | None = None,
+    on_done: Callable[[Fetched | FetchProblem], object] = lambda result: None,
 ) -> FetchReport:
     """Fetch all files, ``parallel`` at once (fewer where an archive's manners say so).
 
     A file that fails never stops the others. Progress counts bytes. Ctrl-C stops after the blocks under way, keeps
-    what came and raises KeyboardInterrupt; ``file_total_s`` limits each file with its retries.
+    what came and raises KeyboardInterrupt; ``file_total_s`` limits each file with its retries. ``on_done`` is told of
+    each file at once, in the thread that fetched it.
     Raises UsageError when two orders have the same target.
     """
     wanted = list(orders)
@@ -91,6 +93,11 @@ def fetch_files(
     stop = threading.Event()
     bar = _SharedProgress(progress)
     downloader = Downloader(client, ledger=ledger, on_bytes=bar.advance, is_stopped=stop.is_set, limits=limits)
+
+    def told(order: Order) -> Fetched | FetchProblem:
+        result = one(order)
+        on_done(result)
+        return result
 
     def one(order: Order) -> Fetched | FetchProblem:
         if stop.is_set():
@@ -110,7 +117,7 @@ def fetch_files(
     bar.start(f"{len(wanted)} files", total)
     try:
         with ThreadPoolExecutor(min(parallel, max(1, len(wanted))), thread_name_prefix="fetch") as threads:
-            futures = [threads.submit(one, order) for order in wanted]
+            futures = [threads.submit(told, order) for order in wanted]
             try:
                 _wait_for(futures)
             except BaseException:

@@ -18,7 +18,7 @@ import httpx2
 import skyvault
 from skyvault.errors import ConfigError, UsageError
 from skyvault.net.addresses import host_of, shown_address, split_address
-from skyvault.net.auth import Credentials
+from skyvault.net.auth import Credentials, Password, Token
 from skyvault.net.faults import FetchError, Missing, Refused, Unreachable, WrongContent, said
 from skyvault.net.politeness import Politeness
 from skyvault.net.retry import TRANSIENT_STATUS, RetryPolicy, retry_after_s
@@ -115,11 +115,14 @@ class HttpClient:
         json: Any = None,
         files: Any = None,
         headers: Mapping[str, str] | None = None,
+        credential: Token | Password | None = None,
         may_repeat: bool | None = None,
         total_s: float | None = None,
         limit_bytes: int = 256_000_000,
     ) -> Answer:
         """Ask, with retries, and read the whole answer (at most ``limit_bytes``, decoded).
+
+        ``credential`` is for this address's host, instead of what is known for it.
 
         Raises Missing, Refused or FetchError for what will stay so, Unreachable when the retries or the
         total deadline are used up.
@@ -129,7 +132,15 @@ class HttpClient:
 
         def once() -> Answer:
             with self.open(
-                method, url, params=params, data=data, json=json, files=files, headers=headers, deadline=deadline
+                method,
+                url,
+                params=params,
+                data=data,
+                json=json,
+                files=files,
+                headers=headers,
+                credential=credential,
+                deadline=deadline,
             ) as response:
                 self.refuse_fault(response, url)
                 body = bytearray()
@@ -190,6 +201,7 @@ class HttpClient:
         json: Any = None,
         files: Any = None,
         headers: Mapping[str, str] | None = None,
+        credential: Token | Password | None = None,
         deadline: float | None = None,
     ) -> Iterator[httpx2.Response]:
         """One request; the answer's body is unread. Redirects are followed, each host gets its own credentials only.
@@ -217,7 +229,8 @@ class HttpClient:
                     headers=given,
                     timeout=self._timeout(deadline, url),
                 )
-                authorization = self.credentials.header_for(here)
+                own = credential if host == first_host else None
+                authorization = self.credentials.header_for(here, own)
                 if authorization is not None:
                     request.headers["Authorization"] = authorization
                 with _network_faults(here):
@@ -257,7 +270,7 @@ class HttpClient:
             after = f" and asks to come back after {wish_s:,.0f} s" if wish_s is not None else quoted
             raise Unreachable(f"the archive answers {status}{after}", where=place, retry_after_s=wish_s)
         if status in (401, 403, 407):
-            known = self.credentials.header_for(url) is not None
+            known = "authorization" in response.request.headers
             hint = (
                 "The credentials were refused; check them."
                 if known

@@ -20,7 +20,7 @@ from skyvault.net.client import HttpClient
 from skyvault.net.content import HEAD_BYTES, refuse_cut_fits, refuse_wrong_start
 from skyvault.net.faults import FetchError, Unreachable, WrongContent
 from skyvault.net.partial import Part, PartState, new_state
-from skyvault.net.remote_file import Order, Packing, RemoteFile
+from skyvault.net.remote_file import Checksum, Order, Packing, RemoteFile, digest_told
 from skyvault.net.unpack import UnpackLimits, unpack
 
 #: so many new bytes make a try a success, after which the retries count from one again
@@ -87,7 +87,13 @@ class Downloader:
         with Part(order.target, order.remote.checksum) as part:
             one.complete(part)
             sent, etag = part.length, part.state.etag if part.state else None
-            stored = self._place(part, order)
+            try:
+                stored = self._place(part, order)
+            except WrongContent:
+                # damaged inside though whole outside: once more, it may have happened on the way
+                one.complete(part)
+                sent, etag = part.length, part.state.etag if part.state else None
+                stored = self._place(part, order)
             self._record(order, sent, stored, etag)
             if order.remote.packing is not Packing.NONE:
                 # last, so that after a kill before the row is written it is unpacked again and written
@@ -150,12 +156,18 @@ class Downloader:
         if order.remote.packing is Packing.NONE:
             if order.target.is_dir():
                 raise StoreError("there is a folder where the file shall be", where=str(order.target))
+            if order.remote.verify is not None:
+                try:
+                    order.remote.verify(part.path)
+                except WrongContent:
+                    part.restart(None)
+                    raise
             part.finish()
             return part.length
         try:
             return unpack(part.path, order.target, order.remote, self.limits)
         except WrongContent:
-            part.discard()
+            part.restart(None)
             raise
 
 
@@ -172,6 +184,8 @@ class _One:
         self.tries = 0
         self.signed = 0
         self.told = 0
+        #: the checksum the last answer came with
+        self.told_digest: Checksum | None = None
         #: answers the bytes were put together from; 0 when an earlier process began
         self.pieces = 0
 
@@ -223,7 +237,9 @@ class _One:
             if state.validator is not None:
                 headers["If-Range"] = state.validator
         self.tries += 1
-        with self.client.open("GET", self.url, headers=headers, deadline=self.deadline) as response:
+        with self.client.open(
+            "GET", self.url, headers=headers, credential=self.remote.credential, deadline=self.deadline
+        ) as response:
             if response.status_code in _EXPIRED and self.remote.sign is not None and self.signed < _MAX_RESTARTS:
                 signed = True
             else:
@@ -258,6 +274,7 @@ class _One:
         else:
             raise WrongContent(f"the archive answers {status} where a file was expected", where=self.remote.name)
         self.signed = 0
+        self.told_digest = digest_told(response.headers, is_whole=status == 200)
         wanted = self.remote.size_bytes
         if wanted is not None and total is not None and total != wanted:
             head = next(self.client.blocks(response, self.url), b"")[:HEAD_BYTES]
@@ -349,6 +366,9 @@ class _One:
                 where=remote.name,
                 hint="The file, or the archive's list of checksums, is damaged; try later or tell the archive.",
             )
+        if remote.checksum is None and self.told_digest is not None and not _agrees(part, self.told_digest):
+            part.restart(None)
+            raise _Restart(f"the {self.told_digest.algorithm} checksum the archive sends along is another")
         is_plain_fits = remote.content == "fits" and remote.packing is Packing.NONE
         nothing_known = remote.size_bytes is None and remote.checksum is None
         if is_plain_fits and nothing_known and (part.state is None or part.state.total_bytes is None):
@@ -357,6 +377,15 @@ class _One:
             except WrongContent:
                 part.restart(None)
                 raise
+
+
+def _agrees(part: Part, told: Checksum) -> bool:
+    """Whether the bytes here have the checksum."""
+    hasher = told.hasher()
+    with part.path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    return bool(hasher.hexdigest() == told.digest)
 
 
 def _state_of(response: httpx2.Response, identity: str) -> PartState:

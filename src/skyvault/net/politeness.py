@@ -81,6 +81,13 @@ class Politeness:
                 one.busy -= 1
                 one.changed.notify()
 
+    def agree(self, host: str, manners: Manners) -> None:
+        """Ask ``host`` for no more than ``manners`` from now on, nor for more than was agreed before."""
+        one = self._host(host)
+        with one.changed:
+            known = [n for n in (one.manners.requests_per_minute, manners.requests_per_minute) if n is not None]
+            one.manners = Manners(min(one.manners.connections, manners.connections), min(known) if known else None)
+
     def hold(self, host: str, seconds: float) -> None:
         """The archive asked everybody to come back later: begin nothing new for so long."""
         one = self._host(host)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from skyvault.errors import UsageError
 from skyvault.net.addresses import shown_address, split_address
+from skyvault.net.auth import Password, Token
 
 #: hexadecimal digits of each checksum archives publish
 _DIGITS: Final = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
@@ -76,6 +78,8 @@ class RemoteFile:
     ``label`` is what a person calls it ("ObsID 0123700101, EPIC-pn events"). ``size_bytes`` and ``checksum`` are of
     the bytes that are sent, exact or None. ``content`` ("fits", "html", or
     "any" but a web page) is what must be inside once unpacked.
+    ``verify`` looks at the whole file, unpacked, before it gets its name, and raises WrongContent when it is damaged.
+    ``credential`` is for this file alone, instead of its host's.
     ``sign`` gives a fresh address when a signed one has expired. A signed address's ``url`` is shown and saved
     without its signature.
     """
@@ -86,6 +90,8 @@ class RemoteFile:
     checksum: Checksum | None = None
     packing: Packing = Packing.NONE
     content: str = "any"
+    verify: Callable[[Path], object] | None = field(default=None, repr=False, compare=False)
+    credential: Token | Password | None = field(default=None, repr=False, compare=False)
     sign: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -112,3 +118,31 @@ class Order:
 
     remote: RemoteFile
     target: Path
+
+
+#: fields in which archives tell the checksum of what they send: RFC 9530, RFC 3230, Google's storage, RFC 1864
+_DIGEST_NAMES: Final = {"sha-256": "sha256", "sha-512": "sha512", "md5": "md5", "sha": "sha1"}
+
+
+def digest_told(headers: Mapping[str, str], *, is_whole: bool = True) -> Checksum | None:
+    """The checksum of the whole file that an answer's headers tell; None when there is none that can be read.
+
+    ``is_whole``: the answer is the file, not a part of it, for which Content-MD5 would be the part's.
+    """
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        return None
+    told: list[tuple[str, str]] = []
+    for field_name in ("repr-digest", "digest", "x-goog-hash"):
+        for word in headers.get(field_name, "").split(","):
+            name, _, value = word.strip().partition("=")
+            told.append((_DIGEST_NAMES.get(name.strip().lower(), ""), value.strip().strip(":")))
+    if is_whole and "content-md5" in headers:
+        told.append(("md5", headers["content-md5"].strip()))
+    for algorithm in ("sha256", "sha512", "sha1", "md5"):
+        for name, value in told:
+            if name == algorithm:
+                try:
+                    return Checksum(algorithm, base64.b64decode(value, validate=True).hex())
+                except (ValueError, UsageError):
+                    continue
+    return None

@@ -44,6 +44,8 @@ def unpack(packed: Path, target: Path, remote: RemoteFile, limits: UnpackLimits 
             _replace_directory(beside, target)
             return None
         written = _unpack_stream(packed, beside, remote, limits)
+        if remote.verify is not None:
+            remote.verify(beside)
         os.replace(beside, target)
         return written
     except OSError as error:
