@@ -170,6 +170,12 @@ def _endpoints(value: Any) -> dict[str, dict[str, str]]:
     }
 
 
+def _addresses(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(url, str) for url in value.values()):
+        raise ValueError("is not a table of names, each with an address")
+    return {str(name).lower(): _web_address(url) for name, url in value.items()}
+
+
 def _setting(default: Any, read: Reader, description: str, *, shown: str | None = None) -> Any:
     """A field: its default (a function where it depends on the machine), its kind, and what it means."""
     made: Callable[[], Any] = default if callable(default) else lambda: default
@@ -300,6 +306,12 @@ class Settings:
         dict,
         _endpoints,
         "Other addresses of archives: `SKYVAULT_ENDPOINTS__ARCHIVE__SERVICE=URL` (not used yet).",
+        shown="none",
+    )
+    services: dict[str, str] = _setting(
+        dict,
+        _addresses,
+        "Short names of TAP services for `get_tap_service`: `SKYVAULT_SERVICES__NAME=URL`.",
         shown="none",
     )
 
