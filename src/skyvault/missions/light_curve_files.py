@@ -148,11 +148,10 @@ def _at_barycentre(mjd: Floats, scale: str, reference: str, ra_deg: float, dec_d
     import warnings
 
     from astropy.time import Time
-    from erfa import ErfaWarning
 
     with warnings.catch_warnings():
         # plates are older than UTC, for which ERFA has a guess good to a second, and than its ephemeris, which holds on
-        warnings.simplefilter("ignore", ErfaWarning)
+        warnings.filterwarnings("ignore", message="ERFA function")
         time = Time(mjd, format="mjd", scale=scale).tdb
         days = np.asarray(time.mjd, np.float64)
         if reference == "BARYCENTER":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -61,6 +62,7 @@ class ArchiveService:
                     {host: manners for host in hosts if not host.startswith(("127.", "localhost"))}
                 )
             )
+            weakref.finalize(self, self._client.close)
         return self._client
 
     def address(self, service: str) -> str:

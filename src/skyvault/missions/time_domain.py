@@ -121,6 +121,10 @@ class TimeDomainMission(Mission):
         search = Search.around(target, width, resolver or _LazySesame(settings))
         return cls(insts, search=search, settings=settings, resolver=resolver, **how)
 
+    def __repr__(self) -> str:
+        chosen = ", ".join(self._chosen) if len(self._chosen) < 10 else f"{len(self._chosen)} instruments"
+        return f"<{self.pretty_name}: {len(self)} of {self.num_obs} observations, {chosen}>"
+
     def _state(self) -> dict[str, Any]:
         state = super()._state()
         if self.search is not None:
