@@ -10,15 +10,16 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.errors import SkyvaultError
-from skyvault.formats.arrow import element_count, is_fixed_geometry
 from skyvault.formats.blocks import begun, formatted, sliced
 from skyvault.formats.cell_text import VOTABLE_SPECIALS, cell_texts, join_rows, xml_texts
+from skyvault.formats.few_rows import FEW, blank_cell, few_rows
 from skyvault.formats.stream import TableStream
 from skyvault.formats.votable_binary_out import RowEncoder, for_binary
 from skyvault.model.table import Column, CoordinateFrame, Group, Info, Link, Table, TimeFrame
@@ -119,15 +120,15 @@ def _tabledata_block(table: Table) -> Callable[[pa.RecordBatch], pa.Buffer]:
     columns = table.columns
 
     def work(batch: pa.RecordBatch) -> pa.Buffer:
+        if 0 < batch.num_rows <= FEW and columns:
+            return pa.py_buffer(few_rows(batch, columns))
         cells: list[Any] = []
         for column, array in zip(columns, batch.columns, strict=True):
             texts = cell_texts(array, column, specials=VOTABLE_SPECIALS, null_element=column.null or "0")
             if column.is_text and not column.is_timestamp:
                 texts = xml_texts(texts)
             if texts.null_count:
-                # an empty TD is NULL for every type, but validators want a shape's numbers to be there
-                blank = " ".join(["NaN"] * (element_count(column.arraysize) or 0)) if is_fixed_geometry(column) else ""
-                texts = pc.fill_null(texts, blank)
+                texts = pc.fill_null(texts, blank_cell(column))
             cells.append(texts)
         if not cells:
             return pa.py_buffer(b"<TR></TR>\n" * batch.num_rows)
@@ -278,11 +279,17 @@ def _table(table: Table, identifiers: _Identifiers) -> str:
 
 def _field(column: Column, identifiers: _Identifiers) -> str:
     """FIELD, or PARAM where the column has a value (VOTable 1.5, section 4.1)."""
+    return _field_text(column, identifiers.new(column.id), identifiers.known(column.ref))
+
+
+# the same columns are described with every answer; making their text anew would be a tenth of a small query's time
+@lru_cache(maxsize=4096)
+def _field_text(column: Column, identifier: str | None, reference: str | None) -> str:
     is_param = column.value is not None
     if is_param:
         column = _sized(column)
     attributes = {
-        "ID": identifiers.new(column.id),
+        "ID": identifier,
         "name": column.name,
         "datatype": column.datatype,
         "arraysize": column.arraysize,
@@ -290,7 +297,7 @@ def _field(column: Column, identifiers: _Identifiers) -> str:
         "unit": column.unit,
         "ucd": column.ucd,
         "utype": column.utype,
-        "ref": identifiers.known(column.ref),
+        "ref": reference,
         "width": None if column.width is None else str(column.width),
         "precision": column.precision,
         "value": column.value,
