@@ -96,7 +96,7 @@ class Seen:
     @property
     def modified(self) -> datetime:
         """When its files were written: some months later, at noon."""
-        return _EPOCH + timedelta(days=int(self.start_mjd) + 200.5)
+        return EPOCH + timedelta(days=int(self.start_mjd) + 200.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +116,14 @@ class HeldFile:
 
 #: a GIF of one pixel
 _PICTURE: Final = bytes.fromhex("47494638396101000100800000000000ffffff2c00000000010001000002024401003b")
-_EPOCH: Final = datetime(1858, 11, 17, tzinfo=UTC)
+#: day 0 of the Modified Julian Date
+EPOCH: Final = datetime(1858, 11, 17, tzinfo=UTC)
 
 
 def file_bytes(seen: Seen, file: HeldFile) -> bytes:
     """The file as the archive sends it."""
     body = unpacked(seen, file)
-    if file.path.endswith(".gz"):
+    if file.path.endswith((".gz", ".FTZ")):
         # events of a large file are random anyway
         return gzip.compress(body, 0 if file.is_big else 1, mtime=0)
     return lzw(body) if file.path.endswith(".Z") else body
@@ -146,7 +147,7 @@ def unpacked(seen: Seen, file: HeldFile) -> bytes:
 
 
 def _iso(mjd: float) -> str:
-    return (_EPOCH + timedelta(seconds=round(mjd * 86400.0, 3))).strftime("%Y-%m-%dT%H:%M:%S")
+    return (EPOCH + timedelta(seconds=round(mjd * 86400.0, 3))).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _to_second(mjd: float) -> float:
