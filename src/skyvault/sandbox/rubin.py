@@ -147,11 +147,13 @@ class TokenCheck:
             return
         given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         if given == f"Bearer {TOKEN}":
-            await self.app(scope, receive, send)
+            # the server behind has users of its own, and would not know this one
+            headers = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+            await self.app({**scope, "headers": headers}, receive, send)
             return
         error = ', error="invalid_token"' if given else ""
-        headers = {"WWW-Authenticate": f'Bearer realm="sandbox"{error}'}
-        await JSONResponse({"detail": "authentication is required"}, 401, headers)(scope, receive, send)
+        challenge = {"WWW-Authenticate": f'Bearer realm="sandbox"{error}'}
+        await JSONResponse({"detail": "authentication is required"}, 401, challenge)(scope, receive, send)
 
 
 def _part(image: Image, place: Place, ra: float, dec: float, radius: float) -> bytes:

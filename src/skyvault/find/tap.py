@@ -1,0 +1,157 @@
+"""A TAP service as pyvo knows it, with better manners: ``get_tap_service("tap").search("SELECT ...")``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import requests
+from pyvo.dal.tap import TAPQuery, TAPService
+
+from skyvault.config import Secret, Settings
+from skyvault.errors import UsageError
+from skyvault.find.faults import ServiceUnreachable
+from skyvault.find.jobs import Job
+from skyvault.find.results import Results, refuse_fault
+from skyvault.find.services import address_of, token_for
+from skyvault.find.session import TOTAL_S, ArchiveSession, document
+from skyvault.net.addresses import shown_address, split_address
+
+if TYPE_CHECKING:
+    from skyvault.net.retry import RetryPolicy
+
+
+def get_tap_service(
+    name_or_url: str = "tap",
+    *,
+    token: Secret | str | None = None,
+    settings: Settings | None = None,
+    total_s: float = TOTAL_S,
+    retries: RetryPolicy | None = None,
+) -> Service:
+    """The TAP service of this name or address; nothing is asked yet.
+
+    Names come from the settings (``SKYVAULT_SERVICES__LAB=https://...``), and are those of archives otherwise:
+    "heasarc", "xsa", "gaia"; "tap" is Rubin's. ``token`` is the one for this service, by default that of its host in
+    ``credentials.ini`` of the data directory. ``total_s`` limits each request with its retries.
+    Raises NotFound for an unknown name, ConfigError for a token that would travel unencrypted.
+    """
+    settings = settings or Settings()
+    address = address_of(name_or_url, settings)
+    split_address(address)
+    session = ArchiveSession(
+        address, token=token if token is not None else token_for(address, settings), total_s=total_s, retries=retries
+    )
+    return Service(address, session=session)
+
+
+class Service(TAPService):  # type: ignore[misc]
+    """pyvo's TAPService; ``_session`` is for pyvo's other classes, such as ``DatalinkResults.from_result_url``."""
+
+    @property
+    def session(self) -> ArchiveSession:
+        """The HTTP session with its token, retries and deadline."""
+        return self._session  # type: ignore[no-any-return]
+
+    def create_query(
+        self,
+        query: str | None = None,
+        *,
+        mode: str = "sync",
+        language: str = "ADQL",
+        maxrec: int | None = None,
+        uploads: Any = None,
+        **keywords: Any,
+    ) -> Query:
+        return Query(
+            self.baseurl,
+            query,
+            mode=mode,
+            language=language,
+            maxrec=maxrec,
+            uploads=uploads,
+            session=self._session,
+            **keywords,
+        )
+
+    def run_sync(
+        self,
+        query: str,
+        *,
+        language: str = "ADQL",
+        maxrec: int | None = None,
+        uploads: Any = None,
+        deadline_s: float | None = None,
+        **keywords: Any,
+    ) -> Results:
+        """The query's rows, at once; ``deadline_s`` is for all tries together.
+
+        Raises QueryRefused, ServiceUnreachable, ServiceFault, WrongAnswer.
+        """
+        asked = self.create_query(query, language=language, maxrec=maxrec, uploads=uploads, **keywords)
+        with self.session.within(deadline_s):
+            return asked.execute()
+
+    search = run_sync
+
+    def submit_job(
+        self, query: str, *, language: str = "ADQL", maxrec: int | None = None, uploads: Any = None, **keywords: Any
+    ) -> Job:
+        """A job that waits for ``run()``."""
+        asked = self.create_query(query, mode="async", language=language, maxrec=maxrec, uploads=uploads, **keywords)
+        response = asked.submit()
+        job = Job(response.url, session=self._session)
+        job._client_set_maxrec = maxrec
+        return job
+
+    def run_async(
+        self,
+        query: str,
+        *,
+        language: str = "ADQL",
+        maxrec: int | None = None,
+        uploads: Any = None,
+        delete: bool = True,
+        timeout: float | None = 600.0,
+        **keywords: Any,
+    ) -> Results:
+        """The query's rows by way of a job, which is deleted afterwards; one that takes longer is kept."""
+        keywords.pop("max_retries", None)
+        job = self.submit_job(query, language=language, maxrec=maxrec, uploads=uploads, **keywords)
+        job.run().wait(timeout=timeout)
+        try:
+            job.raise_if_error()
+            return job.fetch_result()
+        finally:
+            if delete:
+                job.delete()
+
+    def __repr__(self) -> str:
+        return f"<TAP service {shown_address(self.baseurl)}>"
+
+
+class Query(TAPQuery):  # type: ignore[misc]
+    """A query that is read by our decoder."""
+
+    def submit(self, *, post: bool = False) -> requests.Response:
+        """Send it, files of uploads too. Raises ServiceUnreachable, QueryRefused, ServiceFault."""
+        if not str(self.get("QUERY") or "").strip():
+            raise UsageError("the query is empty")
+        # read here, so that the same bytes can be sent again
+        files = {one.name: one.fileobj().read() for one in self._uploads if one.is_inline}
+        try:
+            response = self._session.post(self.queryurl, data=dict(self), stream=True, files=files or None)
+        except requests.RequestException as error:
+            raise ServiceUnreachable(str(error), where=shown_address(self.queryurl)) from None
+        refuse_fault(response, self.queryurl)
+        return response  # type: ignore[no-any-return]
+
+    def execute(self) -> Results:
+        """The rows. Raises QueryRefused, ServiceUnreachable, ServiceFault, WrongAnswer."""
+        response = self.submit()
+        with document(response) as file:
+            return Results.read(
+                file,
+                url=self.queryurl,
+                session=self._session,
+                asked_rows=self._client_set_maxrec,
+            )
