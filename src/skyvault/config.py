@@ -146,6 +146,15 @@ def _words(value: Any) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in parts if part.strip())
 
 
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+        raise ValueError("is neither true nor false")
+    return word in ("true", "yes", "on", "1")
+
+
 def _one_of(*choices: str) -> Reader:
     def read(value: Any) -> str:
         if str(value).lower() not in choices:
@@ -170,6 +179,19 @@ def _endpoints(value: Any) -> dict[str, dict[str, str]]:
     }
 
 
+def _politeness(value: Any) -> dict[str, dict[str, int]]:
+    if not isinstance(value, Mapping) or not all(isinstance(manners, Mapping) for manners in value.values()):
+        raise ValueError("is not a table of archives, each with connections and requests_per_minute")
+    made: dict[str, dict[str, int]] = {}
+    for archive, manners in value.items():
+        if strange := {str(key).lower() for key in manners} - {"connections", "requests_per_minute"}:
+            raise ValueError(f"has no {', '.join(sorted(strange))}, only connections and requests_per_minute")
+        made[str(archive).lower()] = {
+            str(key).lower(): _whole(int(str(key).lower() == "connections"))(number) for key, number in manners.items()
+        }
+    return made
+
+
 def _addresses(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(url, str) for url in value.values()):
         raise ValueError("is not a table of names, each with an address")
@@ -187,6 +209,8 @@ def _told(default: Any) -> str:
     """A default as the reference page shows it."""
     if default is None or default == ():
         return "none"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     if isinstance(default, int | float):
         return f"{default:,.10g}"
     return f"`{default}`"
@@ -210,11 +234,11 @@ class Settings:
     secret_file: Path | None = _setting(
         None,
         _path,
-        "File (mode 0600) with the keys that sign links and cookies; made at the first start (not used yet).",
+        "File (mode 0600) with the keys that sign links and cookies; made at the first start.",
         shown="`secret` in the data directory",
     )
     secret: Secret | None = _setting(
-        None, _secret, "The signing key itself, where a file cannot be had; wins over the file (not used yet)."
+        None, _secret, "The signing key itself, where a file cannot be had; wins over the file."
     )
 
     # --- HTTP
@@ -291,23 +315,63 @@ class Settings:
     jobs_waiting: int = _setting(10_000, _whole(1), "Jobs that may wait in the queue; more are turned away.")
     wait_s: float = _setting(60.0, _seconds(0, 600), "Longest WAIT of a client for a job's phase to change.")
 
+    # --- accounts
+    user_token_life_days: float = _setting(
+        365.0, _seconds(0.0001), "Longest life of a user's token; a quarter of it when nothing is asked for."
+    )
+    user_session_days: float = _setting(7.0, _seconds(0.0001), "How long a login on the web pages lasts.")
+
     # --- user tables
+    user_tables: bool = _setting(False, _flag, "Whether users may keep tables here (`tap_user.NAME`).")
+    user_tables_anonymous: bool = _setting(
+        True,
+        _flag,
+        "Whether that includes those who are not logged in, in one shared space (with `user_tables`) (not used yet).",
+    )
     user_table_bytes: int = _setting(2_000_000_000, _size, "Size of one uploaded user table (not used yet).")
-    user_quota_bytes: int = _setting(20_000_000_000, _size, "Space of one user (not used yet).")
+    user_table_rows: int = _setting(200_000_000, _whole(1), "Rows of one user table (not used yet).")
+    user_quota_bytes: int = _setting(20_000_000_000, _size, "Space of one user, as stored.")
+    user_quota_tables: int = _setting(1000, _whole(0), "Tables of one user.")
     user_table_life_days: float = _setting(
         7.0, _seconds(0.0001), "How long a user table is kept, unless its owner asks (not used yet)."
     )
     user_table_life_days_most: float = _setting(
         365.0, _seconds(0.0001), "How long an owner may ask it to be kept (not used yet)."
     )
+    user_anonymous_quota_bytes: int = _setting(
+        2_000_000_000, _size, "Space of all who are not logged in together, as stored (not used yet)."
+    )
+    user_anonymous_quota_tables: int = _setting(
+        1000, _whole(0), "Tables of all who are not logged in together (not used yet)."
+    )
+    user_anonymous_life_days: float = _setting(
+        1.0, _seconds(0.0001), "How long a table of somebody who is not logged in is kept (not used yet)."
+    )
 
     # --- archives
     endpoints: dict[str, dict[str, str]] = _setting(
         dict,
         _endpoints,
-        "Other addresses of archives: `SKYVAULT_ENDPOINTS__ARCHIVE__SERVICE=URL` (not used yet).",
+        "Other addresses of archives: `SKYVAULT_ENDPOINTS__ARCHIVE__SERVICE=URL`.",
         shown="none",
     )
+    credentials_file: Path | None = _setting(
+        None,
+        _path,
+        "Ini file (mode 0600) with a section for each archive's host: `token`, or `user` and `password`.",
+    )
+    politeness: dict[str, dict[str, int]] = _setting(
+        dict,
+        _politeness,
+        "How hard an archive is asked: `SKYVAULT_POLITENESS__ARCHIVE__CONNECTIONS` at once and"
+        " `SKYVAULT_POLITENESS__ARCHIVE__REQUESTS_PER_MINUTE` (0: any number).",
+        shown="as each mission declares",
+    )
+    archive_attempts: int = _setting(5, _whole(1, 100), "How often an archive is asked that does not answer.")
+    archive_backoff_s: float = _setting(
+        0.5, _seconds(), "Pause before an archive is asked again; it doubles each time."
+    )
+    archive_silence_s: float = _setting(60.0, _seconds(0.01), "How long an archive may keep silent in an answer.")
     services: dict[str, str] = _setting(
         dict,
         _addresses,

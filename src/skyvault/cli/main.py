@@ -23,6 +23,8 @@ COMMANDS = {
     "unpublish": ("skyvault.cli.unpublish", "Withdraw a published table."),
     "serve": ("skyvault.cli.serve", "Serve the published tables by TAP, cone search and web pages."),
     "query": ("skyvault.cli.query", "Run an ADQL query, here or on any TAP service of the world."),
+    "users": ("skyvault.cli.users", "Make accounts, groups and tokens; see and limit what users keep."),
+    "login": ("skyvault.cli.login", "Log in to a service, once: later requests bring the token."),
     "check": ("skyvault.cli.check", "Validate published tables and their metadata."),
     "upgrade": ("skyvault.cli.upgrade", "Bring published tables to the format of this version."),
     "backup": ("skyvault.cli.backup", "Copy everything that is published, while it is served."),

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Database:
                 f"the folder {self.path.parent} cannot be made: {error.strerror}",
                 hint="Set SKYVAULT_HOME to a folder you may write.",
             ) from None
+        _make_private(self.path)
         try:
             self._writer = self._open()
             self._counter = self._connect()
@@ -244,6 +245,12 @@ class Database:
                 hint="Check the owner and permissions of the folder and of the files in it.",
             )
         return StoreError(f"{self.path}: {text}")
+
+
+def _make_private(path: Path) -> None:
+    """A new file is for its owner alone: passwords' hashes lie in it, and users' queries."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _refuse_network(path: Path) -> None:

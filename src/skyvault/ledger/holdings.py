@@ -221,6 +221,10 @@ class Holdings:
         """The files the ledger knows of and has not deleted; any other in the store is an orphan."""
         return {row[0] for row in self.database.fetch_all("SELECT file FROM snapshots WHERE deleted_at IS NULL")}
 
+    def live_files(self) -> set[str]:
+        """The files that are current: of published tables and of users' own."""
+        return {row[0] for row in self.database.fetch_all("SELECT file FROM snapshots WHERE retired_at IS NULL")}
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     @staticmethod

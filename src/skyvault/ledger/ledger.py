@@ -1,4 +1,4 @@
-"""The ledger as one thing: its database, jobs, holdings, duties and downloads."""
+"""The ledger as one thing: its database, jobs, holdings, duties, downloads, users and their tables."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from skyvault.ledger.audit import Audit
 from skyvault.ledger.downloads import Downloads
 from skyvault.ledger.duties import Duties
 from skyvault.ledger.engine import Database
 from skyvault.ledger.holdings import Holdings
 from skyvault.ledger.jobs import Jobs, new_job_id
+from skyvault.ledger.login_attempts import LoginAttempts
 from skyvault.ledger.migrations import upgrade
+from skyvault.ledger.tokens import Tokens
+from skyvault.ledger.user_tables import UserTables
+from skyvault.ledger.users import Users
 
 
 class Ledger:
@@ -31,6 +36,11 @@ class Ledger:
         self.holdings = Holdings(database, clock=clock)
         self.duties = Duties(database, clock=clock)
         self.downloads = Downloads(database, clock=clock)
+        self.users = Users(database, clock=clock)
+        self.tokens = Tokens(database, clock=clock)
+        self.login_attempts = LoginAttempts(database, clock=clock)
+        self.user_tables = UserTables(database, clock=clock)
+        self.audit = Audit(database, clock=clock)
 
     def change_counter(self) -> int:
         """Differs from the last one when anybody, here or in another process, has written anything. 5 us."""

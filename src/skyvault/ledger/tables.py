@@ -1,4 +1,4 @@
-"""Every table of the ledger, in one place: jobs, holdings, snapshots, leases, downloads.
+"""Every table of the ledger, in one place: jobs, holdings, snapshots, leases, downloads, users and their tables.
 
 Only migrations (and a ledger on another database than SQLite) need SQLAlchemy; the running server reads and
 writes with the plain statements beside each noun, since importing SQLAlchemy takes 0.4-0.8 s, as long as
@@ -134,6 +134,99 @@ downloads = Table(
     Column("checksum", Text),
     Column("etag", Text),
     Column("fetched_at", Double, nullable=False),
+)
+
+#: People who may log in. ``key`` is the name in lower case; ``password_hash`` is argon2's, None: no password.
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("password_hash", Text),
+    Column("created_at", Double, nullable=False),
+    # None: the operator's default
+    Column("quota_bytes", BigInteger),
+    Column("quota_tables", Integer),
+    UniqueConstraint("key", name="uq_users_key"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_name", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    PrimaryKeyConstraint("group_name", "user_id"),
+)
+Index("ix_group_members_user", group_members.c.user_id)
+
+#: Bearer tokens and the sessions of web pages; only a hash of the secret part is kept.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+Index("ix_tokens_user", tokens.c.user_id)
+Index("ix_tokens_expires", tokens.c.expires_at)
+
+#: Failed logins, by a hash of whom and from where; forgotten after a while.
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("until", Double, nullable=False),
+)
+
+#: Users' own tables; ``owner`` is a user's id, "" for the shared space of those who are not logged in.
+user_tables = Table(
+    "user_tables",
+    metadata,
+    Column("id", Text, primary_key=True, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("changed_at", Double, nullable=False),
+    Column("destruction_time", Double, nullable=False),
+    Column("nrows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("extra", Text, nullable=False, server_default=text("'{}'")),
+    UniqueConstraint("owner", "key", name="uq_user_tables_owner_key"),
+)
+Index("ix_user_tables_destruction", user_tables.c.destruction_time)
+
+#: Who may read a user's table: kind "user" (an id), "group" (a name) or "link" (hash of the link's secret).
+table_grants = Table(
+    "table_grants",
+    metadata,
+    Column("table_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("grantee", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    PrimaryKeyConstraint("table_id", "kind", "grantee"),
+)
+Index("ix_table_grants_grantee", table_grants.c.kind, table_grants.c.grantee)
+
+#: Who did what when to accounts and tables; neither data nor secrets.
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("subject", Text, nullable=False),
 )
 
 meta = Table(

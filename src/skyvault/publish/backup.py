@@ -87,7 +87,7 @@ def _copy(layout: Layout, target: Layout, progress: Progress | None) -> BackedUp
         try:
             # leased first and copied then: what the copy names is there until it is copied
             for _ in range(20):
-                wanted = {h.snapshot for h in ledger.holdings.current().values()}
+                wanted = ledger.holdings.live_files()
                 ledger.holdings.lease(sorted(wanted), holder, LEASE_S)
                 draft.unlink(missing_ok=True)
                 ledger.backup(draft)
@@ -119,7 +119,7 @@ def _named_by(ledger: Path) -> set[str]:
 
     connection = sqlite3.connect(ledger)
     try:
-        return {row[0] for row in connection.execute("SELECT snapshot FROM holdings")}
+        return {row[0] for row in connection.execute("SELECT file FROM snapshots WHERE retired_at IS NULL")}
     finally:
         connection.close()
 

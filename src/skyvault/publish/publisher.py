@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: first path words of the HTTP interface and schemas of the service itself: no schema may bear one
 RESERVED_SCHEMAS = frozenset(
     {"tap", "sia1", "sia2", "ssa", "datalink", "soda", "get", "hips", "moc", "oai", "metrics"}
-    | {"tap_schema", "tap_upload", "tap_user", "static", "docs", "jobs"}
+    | {"tap_schema", "tap_upload", "tap_user", "static", "docs", "jobs", "account", "login", "logout"}
 )
 
 #: merges tried while others publish observations, too

@@ -11,6 +11,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from skyvault.config import Settings
+from skyvault.serve.account import Account
+from skyvault.serve.authentication import Authentication
 from skyvault.serve.faults import exception_handlers, form_for_people
 from skyvault.serve.pages import Pages
 from skyvault.serve.rate_limit import RateLimit
@@ -27,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     routes: list[BaseRoute] = [
         *tap.routes(),
         *Vosi(service).routes(),
+        *Account(service).routes(),
         *ConeSearch(service).routes(),
         *Pages(service).routes(),
     ]
@@ -49,9 +52,10 @@ def create_app(settings: Settings | None = None) -> Starlette:
                 CORSMiddleware,
                 allow_origins=["*"],
                 allow_methods=["GET", "POST", "HEAD", "OPTIONS"],
-                expose_headers=["X-Skyvault-Overflow", "Location"],
+                expose_headers=["X-Skyvault-Overflow", "Location", "X-VO-Authenticated"],
             ),
             Middleware(RateLimit, per_minute=service.settings.requests_per_minute, workers=service.settings.workers),
+            Middleware(Authentication, accounts=service.accounts, base_url=service.settings.base_url),
         ],
         exception_handlers=exception_handlers(form_for_people),
     )

@@ -54,7 +54,7 @@ class RateLimit:
 
     def take(self, address: str) -> int:
         """Take one request from the address's bucket: 0, or how many seconds to wait for the next."""
-        key = _network(address)
+        key = network(address)
         if key is None:
             return 0
         now = self._clock()
@@ -67,8 +67,8 @@ class RateLimit:
         return 0 if allowed else max(1, round((1 - left) * 60 / self._most + 0.5))
 
 
-def _network(address: str) -> str | None:
-    """What is counted of an address; None for those that are not."""
+def network(address: str) -> str | None:
+    """What is counted of an address: IPv6 by its /64; None for loopback and what is no address."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -77,6 +77,6 @@ def _network(address: str) -> str | None:
         return None
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
-            return _network(str(ip.ipv4_mapped))
+            return network(str(ip.ipv4_mapped))
         return str(ipaddress.ip_network((ip, 64), strict=False))
     return str(ip)

@@ -16,6 +16,8 @@ from starlette.requests import Request
 from skyvault.errors import Busy
 from skyvault.jobs.results import Results
 from skyvault.jobs.runner import Runner
+from skyvault.serve.authentication import Accounts
+from skyvault.serve.secret import Keys
 from skyvault.store.duckdb_store import LEASE_S, DuckStore
 from skyvault.store.tap_schema import spelled, spelled_name
 
@@ -38,6 +40,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store = DuckStore(settings, share=settings.workers)
+        self.accounts = Accounts(self.store.ledger, Keys(settings))
         self.started = time.time()
         self.runner = Runner(
             self.store.ledger,
@@ -77,6 +80,7 @@ class Service:
         self._stopped.set()
         self.runner.stop(grace_s=min(self.settings.stop_grace_s, 5.0))
         self._threads.shutdown(cancel_futures=True)
+        self.accounts.close()
         if self._janitor.is_alive():
             self._janitor.join(timeout=5.0)
         self.store.close()

@@ -79,6 +79,76 @@ CREATE TABLE downloads (
 	fetched_at DOUBLE NOT NULL,
 	PRIMARY KEY (path)
 );
+CREATE TABLE users (
+	id TEXT NOT NULL,
+	"key" TEXT NOT NULL,
+	name TEXT NOT NULL,
+	password_hash TEXT,
+	created_at DOUBLE NOT NULL,
+	quota_bytes BIGINT,
+	quota_tables INTEGER,
+	PRIMARY KEY (id),
+	CONSTRAINT uq_users_key UNIQUE ("key")
+);
+CREATE TABLE group_members (
+	group_name TEXT NOT NULL,
+	user_id TEXT NOT NULL,
+	PRIMARY KEY (group_name, user_id)
+);
+CREATE INDEX ix_group_members_user ON group_members (user_id);
+CREATE TABLE tokens (
+	id TEXT NOT NULL,
+	user_id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	name TEXT NOT NULL,
+	scopes TEXT NOT NULL,
+	hash TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	expires_at DOUBLE NOT NULL,
+	PRIMARY KEY (id)
+);
+CREATE INDEX ix_tokens_expires ON tokens (expires_at);
+CREATE INDEX ix_tokens_user ON tokens (user_id);
+CREATE TABLE login_attempts (
+	"key" TEXT NOT NULL,
+	failures INTEGER NOT NULL,
+	until DOUBLE NOT NULL,
+	PRIMARY KEY ("key")
+);
+CREATE TABLE user_tables (
+	id TEXT NOT NULL,
+	owner TEXT NOT NULL,
+	"key" TEXT NOT NULL,
+	name TEXT NOT NULL,
+	snapshot TEXT NOT NULL,
+	version INTEGER NOT NULL,
+	created_at DOUBLE NOT NULL,
+	changed_at DOUBLE NOT NULL,
+	destruction_time DOUBLE NOT NULL,
+	nrows BIGINT NOT NULL,
+	bytes BIGINT NOT NULL,
+	description TEXT NOT NULL,
+	extra TEXT DEFAULT '{}' NOT NULL,
+	PRIMARY KEY (id),
+	CONSTRAINT uq_user_tables_owner_key UNIQUE (owner, "key")
+);
+CREATE INDEX ix_user_tables_destruction ON user_tables (destruction_time);
+CREATE TABLE table_grants (
+	table_id TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	grantee TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	PRIMARY KEY (table_id, kind, grantee)
+);
+CREATE INDEX ix_table_grants_grantee ON table_grants (kind, grantee);
+CREATE TABLE audit (
+	seq INTEGER NOT NULL,
+	at DOUBLE NOT NULL,
+	actor TEXT NOT NULL,
+	act TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	PRIMARY KEY (seq)
+);
 CREATE TABLE meta (
 	"key" TEXT NOT NULL,
 	value TEXT NOT NULL,
