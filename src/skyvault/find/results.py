@@ -26,6 +26,8 @@ _DATA: Final = re.compile(rb"<(?:[\w.-]+:)?DATA(?:\s[^<>]*)?>")
 _DATA_END: Final = re.compile(rb"</(?:[\w.-]+:)?DATA\s*>")
 #: what surrounds the rows is metadata; more than this is no honest document
 _SKELETON_BYTES: Final = 64 << 20
+#: of XML in the encodings there are
+_BEGINNINGS: Final = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _DEFUSED: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
@@ -103,7 +105,8 @@ class Results(TAPResults):  # type: ignore[misc]
         )
 
     def __repr__(self) -> str:
-        return f"<Results: {len(self):,} rows of {', '.join(self.fieldnames[:8])}{'...' if len(self.fieldnames) > 8 else ''}>"
+        names = ", ".join(self.fieldnames[:8])
+        return f"<Results: {len(self):,} rows of {names}{'...' if len(self.fieldnames) > 8 else ''}>"
 
 
 def read_document(file: IO[bytes], url: str) -> tuple[Any, pa.Table]:
@@ -169,10 +172,7 @@ def _without_rows(file: IO[bytes], place: str) -> tuple[bytes, bool]:
         if len(head) > _SKELETON_BYTES:
             raise WrongAnswer("the answer describes more than it may", where=place)
     start = bytes(head[:2000]).lstrip()
-    if (
-        not start.startswith((b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x1f\x8b"))
-        or b"<html" in start.lower()
-    ):
+    if not start.startswith(_BEGINNINGS) or b"<html" in start.lower():
         told = said(bytes(head[:4096]))
         raise WrongAnswer(f"the answer is no VOTable{f': {told!r}' if told else ''}", where=place)
     if begin is None:
@@ -215,7 +215,7 @@ def _masked(arrow: pa.Table, fields: Sequence[Any]) -> Any:
         columns.append(values)
         masks.append(mask)
     names = _distinct([kind[0] for kind in kinds])
-    array = np.ma.zeros(rows, dtype=[(name, *kind[1:]) for name, kind in zip(names, kinds, strict=True)])
+    array: Any = np.ma.zeros(rows, dtype=[(name, *kind[1:]) for name, kind in zip(names, kinds, strict=True)])
     array.mask = np.zeros(rows, array.mask.dtype)
     for name, values, mask in zip(names, columns, masks, strict=True):
         array.data[name] = values

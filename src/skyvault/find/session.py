@@ -43,7 +43,7 @@ _SIGNATURES: Final = frozenset(
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
-class ArchiveSession(requests.Session):
+class ArchiveSession(requests.Session):  # type: ignore[misc]
     """A session for the service at ``base_url``; ``token`` is sent to its own interfaces only.
 
     Clock (seconds), sleep and random are given by tests. Raises ConfigError for a token that would travel unencrypted.
@@ -100,7 +100,7 @@ class ArchiveSession(requests.Session):
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """After a redirect: the token again, or none, by the new address alone."""
         prepared_request.headers.pop("Authorization", None)
-        self.auth(prepared_request)  # type: ignore[operator]
+        self.auth(prepared_request)
 
     def __repr__(self) -> str:
         return f"<ArchiveSession of {shown_address(self.base_url)}>"
@@ -144,7 +144,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or default
 
 
-class _PatientAdapter(HTTPAdapter):
+class _PatientAdapter(HTTPAdapter):  # type: ignore[misc]
     """Sends one request, again and again where that may help, and reads documents to their end before it returns."""
 
     def __init__(
@@ -162,7 +162,7 @@ class _PatientAdapter(HTTPAdapter):
         self._sleep = sleep
         self._random = random
 
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **named: Any) -> requests.Response:  # type: ignore[override]
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **named: Any) -> requests.Response:
         limit = _deadline.get()
         deadline = self._clock() + self._total_s if limit is None else limit
         failures = 0
@@ -235,7 +235,7 @@ def document(response: requests.Response) -> IO[bytes]:
     """The body as a seekable file; one the session did not take for a document is read now."""
     held: IO[bytes] | None = getattr(response.raw, "document", None)
     if held is None:
-        held = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)
+        held = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 (the caller closes it)
         for block in response.iter_content(_BLOCK_BYTES):
             held.write(block)
     held.seek(0)

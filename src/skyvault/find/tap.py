@@ -143,7 +143,7 @@ class Query(TAPQuery):  # type: ignore[misc]
         except requests.RequestException as error:
             raise ServiceUnreachable(str(error), where=shown_address(self.queryurl)) from None
         refuse_fault(response, self.queryurl)
-        return response  # type: ignore[no-any-return]
+        return response
 
     def execute(self) -> Results:
         """The rows. Raises QueryRefused, ServiceUnreachable, ServiceFault, WrongAnswer."""
