@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from missions.archive_tables import archive_table
+from processes import free_port
+from skyvault.config import Settings
 from skyvault.missions import Mission, eRASS1DE, eROSITACalPV, mission_classes
 
 
@@ -16,8 +18,23 @@ def mission_class(request: pytest.FixtureRequest) -> type[Mission]:
 
 
 @pytest.fixture
-def mission(mission_class: type[Mission], tmp_path: Path) -> Mission:
-    return mission_class(table=archive_table(mission_class), cache=tmp_path / "cache", output=tmp_path / "out")
+def nobody_answers(tmp_path: Path) -> Settings:
+    """Settings with archives that cannot be reached."""
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    services = ("tap", "files", "tables", "dr1", "edr", "sesame")
+    archives = ("heasarc", "xsa", "erosita", "sesame")
+    return Settings(
+        home=tmp_path / "home",
+        endpoints={archive: {service: nowhere for service in services} for archive in archives},
+        archive_attempts=1,
+    )
+
+
+@pytest.fixture
+def mission(mission_class: type[Mission], tmp_path: Path, nobody_answers: Settings) -> Mission:
+    return mission_class(
+        table=archive_table(mission_class), cache=tmp_path / "cache", output=tmp_path / "out", settings=nobody_answers
+    )
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ BAD: dict[str, tuple[type[Exception], Callable[[Mission], Any]]] = {
     "rectangle upside down": (MissionValueError, lambda m: m.filter_on_rect_region([1, 5], [2, 4])),
     "array of numbers": (MissionTypeError, lambda m: setattr(m, "filter_array", np.ones(m.num_obs))),
     "array too short": (MissionValueError, lambda m: setattr(m, "filter_array", np.ones(3, np.bool_))),
-    "no resolver": (NameResolveError, lambda m: m.filter_on_name("M 31")),
+    "unreachable resolver": (NameResolveError, lambda m: m.filter_on_name("no such object")),
     "cores": (MissionValueError, lambda m: m.download(num_cores=0)),
     "credentials": (MissionTypeError, lambda m: m.download(credentials=3)),
     "table": (MissionTypeError, lambda m: type(m)(table=3)),

@@ -13,6 +13,7 @@ import pytest
 
 from missions.archive_tables import archive_table
 from skyvault.errors import NotFound
+from skyvault.config import Settings
 from skyvault.missions import Chandra, Mission, Swift, XMMPointed
 from skyvault.missions.faults import (
     IncompatibleSaveError,
@@ -173,11 +174,12 @@ def test_a_refresh_applies_the_filters_to_the_new_table(tmp_path: Path) -> None:
     assert XMMPointed(cache=tmp_path).num_obs == 300
 
 
-def test_without_table_cache_and_source_a_sentence_says_what_to_do(
-    mission_class: type[Mission], tmp_path: Path
+def test_without_table_and_cache_an_unreachable_archive_is_told_in_a_sentence_that_says_what_to_do(
+    mission_class: type[Mission], tmp_path: Path, nobody_answers: Settings
 ) -> None:
-    with pytest.raises(NoTableError, match="table=FILE"):
-        mission_class(cache=tmp_path)
+    with pytest.raises(NoTableError, match=r"^http.*cannot be had: .*table=FILE\.$") as told:
+        mission_class(cache=tmp_path, settings=nobody_answers)
+    assert mission_class.declaration.pretty_name in str(told.value) and "\n" not in str(told.value)
 
 
 def test_a_damaged_cache_is_named(tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ from skyvault.missions.declaration import (
     proprietary,
 )
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted
 
 _FILES = {"ACIS": "acis", "HRC": "hrc"}
+#: what reprocessing needs: unfiltered events and what belongs to them
+_LEVEL_1 = tuple(f"*{word}.fits*" for word in ("evt1", "mtl1", "bias0", "pbk0", "flt1", "bpix1", "msk1", "stat1"))
 _DETECTORS = ("ACIS-I", "ACIS-S", "HRC-I", "HRC-S")
 
 
@@ -61,7 +64,13 @@ class Chandra(Mission):
         ),
         fov_deg={"ACIS": 27.8 / 60, "HRC": 49.5 / 60},
         fov_column="instrument",
-        directory_url="https://heasarc.gsfc.nasa.gov/FTP/chandra/data/byobsid/{oi[-1:]}/{oi}/",
+        directory="chandra/data/byobsid/{oi[-1:]}/{oi}/",
+        files=(
+            Wanted(("oif.fits*",), required=True),
+            Wanted(("*.fits.gz",), "primary", "products", required=True),
+            Wanted(_LEVEL_1, "secondary", "products"),
+            Wanted(("*",), "secondary", "raw"),
+        ),
         products={
             "events": {i: Product("primary/{inst}f*{oi}N*_evt2.fits", _FILES) for i in _FILES},
             "image": {i: Product("primary/{inst}f*{oi}N*_full_img2.fits", _FILES) for i in _FILES},

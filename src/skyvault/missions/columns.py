@@ -46,15 +46,10 @@ def read_table(path: str | Path) -> pa.Table:
         raise NotFound(f"there is no file {path}", hint="Give the path of a table of observations.")
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz")):
-        from pyarrow import csv
-
         try:
             with pa.input_stream(str(path), compression="detect") as stream:
-                head = stream.read(1_000_000).split(b"\n", 1)[0].decode("utf-8-sig").strip()
-            names = [word.strip().strip('"') for word in head.split(",")]
-            options = csv.ConvertOptions(column_types={name: pa.string() for name in names}, strings_can_be_null=False)
-            return csv.read_csv(str(path), convert_options=options)
-        except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+                return read_csv(stream.read(), str(path))
+        except OSError as error:
             raise MissionTableError(f"the file is no CSV table: {str(error)[:200]}", where=str(path)) from None
     from skyvault.formats.registry import open_table
 
@@ -64,6 +59,19 @@ def read_table(path: str | Path) -> pa.Table:
     if not batches:
         raise MissionTableError("the table has no rows", where=str(path))
     return pa.Table.from_batches(batches)
+
+
+def read_csv(content: bytes, where: str) -> pa.Table:
+    """A CSV table with all columns as text. Raises MissionTableError."""
+    from pyarrow import csv
+
+    try:
+        head = content[:1_000_000].split(b"\n", 1)[0].decode("utf-8-sig").strip()
+        names = [word.strip().strip('"') for word in head.split(",")]
+        options = csv.ConvertOptions(column_types={name: pa.string() for name in names}, strings_can_be_null=False)
+        return csv.read_csv(pa.BufferReader(content), convert_options=options)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise MissionTableError(f"the file is no CSV table: {str(error)[:200]}", where=where) from None
 
 
 def observations(archive: pa.Table, declaration: Declaration, *, where: str, now: datetime | None = None) -> pa.Table:
@@ -280,6 +288,9 @@ def _derive(made: dict[str, Any], declaration: Declaration, now: datetime, rows:
             any_positive = pc.or_(any_positive, one)
         usable = pc.and_(usable, pc.fill_null(any_positive, False))
     made["science_usable"] = usable
-    if "proprietary_end_date" in made and "proprietary_usable" not in made:
+    if "proprietary_end_date" in made:
         today = pa.scalar(now.astimezone(UTC).replace(tzinfo=None), TIME)
-        made["proprietary_usable"] = pc.fill_null(pc.less_equal(made["proprietary_end_date"], today), False)
+        is_over = pc.fill_null(pc.less_equal(made["proprietary_end_date"], today), False)
+        made["proprietary_usable"] = (
+            pc.and_(made["proprietary_usable"], is_over) if "proprietary_usable" in made else is_over
+        )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from skyvault.missions.targets import TARGET_TYPES
+from skyvault.missions.wanted_files import Bundle, Narrowing, Wanted
 
 #: how an archive's values become ours: "time" is MJD or ISO text or a timestamp (UTC), "duration" is seconds
 Kind = Literal["float", "int", "text", "bool", "time", "duration"]
@@ -118,6 +119,12 @@ class Declaration:
     service: str = "tap"
     service_url: str = "https://heasarc.gsfc.nasa.gov/xamin/vo/tap"
     table: str = ""
+    #: "tap": ``table`` is asked for by ADQL; "csv": it is a file below the service's address
+    table_kind: Literal["tap", "csv"] = "tap"
+    #: the service cuts long answers without saying so, unless it is asked for so many rows
+    counts_rows_first: bool = False
+    #: the same mission at another archive, which is asked when this one cannot answer
+    alternative: Declaration | None = None
     #: rows are kept where these archive columns hold one of these words (compared in lower case)
     keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: rows are kept whose ObsID matches
@@ -137,9 +144,18 @@ class Declaration:
     notes: tuple[str, ...] = ()
     products: Mapping[ProductKind, Mapping[str, Product]] = field(default_factory=dict)
     bands: Mapping[str, tuple[Band, ...]] = field(default_factory=dict)
-    #: the archive's address of an observation's directory: {oi}, {oi[a:b]} (characters), columns of the table and
-    #: ``url_words`` of an ObsID may stand in it
-    directory_url: str | None = None
+    #: the service that has the files, and its default address
+    files_service: str = "files"
+    files_url: str = "https://heasarc.gsfc.nasa.gov/FTP/"
+    #: an observation's directory below it: {oi}, {oi[a:b]} (characters), columns of the table and ``url_words`` of an
+    #: ObsID may stand in it
+    directory: str | None = None
+    #: the files wanted from that directory, or the tar archive they come in
+    files: tuple[Wanted, ...] = ()
+    #: what directories that several observations share lie below
+    shared_directory: str = ""
+    bundle: Bundle | None = None
+    narrowing: Narrowing | None = None
     url_words: Callable[[str], dict[str, str]] | None = None
     is_file_id_lower: bool = False
     politeness: Politeness = field(default_factory=Politeness)
@@ -170,6 +186,21 @@ class Declaration:
             raise ValueError(f"mission {self.name}: no columns {', '.join(sorted(missing))}")
         if len(set(names)) != len(names):
             raise ValueError(f"mission {self.name}: a column is declared twice")
+
+        if not self.files_url.endswith("/") or (self.directory is not None and not self.directory.endswith("/")):
+            raise ValueError(f"mission {self.name}: addresses of directories end with a slash")
+        words = {inst for one in self.wanted() for inst in (*one.inst_words, *one.only_for)}
+        if strange := words - known:
+            raise ValueError(f"mission {self.name}: files of {', '.join(sorted(strange))}, no instrument of it")
+
+    def wanted(self) -> tuple[Wanted, ...]:
+        """The files that are wanted of an observation."""
+        return self.files if self.bundle is None else self.bundle.wanted
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether the archive keeps several pipeline versions of an observation, to be chosen from."""
+        return any("{version}" in one.folder for one in self.wanted())
 
     @property
     def is_one_inst_per_obs(self) -> bool:

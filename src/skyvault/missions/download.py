@@ -7,13 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from skyvault.errors import NotFound
 from skyvault.missions.declaration import Declaration
+from skyvault.missions.download_report import DownloadPlan, DownloadReport
 from skyvault.missions.faults import MissionTypeError, MissionValueError
+from skyvault.missions.wanted_files import filled
+from skyvault.model.ports import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +50,39 @@ class Downloader(Protocol):
         ...
 
 
-def directory_url(declaration: Declaration, row: Mapping[str, Any]) -> str:
+@runtime_checkable
+class ReportingDownloader(Downloader, Protocol):
+    """A downloader that tells what failed and why, and what it would do."""
+
+    def fetch(self, order: Order, progress: Progress | None = None) -> DownloadReport:
+        """Fetch everything and tell what is whole on disk and what is not."""
+        ...
+
+    def plan(self, order: Order) -> DownloadPlan:
+        """What :meth:`download` would do, without fetching files."""
+        ...
+
+
+def directory_url(declaration: Declaration, row: Mapping[str, Any], base: str | None = None) -> str:
     """The address of an observation's directory at its archive; ``row`` is a row of the mission's table.
 
-    Raises MissionValueError for a mission whose archive has none.
+    ``base`` is the address of the archive's files, by default the declared one. Raises MissionValueError for a mission
+    whose archive has none, or a row whose values would lead elsewhere.
     """
-    if declaration.directory_url is None:
+    if declaration.directory is None:
         raise MissionValueError(f"{declaration.pretty_name} has no directory an observation")
     obs_id = str(row["ObsID"])
-    oi = obs_id.lower() if declaration.is_file_id_lower else obs_id
+    words = {key: value for key, value in row.items() if key not in ("oi", "ObsID") and key.isidentifier()}
+    words |= declaration.url_words(obs_id) if declaration.url_words else {}
+    path = filled(declaration.directory, file_id(declaration, obs_id), **words)
+    if not re.fullmatch(r"([A-Za-z0-9_+-][A-Za-z0-9_.+-]*/)+", path):
+        raise MissionValueError(f"the table leads to {path[:80]!r}, which is no directory", where=f"ObsID {obs_id}")
+    return (base or declaration.files_url) + path
 
-    def cut(match: re.Match[str]) -> str:
-        begin, end = (int(word) if word else None for word in match.groups())
-        return oi[begin:end]
 
-    words = {**row, "oi": oi, **(declaration.url_words(obs_id) if declaration.url_words else {})}
-    return re.sub(r"\{oi\[(-?\d*):(\d*)\]\}", cut, declaration.directory_url).format(**words)
+def file_id(declaration: Declaration, obs_id: str) -> str:
+    """The ObsID as directories and files of the archive bear it."""
+    return obs_id.lower() if declaration.is_file_id_lower else obs_id
 
 
 def logins_of(credentials: Any) -> dict[str, Login]:

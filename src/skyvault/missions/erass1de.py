@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from skyvault.missions.declaration import Band, Declaration, ObsColumn, Product, observation
-from skyvault.missions.erosita_rules import TELESCOPES, assess
+from skyvault.missions.erosita_rules import TABLES_URL, TELESCOPES, TM_ROWS, assess
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted
 
 _BANDS = (
     Band(0.2, 0.6, "1"),
@@ -25,8 +26,12 @@ class eRASS1DE(Mission):
         pretty_name="eRASS DE:1",
         id_pattern=r"^[0-9]{6}$",
         archive="erosita",
-        service="dr1",
-        service_url="https://erosita.mpe.mpg.de/dr1/",
+        service="tables",
+        service_url=TABLES_URL,
+        table="erass_de_dr1_info.csv",
+        table_kind="csv",
+        files_service="dr1",
+        files_url="https://erosita.mpe.mpg.de/dr1/",
         columns=(
             *observation(start="start", end="end"),
             ObsColumn("ra_min", "ra_min", "float"),
@@ -39,12 +44,18 @@ class eRASS1DE(Mission):
         instruments=TELESCOPES,
         default_instruments=TELESCOPES,
         fov_deg=1.8,
-        directory_url="https://erosita.mpe.mpg.de/dr1/erodat/data/download/{oi[3:6]}/{oi[0:3]}/",
+        directory="erodat/data/download/{oi[3:6]}/{oi[0:3]}/",
+        files=(
+            Wanted(("*_EventList_*",), "EXP_{version}", required=True),
+            Wanted(("*_Image_*",), "EXP_{version}", "products", required=True),
+            Wanted(("*_ExposureMap_*", "*_BackgrImage_*"), "DET_{version}", "products", required=True),
+        ),
+        narrowing=TM_ROWS,
         products={
-            "events": {"*": Product("EXP_010/e*01_{oi}_020_EventList_c010.fits")},
-            "image": {"*": Product("EXP_010/e*01_{oi}_02{band}_Image_c010.fits")},
-            "expmap": {"*": Product("DET_010/e*01_{oi}_02{band}_ExposureMap_c010.fits")},
-            "background": {"*": Product("DET_010/e*01_{oi}_02{band}_BackgrImage_c010.fits")},
+            "events": {"*": Product("EXP_*/e*01_{oi}_020_EventList_c???.fits")},
+            "image": {"*": Product("EXP_*/e*01_{oi}_02{band}_Image_c???.fits")},
+            "expmap": {"*": Product("DET_*/e*01_{oi}_02{band}_ExposureMap_c???.fits")},
+            "background": {"*": Product("DET_*/e*01_{oi}_02{band}_BackgrImage_c???.fits")},
         },
         bands={"*": _BANDS},
         assess=assess,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from skyvault.missions.declaration import Declaration, ObsColumn, Product, observation
-from skyvault.missions.erosita_rules import TELESCOPES, assess
+from skyvault.missions.erosita_rules import TABLES_URL, TELESCOPES, TM_ROWS, assess
 from skyvault.missions.fields import FieldMission
+from skyvault.missions.wanted_files import Bundle, Wanted
 
 
 class eROSITACalPV(FieldMission):
@@ -18,8 +19,12 @@ class eROSITACalPV(FieldMission):
         pretty_name="eROSITACalPV",
         id_pattern=r"^[0-9]{6}$",
         archive="erosita",
-        service="edr",
-        service_url="https://erosita.mpe.mpg.de/edr/",
+        service="tables",
+        service_url=TABLES_URL,
+        table="erosita_calpv_info.csv",
+        table_kind="csv",
+        files_service="edr",
+        files_url="https://erosita.mpe.mpg.de/edr/",
         columns=(
             *observation(start="start", end="end", duration="duration", usable="science_usable"),
             ObsColumn("Field_Name", "Field_Name"),
@@ -30,6 +35,9 @@ class eROSITACalPV(FieldMission):
         instruments=TELESCOPES,
         default_instruments=TELESCOPES,
         fov_deg=4.5,
+        # a field's observations come together
+        bundle=Bundle("{download}", (Wanted(("*{oi}*",), but_not=("*eRO*",), required=True),)),
+        narrowing=TM_ROWS,
         products={"events": {"*": Product("*m00_{oi}_020_EventList_c001.fits")}},
         field_aliases={
             "IGR_J13020_6359": ("IGR_J13020_6359__2RXP_J130159_635806_",),

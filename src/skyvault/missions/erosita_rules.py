@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from skyvault.missions.wanted_files import Narrowing
+
 TELESCOPES: Final = tuple(f"TM{i}" for i in range(1, 8))
+#: the two tables are no service of the archive's; the DAXA project (BSD-3-Clause) made and keeps them
+TABLES_URL: Final = "https://raw.githubusercontent.com/DavidT3/DAXA/main/daxa/files/"
+#: event lists hold all seven telescopes
+TM_ROWS: Final = Narrowing("TM_NR", {name: int(name[-1]) for name in TELESCOPES})
 
 
 def assess(obs_info: Mapping[str, Any]) -> dict[str, Any]:

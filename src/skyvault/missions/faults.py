@@ -38,6 +38,10 @@ class NotDownloadedError(UsageError):
     """The data were not downloaded yet."""
 
 
+class NoFilesError(NotFound):
+    """The archive lacks files of an observation."""
+
+
 class PreProcessedNotSupportedError(UsageError):
     """The archive of this mission does not offer that kind of product."""
 
@@ -52,6 +56,13 @@ class IncompatibleSaveError(FormatError):
 
 class NoTableError(ConfigError):
     """There is no table of observations to work with: neither a file nor a cached copy."""
+
+
+class ArchiveTableError(NoTableError):
+    """The archive did not give its table of observations."""
+
+    http_status = 502
+    exit_code = 1
 
 
 class MissionTableError(FormatError):

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from skyvault.missions.declaration import Declaration, ObsColumn, observation, seconds
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted
 
 _ALL = ("JEMX1", "JEMX2", "ISGRI", "PICsIT", "SPI")
+
+#: ISGRI and PICsIT together are IBIS, and their Compton mode needs both
+_WORDS = {
+    "JEMX1": ("jmx1",),
+    "JEMX2": ("jmx2",),
+    "ISGRI": ("isgri", "ibis", "compton"),
+    "PICsIT": ("picsit", "ibis", "compton"),
+    "SPI": ("spi",),
+}
 
 
 class INTEGRALPointed(Mission):
@@ -28,6 +38,14 @@ class INTEGRALPointed(Mission):
         instruments=_ALL,
         default_instruments=("JEMX1", "JEMX2", "ISGRI"),
         fov_deg={"JEMX1": 2.4, "JEMX2": 2.4, "ISGRI": 4.15, "PICsIT": 4.15, "SPI": 7.0},
-        directory_url="https://heasarc.gsfc.nasa.gov/FTP/integral/data/scw/{oi[0:4]}/{oi}.{scw_ver}/",
+        directory="integral/data/scw/{oi[0:4]}/{oi}.{scw_ver}/",
+        shared_directory="integral/data/",
+        files=(
+            Wanted(("*_scw.txt*", "sc_*", "swg.fits*"), required=True, unpack=()),
+            Wanted(("*{inst}*",), inst_words=_WORDS, unpack=()),
+            # all windows of a revolution share these
+            Wanted(shared_root="scw/{oi[0:4]}/rev.{version}/", deep=True, unpack=()),
+            Wanted(shared_root="aux/adp/{oi[0:4]}.{version}/", deep=True, unpack=()),
+        ),
         ident_pattern=r"^([0-9]{12})",
     )

@@ -10,8 +10,9 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,23 +20,29 @@ import pyarrow.compute as pc
 
 from skyvault.missions.columns import observations, read_table
 from skyvault.missions.declaration import Declaration, ProductKind
-from skyvault.missions.download import Downloader, Order, logins_of
+from skyvault.missions.download import Downloader, Order, ReportingDownloader, logins_of
+from skyvault.missions.download_report import DownloadPlan, DownloadReport, ObservationProblem, WholeObservation
 from skyvault.missions.faults import (
     MissionTypeError,
     MissionValueError,
     MissionWarning,
     NoObsAfterFilterError,
-    NoTableError,
     NotDownloadedError,
 )
 from skyvault.missions.filtering import FilteredSelection
 from skyvault.missions.filters import ids_mask
 from skyvault.missions.match import Zones
+from skyvault.missions.narrowing import copy_path
 from skyvault.missions.parse_name import Resolver
 from skyvault.missions.products import product_files, template_of
 from skyvault.missions.state import FORMAT, UpstreamChange, decode, encode, read_state, write_state
 from skyvault.missions.table_cache import Origin, content_hash, origin_now, read_cache, read_zones, write_cache
 from skyvault.missions.targets import target_table
+from skyvault.model.ports import Progress
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
+    from skyvault.missions.connections import Archives
 
 #: what users may ask of an archive at once, whatever the declaration says of politeness
 _MOST_CORES = 64
@@ -54,7 +61,8 @@ class Mission(FilteredSelection):
 
     ``table`` is a file (or Arrow table) in the archive's own columns or in the mission's; without it the copy in
     ``cache`` (a directory) is taken, and without one ``source`` is asked and its answer cached. ``save_file_path``
-    takes up a saved state. ``output`` is where downloaded data go.
+    takes up a saved state. ``output`` is where downloaded data go. ``source``, ``resolver`` and ``downloader`` are by
+    default the archives themselves, as ``settings`` (by default this machine's) say where they are.
     """
 
     def __init__(
@@ -68,19 +76,23 @@ class Mission(FilteredSelection):
         resolver: Resolver | None = None,
         downloader: Downloader | None = None,
         output: str | Path | None = None,
+        settings: Settings | None = None,
     ) -> None:
+        self._settings = settings
         state = None if save_file_path is None else read_state(save_file_path, self.declaration.name)
-        self._cache = Path(cache).expanduser() if cache is not None else _default_cache()
+        self._cache = Path(cache).expanduser() if cache is not None else self._default_cache()
         self._source = source
         #: the table as it was cached, whose sorted positions are kept beside it
         self._cached_rows: pa.Table | None = None
         rows, self._origin = self._first_table(table)
         super().__init__(rows, insts)
-        self.resolver = resolver
+        self._resolver = resolver
         self._downloader = downloader
         self._output = (
             Path(output).expanduser().absolute() if output is not None else Path("skyvault_output").absolute()
         )
+        #: what the last download brought; None before one
+        self.download_report: DownloadReport | None = None
         self._saved: dict[str, Any] | None = None
         #: what changed since the state was saved; None for a mission without one
         self.upstream_change: UpstreamChange | None = None
@@ -89,6 +101,30 @@ class Mission(FilteredSelection):
 
     def __repr__(self) -> str:
         return f"<{self.pretty_name}: {len(self)} of {self.num_obs} observations, {', '.join(self._chosen)}>"
+
+    # --- the archives ----------------------------------------------------------------------------------------------
+
+    def _archives(self) -> Archives:
+        """The real archives, with the manners this mission's wants."""
+        from skyvault.missions.connections import default_archives
+
+        archives = default_archives(self._settings)
+        archives.agree(self.declaration)
+        return archives
+
+    @property
+    def resolver(self) -> Resolver | None:
+        """Who is asked for the positions of names."""
+        return self._resolver or self._archives().resolver
+
+    @resolver.setter
+    def resolver(self, resolver: Resolver | None) -> None:
+        self._resolver = resolver
+
+    def _default_cache(self) -> Path:
+        from skyvault.config import Settings
+
+        return Path((self._settings or Settings()).home) / "missions"
 
     # --- the table's origin ----------------------------------------------------------------------------------------
 
@@ -107,13 +143,7 @@ class Mission(FilteredSelection):
             self._service = cached[1].service
             self._cached_rows = cached[0]
             return cached
-        if self._source is None:
-            raise NoTableError(
-                f"no table of {self.declaration.pretty_name} is cached",
-                where=str(self._cache),
-                hint="Fetch it once from the archive, or give a local copy by table=FILE.",
-            )
-        return self._fetched(self._source)
+        return self._fetched(self._source or self._archives().tables)
 
     def _fetched(self, source: TableSource) -> tuple[pa.Table, Origin]:
         archive, service = source.observations(self.declaration)
@@ -139,11 +169,8 @@ class Mission(FilteredSelection):
     def refresh(self, source: TableSource | None = None) -> UpstreamChange:
         """Ask the archive for its table anew, cache it, and apply all filters to it again; tells what changed."""
         self._require_unlocked()
-        asked = source or self._source
-        if asked is None:
-            raise NoTableError(f"there is no service to ask for the table of {self.pretty_name}")
         saved = self._state()
-        rows, origin = self._fetched(asked)
+        rows, origin = self._fetched(source or self._source or self._archives().tables)
         return self._replace_table(rows, origin, saved)
 
     def _replace_table(self, rows: pa.Table, origin: Origin, saved: Mapping[str, Any]) -> UpstreamChange:
@@ -193,42 +220,89 @@ class Mission(FilteredSelection):
 
     def download(
         self,
-        num_cores: int = 1,
+        num_cores: int | None = None,
         credentials: Any = None,
         download_products: bool = True,
-        pipeline_version: int | None = None,
+        pipeline_version: int | str | None = None,
+        *,
+        retry: DownloadReport | None = None,
+        progress: Progress | None = None,
     ) -> list[str]:
-        """Fetch the chosen observations, ``num_cores`` files at once; returns the ObsIDs that are whole on disk.
+        """Fetch the chosen observations; returns the ObsIDs that are whole on disk.
 
-        ``credentials`` are the path of an ini file, {'user':, 'password':} or one such pair an ObsID. A failed
-        observation does not stop the others. Raises MissionValueError, MissionTypeError before anything is fetched.
+        ``num_cores`` files come at once, by default as many as the archive's manners allow. ``credentials`` are the
+        path of an ini file, {'user':, 'password':} or one such pair an ObsID. A failed observation does not stop the
+        others: a warning tells of it, ``download_report`` holds each reason, and ``retry`` takes that report to fetch
+        only what failed. Whole observations are not fetched again, files that were cut are resumed. ``progress`` is
+        told how far it has come. Raises MissionValueError, MissionTypeError before anything is fetched.
         """
-        if isinstance(num_cores, bool) or not isinstance(num_cores, int):
+        order = self._order(num_cores, credentials, download_products, pipeline_version)
+        if retry is not None:
+            order = replace(order, rows=self._rows_of(retry))
+        downloader = self._downloader or self._archives().files
+        if isinstance(downloader, ReportingDownloader):
+            report = downloader.fetch(order, progress)
+        else:
+            report = _plain_report(order, downloader.download(order))
+        if retry is not None:
+            report = replace(report, rows=(*retry.rows, *report.rows))
+
+        def again(failed: DownloadReport) -> DownloadReport:
+            self.download(num_cores, credentials, download_products, pipeline_version, retry=failed, progress=progress)
+            assert self.download_report is not None
+            return self.download_report
+
+        self.download_report = replace(report, _again=again)
+        if report.rows:
+            has_products = bool(download_products) and bool(self.declaration.products)
+            self._downloaded = "raw+preprocessed" if has_products else "raw"
+        if report.problems and isinstance(downloader, ReportingDownloader):
+            warnings.warn(
+                f"{len(report.problems)} of {len(report.rows) + len(report.problems)} observations of"
+                f" {self.pretty_name} did not come; {report.problems[0]} See download_report, and retry() there.",
+                MissionWarning,
+                stacklevel=2,
+            )
+        return report.whole
+
+    def plan_download(
+        self,
+        credentials: Any = None,
+        download_products: bool = True,
+        pipeline_version: int | str | None = None,
+    ) -> DownloadPlan:
+        """The files :meth:`download` would fetch, with their sizes as far as the archive tells; none is fetched."""
+        order = self._order(None, credentials, download_products, pipeline_version)
+        downloader = self._downloader or self._archives().files
+        if not isinstance(downloader, ReportingDownloader):
+            raise MissionValueError(f"the downloader of {self.pretty_name} cannot tell what it would fetch")
+        return downloader.plan(order)
+
+    def _order(self, num_cores: Any, credentials: Any, with_products: bool, version: Any) -> Order:
+        if num_cores is not None and (isinstance(num_cores, bool) or not isinstance(num_cores, int)):
             raise MissionTypeError(f"num_cores must be a whole number, not {num_cores!r}")
-        if not 1 <= num_cores <= _MOST_CORES:
+        if num_cores is not None and not 1 <= num_cores <= _MOST_CORES:
             raise MissionValueError(f"num_cores must be 1 to {_MOST_CORES}, not {num_cores}")
         logins = logins_of(credentials)
         if not len(self):
             raise NoObsAfterFilterError(f"no observation of {self.pretty_name} is chosen", hint="Call reset_filter().")
-        if self._downloader is None:
-            raise NotDownloadedError(
-                f"{self.pretty_name} was given nothing to download with", hint="Make it with downloader=..."
-            )
-        order = Order(
+        polite = self.declaration.politeness.connections
+        return Order(
             declaration=self.declaration,
             rows=self.filtered_obs_info,
             instruments=tuple(self._chosen),
             directory=Path(self.raw_data_path),
-            connections=min(num_cores, self.declaration.politeness.connections),
-            with_products=bool(download_products),
-            pipeline_version=None if pipeline_version is None else str(pipeline_version),
+            connections=polite if num_cores is None else min(num_cores, polite),
+            with_products=bool(with_products),
+            pipeline_version=None if version is None else str(version),
             logins=logins,
         )
-        whole = list(self._downloader.download(order))
-        if whole:
-            has_products = bool(download_products) and bool(self.declaration.products)
-            self._downloaded = "raw+preprocessed" if has_products else "raw"
-        return whole
+
+    def _rows_of(self, report: DownloadReport) -> pa.Table:
+        """The observations a report says are not whole."""
+        if not isinstance(report, DownloadReport):
+            raise MissionTypeError(f"retry takes a download_report, not {type(report).__name__}")
+        return self._table.filter(pa.array(ids_mask(self._table["ObsID"], [one.obs_id for one in report.problems])))
 
     def delete_raw_data(self, force_del: bool = False, all_raw_data: bool = False) -> None:
         """Delete the raw data of the chosen observations, or with ``all_raw_data`` the mission's whole directory.
@@ -294,7 +368,10 @@ class Mission(FilteredSelection):
         if row < 0 or not self._current()[row]:
             raise MissionValueError(f"observation {obs_id} is not among the chosen of {self.pretty_name}")
         instrument = self._instrument_of(row, obs_id, inst)
-        return product_files(self.declaration, kind, Path(self.raw_data_path), obs_id, instrument, lo_en, hi_en)
+        files = product_files(self.declaration, kind, Path(self.raw_data_path), obs_id, instrument, lo_en, hi_en)
+        narrowing = self.declaration.narrowing
+        suffix = narrowing.suffix(self._chosen) if narrowing is not None and kind == "events" else ""
+        return [copy for path in files if (copy := copy_path(path, suffix)).is_file()] if suffix else files
 
     def _instrument_of(self, row: int, obs_id: str, inst: str | None) -> str:
         asked = None if inst is None else self.check_inst_names(inst)[0]
@@ -464,7 +541,11 @@ class Mission(FilteredSelection):
         return self.upstream_change.as_dict()
 
 
-def _default_cache() -> Path:
-    from skyvault.config import Settings
-
-    return Path(Settings().home) / "missions"
+def _plain_report(order: Order, whole: Sequence[str]) -> DownloadReport:
+    """The report of a downloader that tells ObsIDs only."""
+    wanted = [str(one) for one in order.rows["ObsID"].to_pylist()]
+    came = set(whole)
+    return DownloadReport(
+        tuple(WholeObservation(one, 0, 0) for one in wanted if one in came),
+        tuple(ObservationProblem(one, "it did not come") for one in wanted if one not in came),
+    )

@@ -17,8 +17,11 @@ from skyvault.missions.declaration import (
     seconds,
 )
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted, everything
 
 _FILES = {"FPMA": "A", "FPMB": "B"}
+_WORDS = {inst: (word,) for inst, word in _FILES.items()}
+_UNPACKED = ("*evt.gz", "*img.gz")
 
 
 def assess(obs_info: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +71,14 @@ class NuSTARPointed(Mission):
         default_instruments=("FPMA", "FPMB"),
         aliases={"FA": "FPMA", "FB": "FPMB"},
         fov_deg=6.5 / 60,
-        directory_url="https://heasarc.gsfc.nasa.gov/FTP/nustar/data/obs/{oi[1:3]}/{oi[0:1]}/{oi}/",
+        directory="nustar/data/obs/{oi[1:3]}/{oi[0:1]}/{oi}/",
+        files=(
+            Wanted(("nu{oi}.cat.gz",), rename="{oi}_cat.fits"),
+            *everything("auxil", "hk", unpack=_UNPACKED),
+            Wanted(("*{oi}{inst}_uf*",), "event_uf", inst_words=_WORDS, required=True, unpack=_UNPACKED),
+            # a few observations were never cleaned
+            Wanted(("*{oi}{inst}*",), "event_cl", "products", _WORDS, unpack=_UNPACKED),
+        ),
         products={
             "events": {i: Product("event_cl/nu{oi}{inst}01_cl.evt", _FILES) for i in _FILES},
             "image": {i: Product("event_cl/nu{oi}{inst}01_sk.img", _FILES) for i in _FILES},

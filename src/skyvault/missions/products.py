@@ -39,12 +39,16 @@ def product_files(
         oi=file_id, inst=product.inst_names.get(inst, inst), band=chosen.name if chosen else ""
     )
     folder = root / obs_id
-    if "*" not in pattern:
-        files = [folder / pattern] if (folder / pattern).is_file() else []
-    else:
-        parent = (folder / pattern).parent
-        wanted = Path(pattern).name
-        files = sorted(p for p in parent.iterdir() if fnmatch.fnmatchcase(p.name, wanted)) if parent.is_dir() else []
+    where, _, wanted = pattern.rpartition("/")
+    # of several pipeline versions the newest
+    parents = sorted(folder.glob(where))[-1:] if "*" in where else [folder / where]
+    files = sorted(
+        path
+        for parent in parents
+        if parent.is_dir()
+        for path in parent.iterdir()
+        if fnmatch.fnmatchcase(path.name, wanted) and path.is_file()
+    )
     if not files:
         raise NotFound(
             f"observation {obs_id} has no file {pattern}", where=str(folder), hint="Download its products again."

@@ -7,6 +7,9 @@ from typing import Any
 
 from skyvault.missions.declaration import Band, Declaration, ObsColumn, Product, observation
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted
+
+_PRODUCTS = ("bk1", "bk2", "bk3", "im1", "im2", "im3", "mex")
 
 
 class ROSATAllSky(Mission):
@@ -27,7 +30,12 @@ class ROSATAllSky(Mission):
         instruments=("PSPC",),
         default_instruments=("PSPC",),
         fov_deg=3.0,
-        directory_url="https://heasarc.gsfc.nasa.gov/FTP/rosat/data/pspc/processed_data/900000/{oi}/",
+        directory="rosat/data/pspc/processed_data/900000/{oi}/",
+        files=(
+            Wanted(("{oi}_anc.fits*", "{oi}_bas.fits*"), required=True),
+            # some exposure maps are not packed
+            Wanted(tuple(f"{{oi}}_{word}.fits*" for word in _PRODUCTS), "", "products", required=True),
+        ),
         products={
             "events": {"*": Product("{oi}_bas.fits")},
             "image": {"*": Product("{oi}_im{band}.fits")},

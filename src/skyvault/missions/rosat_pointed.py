@@ -13,10 +13,12 @@ from skyvault.missions.declaration import (
     observation,
 )
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted
 
 #: kinds of target by the digits 1 to 9 of the proposals
 _TARGETS = ("STR", "STR", "CV", "NS", "SNR", "NGS", "AGN", "GCL", "EGE")
 _PSPC = ("PSPCB", "PSPCC")
+_PSPC_PRODUCTS = tuple(f"{{oi}}_{word}.fits*" for word in ("bk2", "bk3", "im2", "im3", "mex"))
 _PSPC_BANDS = (Band(0.07, 2.4, "1"), Band(0.4, 2.4, "2"), Band(0.07, 0.4, "3"))
 
 
@@ -56,8 +58,13 @@ class ROSATPointed(Mission):
         selectors=(Selector("instrument", {name: (name,) for name in (*_PSPC, "HRI")}),),
         fov_deg={"PSPCB": 1.0, "PSPCC": 1.0, "HRI": 19 / 60},
         fov_column="instrument",
-        directory_url="https://heasarc.gsfc.nasa.gov/FTP/rosat/data/{camera}/processed_data/{oi[2:3]}00000/{oi}/",
+        directory="rosat/data/{camera}/processed_data/{oi[2:3]}00000/{oi}/",
         url_words=url_words,
+        files=(
+            Wanted(("{oi}_anc.fits*", "{oi}_bas.fits*"), required=True),
+            Wanted(("{oi}_bk1.fits*", "{oi}_im1.fits*"), "", "products", required=True),
+            Wanted(_PSPC_PRODUCTS, "", "products", only_for=_PSPC, required=True),
+        ),
         products={
             "events": {"*": Product("{oi}_bas.fits")},
             "image": {"*": Product("{oi}_im{band}.fits")},

@@ -13,9 +13,14 @@ from skyvault.missions.declaration import (
     seconds,
 )
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted, everything
 
 _XIS = tuple(f"XIS{i}" for i in range(4))
 _FILES = {name: f"xi{name[-1]}" for name in _XIS}
+
+_WORDS = {name: (f"xi{name[-1]}", "xis") for name in _XIS}
+_NAMES = ("*{inst}*",)
+_UNPACKED = ("*evt.gz", "*gif.gz", "*img.gz")
 
 
 class Suzaku(Mission):
@@ -44,7 +49,13 @@ class Suzaku(Mission):
         default_instruments=_XIS,
         aliases={f"X{i}": f"XIS{i}" for i in range(4)},
         fov_deg=9.5 / 60,
-        directory_url="https://heasarc.gsfc.nasa.gov/FTP/suzaku/data/obs/{oi[0:1]}/{oi}/",
+        directory="suzaku/data/obs/{oi[0:1]}/{oi}/",
+        files=(
+            *everything("auxil", "xis/hk", unpack=_UNPACKED),
+            Wanted(_NAMES, "xis/event_uf", inst_words=_WORDS, unpack=_UNPACKED),
+            Wanted(_NAMES, "xis/event_cl", "products", _WORDS, unpack=_UNPACKED),
+            Wanted(_NAMES, "xis/products", "products", _WORDS, unpack=_UNPACKED),
+        ),
         products={
             "events": {i: Product("xis/event_cl/ae{oi}{inst}_*_cl.evt", _FILES) for i in _XIS},
             "image": {i: Product("xis/products/ae{oi}{inst}_*_sk.img", _FILES) for i in _XIS},

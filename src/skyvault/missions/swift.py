@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from skyvault.missions.declaration import Band, Declaration, ObsColumn, Product, observation, seconds
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted, everything
+
+_FOLDERS = (
+    *(("XRT", f"xrt/{folder}") for folder in ("event", "hk", "image")),
+    *(("UVOT", f"uvot/{folder}") for folder in ("event", "hk", "image")),
+    *(("BAT", f"bat/{folder}") for folder in ("event", "rate", "survey")),
+)
+_PRODUCTS = (("XRT", "xrt/products"), ("UVOT", "uvot/products"))
 
 
 class Swift(Mission):
@@ -25,7 +33,12 @@ class Swift(Mission):
         instruments=("XRT", "BAT", "UVOT"),
         default_instruments=("XRT", "BAT"),
         fov_deg={"XRT": 11.8 / 60, "BAT": 50.0, "UVOT": 8.5 / 60},
-        directory_url="https://heasarc.gsfc.nasa.gov/FTP/swift/data/obs/{start:%Y_%m}/{oi}/",
+        directory="swift/data/obs/{start:%Y_%m}/{oi}/",
+        files=(
+            *everything("auxil"),
+            *(Wanted(("*",), f, "raw", only_for=(inst,), but_not=("*cl.evt*",)) for inst, f in _FOLDERS),
+            *(Wanted(("*",), f, "products", only_for=(inst,)) for inst, f in (*_FOLDERS, *_PRODUCTS)),
+        ),
         products={
             "events": {
                 "XRT": Product("xrt/event/sw{oi}xpc*po_cl.evt"),

@@ -14,6 +14,15 @@ from skyvault.missions.declaration import (
     seconds,
 )
 from skyvault.missions.mission import Mission
+from skyvault.missions.wanted_files import Wanted, When, everything
+
+_FOLDERS: tuple[tuple[str, When], ...] = (
+    ("event_uf", "always"),
+    ("hk", "always"),
+    ("event_cl", "products"),
+    ("products", "products"),
+)
+_UNPACKED = ("*evt.gz", "*gif.gz", "*img.gz")
 
 
 class XRISMPointed(Mission):
@@ -59,7 +68,15 @@ class XRISMPointed(Mission):
         instruments=("RESOLVE", "XTEND"),
         default_instruments=("RESOLVE", "XTEND"),
         fov_deg={"XTEND": 19 / 60, "RESOLVE": 1.5 / 60},
-        directory_url="https://heasarc.gsfc.nasa.gov/FTP/xrism/data/obs/{oi[0:1]}/{oi}/",
+        directory="xrism/data/obs/{oi[0:1]}/{oi}/",
+        files=(
+            *everything("auxil", unpack=_UNPACKED),
+            *(
+                Wanted(("*",), f"{inst.lower()}/{folder}", when, only_for=(inst,), unpack=_UNPACKED)
+                for inst in ("RESOLVE", "XTEND")
+                for folder, when in _FOLDERS
+            ),
+        ),
         products={
             "events": {
                 "RESOLVE": Product("resolve/event_cl/xa{oi}rsl_p0px1000_cl.evt"),

@@ -1,0 +1,143 @@
+"""The real archives behind the missions, at the addresses and with the credentials that the settings give."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skyvault.config import Settings
+
+if TYPE_CHECKING:
+    from skyvault.ledger.downloads import Downloads
+    from skyvault.missions.declaration import Declaration
+    from skyvault.missions.fetch import ArchiveFiles
+    from skyvault.missions.parse_name import Resolver
+    from skyvault.missions.tap_source import ArchiveTables
+    from skyvault.net.client import HttpClient
+
+
+class Archives:
+    """One way to all archives, for all missions of a process; each part is made when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._client: HttpClient | None = None
+        self._ledger: Any = None
+        self._resolver: Resolver | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def client(self) -> HttpClient:
+        """The HTTP client that all share, so that manners hold over all of them."""
+        with self._lock:
+            if self._client is None:
+                from skyvault.net.auth import Credentials
+                from skyvault.net.client import Deadlines, HttpClient
+                from skyvault.net.retry import RetryPolicy
+
+                path = self.settings.credentials_file
+                self._client = HttpClient(
+                    credentials=None if path is None else Credentials.from_file(path),
+                    retries=RetryPolicy(self.settings.archive_attempts, self.settings.archive_backoff_s),
+                    deadlines=Deadlines(read_s=self.settings.archive_silence_s),
+                )
+            return self._client
+
+    @property
+    def tables(self) -> ArchiveTables:
+        """Who asks archives for their tables of observations."""
+        from skyvault.missions.tap_source import ArchiveTables
+
+        return ArchiveTables(self.settings, self.client)
+
+    @property
+    def files(self) -> ArchiveFiles:
+        """Who fetches files."""
+        from skyvault.missions.fetch import ArchiveFiles
+
+        return ArchiveFiles(self.settings, self.client, downloads=self._downloads)
+
+    @property
+    def resolver(self) -> Resolver | None:
+        """Who knows where named objects are."""
+        with self._lock:
+            if self._resolver is None:
+                try:
+                    from skyvault.missions.sesame import Sesame
+                except ImportError:
+                    return None
+                self._resolver = Sesame(self.settings, self.client)
+            return self._resolver
+
+    def agree(self, declaration: Declaration) -> None:
+        """Ask a mission's archive as politely as declared or set; mirrors have manners of their own."""
+        from skyvault.net.addresses import host_of
+        from skyvault.net.politeness import Manners
+
+        wish = self.settings.politeness.get(declaration.archive)
+        services = (
+            (declaration.service, declaration.service_url),
+            (declaration.files_service, declaration.files_url),
+        )
+        for service, default in services:
+            url = self.settings.endpoint(declaration.archive, service, default)
+            if wish is not None:
+                manners = Manners(wish.get("connections", 8), wish.get("requests_per_minute") or None)
+            elif host_of(url) == host_of(default):
+                declared = declaration.politeness
+                manners = Manners(declared.connections, declared.requests_per_minute)
+            else:
+                continue
+            self.client.politeness.agree(host_of(url), manners)
+
+    def close(self) -> None:
+        """Close connections and ledger; what is used again is made anew."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+            if self._ledger is not None:
+                self._ledger.close()
+            self._client = self._ledger = self._resolver = None
+
+    def _downloads(self) -> Downloads:
+        with self._lock:
+            if self._ledger is None:
+                from skyvault.ledger.ledger import open_ledger
+                from skyvault.store.layout import Layout
+
+                home = Path(self.settings.home)
+                home.mkdir(parents=True, exist_ok=True)
+                self._ledger = open_ledger(Layout(home).ledger)
+            downloads: Downloads = self._ledger.downloads
+            return downloads
+
+
+_shared: dict[str, Archives] = {}
+_shared_lock = threading.Lock()
+
+
+def default_archives(settings: Settings | None = None) -> Archives:
+    """The archives by ``settings`` (by default this machine's); the same for the same settings in a process."""
+    chosen = settings or Settings()
+    names = ("home", "endpoints", "credentials_file", "politeness", "archive_attempts", "archive_backoff_s",
+             "archive_silence_s")  # fmt: skip
+    known = {one.name for one in fields(chosen)}
+    key = repr([getattr(chosen, name) for name in names if name in known])
+    with _shared_lock:
+        if key not in _shared:
+            _shared[key] = Archives(chosen)
+        return _shared[key]
+
+
+def close_all() -> None:
+    """Close what all archives of this process hold open."""
+    with _shared_lock:
+        for one in _shared.values():
+            one.close()
+        _shared.clear()
+
+
+atexit.register(close_all)
