@@ -132,7 +132,8 @@ def _noise(seed: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray[Any, np.
     noise: np.ndarray[Any, np.dtype[np.float32]] = rng.standard_normal(shape, dtype=np.float32)
     noise *= 20.0
     noise += np.float32(_SKY_LEVEL)
-    return np.rint(noise, out=noise)
+    np.rint(noise, out=noise)
+    return noise
 
 
 def _add_star(

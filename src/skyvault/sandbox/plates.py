@@ -133,9 +133,8 @@ def plates() -> Plates:
     whole["number"] = number
     # a plate exposed twice: a second solution, a little aside and an hour later
     twice = np.flatnonzero(whole["double"] & whole["solved"])
-    first, second = np.zeros(len(order), np.int64), np.ones(len(twice), np.int64)
     rows = np.concatenate([np.arange(len(order)), twice])
-    solution = np.concatenate([first, second])
+    solution = np.repeat(np.array([0, 1], np.int64), [len(order), len(twice)])
     moved = solution == 1
     picked = {key: column[rows] for key, column in whole.items()}
     picked["dec"] = np.where(moved, picked["dec"] + 0.02, picked["dec"])
