@@ -1,0 +1,1 @@
+"""Sessions: one target and everything the archives hold about it, kept in a folder."""
