@@ -149,7 +149,7 @@ class Erosita(Emulation):
 
     def _table_answer(self, request: Request) -> Response:
         name: str = request.path_params["name"]
-        texts = {
+        texts: dict[str, Callable[[], str]] = {
             "erass_de_dr1_info.csv": tiles.table,
             "erosita_calpv_info.csv": lambda: calibration_fields.table(f"{self.place.url}/edr/{_FIELDS}"),
         }

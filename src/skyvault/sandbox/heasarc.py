@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, Final
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -15,6 +16,7 @@ from skyvault.sandbox import past_missions, present_missions
 from skyvault.sandbox.directory_tree import DirectoryTree
 from skyvault.sandbox.emulation import Emulation, HeldTable, Place
 from skyvault.sandbox.heasarc_files import Root, roots
+from skyvault.sandbox.renamed_column import RenamedColumn
 
 #: mission -> its table
 TABLES: Final[Mapping[str, Callable[[], HeldTable]]] = {
@@ -55,6 +57,10 @@ class Heasarc(Emulation):
     def routes(self) -> Sequence[BaseRoute]:
         """The directory tree."""
         return [Route("/FTP/{path:path}", self._answer, methods=["GET"])]
+
+    def middleware(self) -> Sequence[Middleware]:
+        """The fault "renamed-column"."""
+        return [Middleware(RenamedColumn, archive=self.name, faults=self.place.faults)]
 
     # --- the truth, for tests --------------------------------------------------------------------------------------
 

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from typing import Final
 from urllib.parse import quote
+
+#: letters of a name that Apache shows
+_NAME_WIDTH: Final = 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def apache_page(path: str, entries: Sequence[Entry]) -> str:
         size = "  - " if one.size_bytes is None else rounded_size(one.size_bytes)
         rows.append(
             f'<tr><td valign="top"><img src="/icons/{icon}.gif" alt="[{alt}]"></td>'
-            f'<td><a href="{quote(one.name)}">{escape(one.name)}</a></td>'
+            f'<td><a href="{quote(one.name)}">{escape(_cut(one.name))}</a></td>'
             f'<td align="right">{one.modified:%Y-%m-%d %H:%M}  </td><td align="right">{size}</td><td>&nbsp;</td></tr>'
         )
     title = f"Index of {escape(path.rstrip('/'))}"
@@ -56,6 +60,11 @@ def apache_page(path: str, entries: Sequence[Entry]) -> str:
         f'  <table>\n   <tr><th valign="top"><img src="/icons/blank.gif" alt="[ICO]"></th>{sort}</tr>\n'
         f"   {rule}\n{body}\n   {rule}\n</table>\n</body></html>\n"
     )
+
+
+def _cut(name: str) -> str:
+    """A name as Apache shows it where it is too long for its column."""
+    return name if len(name) <= _NAME_WIDTH else f"{name[: _NAME_WIDTH - 3]}..>"
 
 
 def rounded_size(size: int) -> str:

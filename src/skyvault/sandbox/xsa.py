@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -16,6 +17,7 @@ from skyvault.sandbox.emulation import Emulation, HeldTable, Place
 from skyvault.sandbox.event_files import Seen, file_bytes
 from skyvault.sandbox.file_answers import Bodies, file_answer, refusal
 from skyvault.sandbox.heasarc_files import odf_names
+from skyvault.sandbox.renamed_column import RenamedColumn
 from skyvault.sandbox.tar_files import tar, tar_gz
 from skyvault.sandbox.xmm_log import all_observations
 
@@ -42,6 +44,10 @@ class Xsa(Emulation):
     def routes(self) -> Sequence[BaseRoute]:
         """The servlet that hands out observations; it has a short name, too."""
         return [Route(path, self._answer, methods=["GET"]) for path in ("/nxsa-sl/servlet/data-action-aio", "/data")]
+
+    def middleware(self) -> Sequence[Middleware]:
+        """The fault "renamed-column"."""
+        return [Middleware(RenamedColumn, archive=self.name, faults=self.place.faults)]
 
     # --- the truth, for tests --------------------------------------------------------------------------------------
 
