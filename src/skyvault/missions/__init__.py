@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skyvault.missions.archive import Archive
+    from skyvault.missions.archive_search import assemble_archive_from_positions, multi_mission_filter_on_positions
     from skyvault.missions.asca import ASCA
     from skyvault.missions.chandra import Chandra
     from skyvault.missions.erass1de import eRASS1DE
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 #: public name -> the module that holds it
 _HOME_OF = {
     "ASCA": "asca",
+    "Archive": "archive",
     "Chandra": "chandra",
     "INTEGRALPointed": "integral",
     "Mission": "mission",
@@ -32,12 +35,32 @@ _HOME_OF = {
     "Swift": "swift",
     "XMMPointed": "xmm",
     "XRISMPointed": "xrism",
+    "assemble_archive_from_positions": "archive_search",
     "eRASS1DE": "erass1de",
     "eROSITACalPV": "erosita_calpv",
+    "multi_mission_filter_on_positions": "archive_search",
 }
+
+#: the classes of the archives of X-ray astronomy
+X_RAY_MISSIONS = (
+    "XMMPointed",
+    "eROSITACalPV",
+    "eRASS1DE",
+    "Chandra",
+    "NuSTARPointed",
+    "ROSATPointed",
+    "ROSATAllSky",
+    "Swift",
+    "Suzaku",
+    "ASCA",
+    "INTEGRALPointed",
+    "XRISMPointed",
+)
 
 __all__ = [
     "ASCA",
+    "X_RAY_MISSIONS",
+    "Archive",
     "Chandra",
     "INTEGRALPointed",
     "Mission",
@@ -48,14 +71,17 @@ __all__ = [
     "Swift",
     "XMMPointed",
     "XRISMPointed",
+    "assemble_archive_from_positions",
     "eRASS1DE",
     "eROSITACalPV",
+    "mission_classes",
+    "multi_mission_filter_on_positions",
 ]
 
 
 def mission_classes() -> dict[str, type[Mission]]:
     """All mission classes that come with Skyvault, by their class name."""
-    return {name: __getattr__(name) for name in __all__ if name != "Mission"}
+    return {name: __getattr__(name) for name in X_RAY_MISSIONS}
 
 
 def __getattr__(name: str) -> Any:
