@@ -133,11 +133,11 @@ def test_noise_exceeds_the_levels_about_as_often_as_they_say(terms):
     random = np.random.default_rng(5)
     time = random.uniform(0, 100, 120)
     grid = frequency_grid(time, maximum=1.0)
-    runs = [lomb_scargle(time, random.normal(size=120), grid=grid, terms=terms) for _ in range(300)]
+    runs = [lomb_scargle(time, random.normal(size=120), grid=grid, terms=terms) for _ in range(200)]
     level = runs[0].false_alarm_level(0.1)
     exceeded = np.mean([run.power.max() > level for run in runs])
     assert 0.02 <= exceeded <= 0.14
-    shuffled = runs[0].bootstrap_level(0.1, 200)
+    shuffled = runs[0].bootstrap_level(0.1, 100)
     assert 0.03 <= np.mean([run.power.max() > shuffled for run in runs]) <= 0.2
 
 

@@ -70,7 +70,7 @@ def sums_on_grid(time: Floats, strength: Floats, grid: FrequencyGrid, harmonic: 
     """
     from scipy.fft import ifft
 
-    if len(time) * grid.count < 200_000 or grid.count < 4 * _WIDTH:
+    if len(time) * grid.count < 20_000 or grid.count < 4 * _WIDTH:
         return sums_at(time, strength, harmonic * grid.values)
     middle = grid.count // 2
     size, correction = _window(grid.count)
