@@ -21,7 +21,7 @@ def mission_class(request: pytest.FixtureRequest) -> type[Mission]:
 def nobody_answers(tmp_path: Path) -> Settings:
     """Settings with archives that cannot be reached."""
     nowhere = f"http://127.0.0.1:{free_port()}"
-    services = ("tap", "files", "tables", "dr1", "edr", "sesame")
+    services = ("tap", "files", "tables", "dr1", "edr", "resolver")
     archives = ("heasarc", "xsa", "erosita", "sesame")
     return Settings(
         home=tmp_path / "home",

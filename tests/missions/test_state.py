@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from missions.archive_tables import archive_table
-from skyvault.errors import NotFound
 from skyvault.config import Settings
+from skyvault.errors import NotFound
 from skyvault.missions import Chandra, Mission, Swift, XMMPointed
 from skyvault.missions.faults import (
     IncompatibleSaveError,

@@ -38,6 +38,7 @@ from skyvault.net.addresses import host_of, shown_address
 from skyvault.net.auth import Password
 from skyvault.net.batch import FetchProblem, fetch_files
 from skyvault.net.client import HttpClient
+from skyvault.net.content import is_fits_start
 from skyvault.net.download import Fetched
 from skyvault.net.faults import Refused, Unreachable, WrongContent
 from skyvault.net.fits_sums import refuse_damaged_fits
@@ -264,17 +265,12 @@ class _Work:
     def _file_order(self, one: _Observation, listed: ListedFile) -> FileOrder:
         is_fits = listed.path.name.endswith(_FITS)
         name = f"ObsID {one.obs_id}, {listed.path.name}"
-        verify: Callable[[Path], object] | None = None
-        if is_fits:
-            verify = partial(refuse_damaged_fits, name=name)
-        elif listed.path.name.endswith(".gz"):
-            verify = partial(_refuse_damaged_gzip, name=name)
         remote = RemoteFile(
             url=listed.url,
             label=name,
             packing=listed.packing,
             content="fits" if is_fits else "any",
-            verify=verify,
+            verify=partial(_refuse_damage, name=name),
             credential=self._credential(one.obs_id),
         )
         return FileOrder(remote, self.root / listed.path)
@@ -438,8 +434,17 @@ def _bundle_name(url: str) -> str:
     return f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
 
 
+def _refuse_damage(path: Path, name: str) -> None:
+    """FITS files and packed files carry sums of their own, whatever they are called; these must be right."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if is_fits_start(start):
+        refuse_damaged_fits(path, name)
+    elif start.startswith(b"\x1f\x8b"):
+        _refuse_damaged_gzip(path, name)
+
+
 def _refuse_damaged_gzip(path: Path, name: str) -> None:
-    """A file that stays packed: its own checksum must be right."""
     stream = zlib.decompressobj(wbits=31)
     try:
         with path.open("rb") as file:

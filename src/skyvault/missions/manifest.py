@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,15 +22,31 @@ class Choice:
     with_products: bool
     version: str | None = None
 
+    def covers(self, other: Choice) -> bool:
+        """Whether who has the files of this choice has those of the other."""
+        return (
+            set(other.instruments) <= set(self.instruments)
+            and self.with_products == other.with_products
+            and other.version in (None, self.version)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """A file below the mission's raw directory, as it was when it came."""
+    """A file as it was when it came; ``path`` is below the mission's raw directory."""
 
     path: str
     size_bytes: int
     sha256: str
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Of one observation: the choices of which all files are there, and the files."""
+
+    choices: tuple[Choice, ...]
+    files: tuple[KeptFile, ...]
 
 
 def kept_file(root: Path, path: Path, url: str) -> KeptFile:
@@ -41,24 +57,18 @@ def kept_file(root: Path, path: Path, url: str) -> KeptFile:
 
 
 def write_manifest(root: Path, obs_id: str, choice: Choice, files: Iterable[KeptFile]) -> None:
-    """Say that an observation is whole; the last act of its download."""
+    """Say that an observation is whole; the last act of its download. What was fetched before stays known."""
     listed = {one.path: one for one in files}
-    known = _read(root / obs_id / NAME)
-    instruments = set(choice.instruments)
-    if known is not None and _is_alike(known[0], choice) and all(_is_there(root, one) for one in known[1]):
-        # fetched for other instruments before: these files are still here
-        instruments |= set(known[0].instruments)
-        listed = {one.path: one for one in known[1]} | listed
+    choices = [choice]
+    before = read_manifest(root, obs_id)
+    if before is not None and all(_is_there(root, one) for one in before.files if one.path not in listed):
+        choices += [one for one in before.choices if not choice.covers(one)]
+        listed = {one.path: one for one in before.files} | listed
     document = {
         "format": _FORMAT,
         "obs_id": obs_id,
-        "instruments": sorted(instruments),
-        "with_products": choice.with_products,
-        "version": choice.version,
-        "files": [
-            {"path": one.path, "size_bytes": one.size_bytes, "sha256": one.sha256, "url": one.url}
-            for one in sorted(listed.values(), key=lambda one: one.path)
-        ],
+        "choices": [asdict(one) for one in choices],
+        "files": [asdict(one) for one in sorted(listed.values(), key=lambda one: one.path)],
     }
     directory = root / obs_id
     directory.mkdir(parents=True, exist_ok=True)
@@ -68,21 +78,31 @@ def write_manifest(root: Path, obs_id: str, choice: Choice, files: Iterable[Kept
 
 
 def whole_files(root: Path, obs_id: str, choice: Choice) -> Sequence[KeptFile] | None:
-    """The files of an observation that was fetched for at least this choice and whose sizes are still right."""
-    known = _read(root / obs_id / NAME)
-    if known is None:
+    """The files of an observation that was fetched for this choice and whose sizes are still right, else None."""
+    known = read_manifest(root, obs_id)
+    if known is None or not any(one.covers(choice) for one in known.choices):
         return None
-    before, files = known
-    if choice.with_products != before.with_products or not set(choice.instruments) <= set(before.instruments):
-        return None
-    if choice.version is not None and choice.version != before.version:
-        return None
-    return files if all(_is_there(root, one) for one in files) else None
+    return known.files if all(_is_there(root, one) for one in known.files) else None
 
 
-def _is_alike(before: Choice, now: Choice) -> bool:
-    """Whether only the instruments differ."""
-    return (before.with_products, before.version) == (now.with_products, now.version)
+def read_manifest(root: Path, obs_id: str) -> Manifest | None:
+    """None for none, or one that is damaged: then the observation is looked at anew."""
+    try:
+        found: Any = json.loads((root / obs_id / NAME).read_text(encoding="utf-8"))
+        if found["format"] != _FORMAT:
+            return None
+        return Manifest(
+            tuple(
+                Choice(tuple(map(str, one["instruments"])), bool(one["with_products"]), one["version"])
+                for one in found["choices"]
+            ),
+            tuple(
+                KeptFile(str(one["path"]), int(one["size_bytes"]), str(one["sha256"]), str(one["url"]))
+                for one in found["files"]
+            ),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_there(root: Path, one: KeptFile) -> bool:
@@ -90,18 +110,3 @@ def _is_there(root: Path, one: KeptFile) -> bool:
         return (root / one.path).stat().st_size == one.size_bytes
     except OSError:
         return False
-
-
-def _read(path: Path) -> tuple[Choice, list[KeptFile]] | None:
-    """None for none, or one that is damaged: then the observation is looked at anew."""
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != _FORMAT:
-            return None
-        choice = Choice(tuple(map(str, found["instruments"])), bool(found["with_products"]), found["version"])
-        return choice, [
-            KeptFile(str(one["path"]), int(one["size_bytes"]), str(one["sha256"]), str(one["url"]))
-            for one in found["files"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
