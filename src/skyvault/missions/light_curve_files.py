@@ -58,7 +58,7 @@ class LightCurveTable:
 
     survey: str
     source_id: str
-    rows: pa.Table
+    rows: pa.Table = field(repr=False)
     time: TimeAxis
     ra_deg: float
     dec_deg: float

@@ -214,6 +214,19 @@ class ImageDownloader:
         return [owner[str(row.order.target)] for row in self.report.rows]
 
 
+def fetch_all(
+    archive: ArchiveService, wanted: Sequence[tuple[RemoteFile, Path]], *, refresh: bool = False
+) -> list[Path]:
+    """All files at their places, side by side. Raises the first fault, after everything else has come."""
+    for _, target in wanted:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    orders = [FileOrder(remote, target) for remote, target in wanted]
+    report = fetch_files(orders, archive.client, parallel=archive.politeness.connections, refresh=refresh)
+    if report.problems:
+        raise report.problems[0].error
+    return [target for _, target in wanted]
+
+
 class _LazySesame:
     """Sesame, asked only for names that need it."""
 

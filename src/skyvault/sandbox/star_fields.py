@@ -17,7 +17,7 @@ STARS: Final = 200
 HALF_DEG: Final = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StarField:
     """Stars around one object, which is the first; all arrays have the shape (200,). Magnitudes are B."""
 
