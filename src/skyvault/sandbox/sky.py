@@ -237,4 +237,4 @@ def _by_name() -> dict[str, SkyObject]:
 
 
 def _key(name: str) -> str:
-    return re.sub(r"\s+", "", re.sub(r"^\s*V\*\s*", "", name)).lower()
+    return re.sub(r"\s+", "", name).lower().removeprefix("v*")
