@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from skyvault.missions.archive_search import assemble_archive_from_positions, multi_mission_filter_on_positions
     from skyvault.missions.asca import ASCA
     from skyvault.missions.chandra import Chandra
+    from skyvault.missions.dasch import DASCH
     from skyvault.missions.erass1de import eRASS1DE
     from skyvault.missions.erosita_calpv import eROSITACalPV
     from skyvault.missions.integral import INTEGRALPointed
@@ -16,25 +17,32 @@ if TYPE_CHECKING:
     from skyvault.missions.nustar import NuSTARPointed
     from skyvault.missions.rosat_all_sky import ROSATAllSky
     from skyvault.missions.rosat_pointed import ROSATPointed
+    from skyvault.missions.rubin import Rubin
     from skyvault.missions.suzaku import Suzaku
     from skyvault.missions.swift import Swift
+    from skyvault.missions.tess import TESS
     from skyvault.missions.xmm import XMMPointed
     from skyvault.missions.xrism import XRISMPointed
+    from skyvault.missions.ztf import ZTF
 
 #: public name -> the module that holds it
 _HOME_OF = {
     "ASCA": "asca",
     "Archive": "archive",
     "Chandra": "chandra",
+    "DASCH": "dasch",
     "INTEGRALPointed": "integral",
     "Mission": "mission",
     "NuSTARPointed": "nustar",
     "ROSATAllSky": "rosat_all_sky",
     "ROSATPointed": "rosat_pointed",
+    "Rubin": "rubin",
     "Suzaku": "suzaku",
     "Swift": "swift",
+    "TESS": "tess",
     "XMMPointed": "xmm",
     "XRISMPointed": "xrism",
+    "ZTF": "ztf",
     "assemble_archive_from_positions": "archive_search",
     "eRASS1DE": "erass1de",
     "eROSITACalPV": "erosita_calpv",
@@ -57,9 +65,16 @@ X_RAY_MISSIONS = (
     "XRISMPointed",
 )
 
+#: the classes of archives of variable stars, which are made for one search: ``ZTF.around("RY Cnc")``
+TIME_DOMAIN_MISSIONS = ("DASCH", "ZTF", "TESS", "Rubin")
+
 __all__ = [
     "ASCA",
+    "DASCH",
+    "TESS",
+    "TIME_DOMAIN_MISSIONS",
     "X_RAY_MISSIONS",
+    "ZTF",
     "Archive",
     "Chandra",
     "INTEGRALPointed",
@@ -67,6 +82,7 @@ __all__ = [
     "NuSTARPointed",
     "ROSATAllSky",
     "ROSATPointed",
+    "Rubin",
     "Suzaku",
     "Swift",
     "XMMPointed",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -16,13 +15,15 @@ import pyarrow as pa
 from pyarrow import csv
 
 from skyvault.config import Settings
+from skyvault.missions.connections import default_archives
 from skyvault.missions.declaration import Politeness
-from skyvault.net import politeness as net_politeness
 from skyvault.net.addresses import host_of
+from skyvault.net.auth import Token
 from skyvault.net.cache import ContentCache
 from skyvault.net.client import HttpClient
 from skyvault.net.download import Downloader
 from skyvault.net.faults import WrongContent, said
+from skyvault.net.politeness import Manners
 from skyvault.net.remote_file import Order, RemoteFile
 
 Result = TypeVar("Result")
@@ -48,22 +49,28 @@ class ArchiveService:
     def __init__(self, settings: Settings | None = None, client: HttpClient | None = None) -> None:
         self.settings = settings or Settings()
         self._client = client
+        self._agreed_with: HttpClient | None = None
         self.cache = ContentCache(Path(self.settings.home) / "cache" / self.archive, limit_bytes=2_000_000_000)
 
     @property
     def client(self) -> HttpClient:
-        """The HTTP client; made when it is first needed, with this archive's manners."""
-        if self._client is None:
-            manners = net_politeness.Manners(self.politeness.connections, self.politeness.requests_per_minute)
-            hosts = {host_of(self.address(name)) for name in self.addresses}
-            # a sandbox on this machine needs no sparing
-            self._client = HttpClient(
-                politeness=net_politeness.Politeness(
-                    {host: manners for host in hosts if not host.startswith(("127.", "localhost"))}
-                )
-            )
-            weakref.finalize(self, self._client.close)
-        return self._client
+        """The HTTP client of all archives, agreed on this one's manners; or the one given."""
+        if self._client is not None:
+            return self._client
+        client = default_archives(self.settings).client
+        if client is not self._agreed_with:
+            wish = self.settings.politeness.get(self.archive)
+            declared = Manners(self.politeness.connections, self.politeness.requests_per_minute)
+            for name, public in self.addresses.items():
+                host = host_of(self.address(name))
+                if wish is not None:
+                    manners = Manners(wish.get("connections", 8), wish.get("requests_per_minute") or None)
+                    client.politeness.agree(host, manners)
+                elif host == host_of(public):
+                    # mirrors have manners of their own, and a sandbox needs none
+                    client.politeness.agree(host, declared)
+            self._agreed_with = client
+        return client
 
     def address(self, service: str) -> str:
         """A service's address as it is configured."""
@@ -77,6 +84,7 @@ class ArchiveService:
         params: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         document: Any = None,
+        credential: Token | None = None,
         refresh: bool = False,
         limit_bytes: int = 256_000_000,
     ) -> Result:
@@ -101,6 +109,7 @@ class ArchiveService:
                 params=params,
                 data=form,
                 json=document,
+                credential=credential,
                 # these services only tell: asking twice does no harm
                 may_repeat=True,
                 limit_bytes=limit_bytes,

@@ -8,7 +8,7 @@ then on everything is as with every other mission: filters, states, cached table
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -16,9 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.config import Settings
-from skyvault.errors import SkyvaultError
+from skyvault.errors import SkyvaultError, TransientError
+from skyvault.missions.connections import default_archives
 from skyvault.missions.declaration import Declaration
 from skyvault.missions.download import Order
+from skyvault.missions.download_report import (
+    DownloadPlan,
+    DownloadReport,
+    ObservationProblem,
+    PlannedFile,
+    WholeObservation,
+)
 from skyvault.missions.faults import MissionValueError, NoTableError
 from skyvault.missions.light_curve_files import LightCurveTable
 from skyvault.missions.mission import Mission
@@ -27,8 +35,10 @@ from skyvault.missions.search import Search
 from skyvault.missions.service import ArchiveService
 from skyvault.missions.state import read_state
 from skyvault.missions.table_cache import cache_path
-from skyvault.net.batch import FetchReport, fetch_files
+from skyvault.model.ports import Progress
+from skyvault.net.batch import fetch_files
 from skyvault.net.client import HttpClient
+from skyvault.net.faults import Refused
 from skyvault.net.remote_file import Order as FileOrder
 from skyvault.net.remote_file import RemoteFile
 
@@ -83,7 +93,7 @@ class TimeDomainMission(Mission):
                 hint=f"Say which: {type(self).__name__}.around('RY Cnc') or .around('129.98 19.82').",
             )
         self.search = search
-        self.archive = self.service_class(settings, client)
+        self.archive = self._archive_of(settings, client)
         folder = Path(cache) if cache is not None else Path(settings.home) / "missions"
         if search is not None:
             folder = folder / self.declaration.name / search.key
@@ -98,7 +108,11 @@ class TimeDomainMission(Mission):
             resolver=resolver,
             downloader=downloader or ImageDownloader(self.archive),
             output=output,
+            settings=settings,
         )
+
+    def _archive_of(self, settings: Settings, client: HttpClient | None) -> ArchiveService:
+        return self.service_class(settings, client)
 
     @classmethod
     def around(
@@ -118,7 +132,7 @@ class TimeDomainMission(Mission):
         """
         settings = settings or Settings()
         width = cls.default_radius_deg if radius is None else radius
-        search = Search.around(target, width, resolver or _LazySesame(settings))
+        search = Search.around(target, width, resolver or _Resolver(settings))
         return cls(insts, search=search, settings=settings, resolver=resolver, **how)
 
     def __repr__(self) -> str:
@@ -186,32 +200,74 @@ class _Asked:
         return rows, where
 
 
-@dataclass
 class ImageDownloader:
-    """Downloads the images of chosen observations; ``report`` tells of the last time what came and what did not."""
+    """Downloads the images of chosen observations, one each, into a directory for each ObsID."""
 
-    archive: Any
-    report: FetchReport | None = None
-    #: ObsID -> why it has no image, for those that never came to be fetched
-    refused: dict[str, SkyvaultError] = field(default_factory=dict)
+    def __init__(self, archive: Any) -> None:
+        self.archive = archive
 
     def download(self, order: Order) -> list[str]:
-        """Fetch all; returns the ObsIDs whose image is on disk. A failed one never stops the others."""
-        orders, owner = [], {}
-        self.refused = {}
+        """The ObsIDs whose image is on disk after :meth:`fetch`."""
+        return self.fetch(order).whole
+
+    def fetch(self, order: Order, progress: Progress | None = None) -> DownloadReport:
+        """Fetch all; a failed one never stops the others."""
+        orders, refused = self._orders(order)
+        for one in orders.values():
+            one.target.parent.mkdir(parents=True, exist_ok=True)
+        report = fetch_files(orders.values(), self.archive.client, parallel=order.connections, progress=progress)
+        owner = {str(one.target): obs_id for obs_id, one in orders.items()}
+        rows = tuple(
+            WholeObservation(
+                owner[str(row.order.target)], 1, row.order.target.stat().st_size, row.received_bytes, row.was_there
+            )
+            for row in report.rows
+        )
+        failed = [
+            ObservationProblem(
+                owner[str(p.order.target)], str(p.error), ((p.order.remote.name, p.reason),), p.may_pass,
+                isinstance(p.error, Refused),
+            )
+            for p in report.problems
+        ]  # fmt: skip
+        return DownloadReport(rows, (*refused, *failed))
+
+    def plan(self, order: Order) -> DownloadPlan:
+        """The files :meth:`fetch` would fetch. Where addresses must be asked for, they are."""
+        orders, refused = self._orders(order)
+        files = tuple(
+            PlannedFile(obs_id, one.remote.identity, one.target, one.remote.size_bytes, one.target.is_file())
+            for obs_id, one in orders.items()
+        )
+        return DownloadPlan(files, tuple(refused), tuple(one.obs_id for one in files if one.is_here))
+
+    def _orders(self, order: Order) -> tuple[dict[str, FileOrder], list[ObservationProblem]]:
+        orders: dict[str, FileOrder] = {}
+        refused = []
         for row in order.rows.to_pylist():
             obs_id = str(row["ObsID"])
             try:
                 remote = self.archive.image_of(row)
             except SkyvaultError as error:
-                self.refused[obs_id] = error
+                refused.append(
+                    ObservationProblem(
+                        obs_id, str(error), (), isinstance(error, TransientError), isinstance(error, Refused)
+                    )
+                )
                 continue
-            target = order.directory / obs_id / name_of(remote)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            orders.append(FileOrder(remote, target))
-            owner[str(target)] = obs_id
-        self.report = fetch_files(orders, self.archive.client, parallel=order.connections)
-        return [owner[str(row.order.target)] for row in self.report.rows]
+            orders[obs_id] = FileOrder(remote, order.directory / obs_id / name_of(remote))
+        return orders, refused
+
+
+@dataclass(frozen=True)
+class _Resolver:
+    """The default resolver, made only for names that need it."""
+
+    settings: Settings
+
+    def resolve(self, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+        known = default_archives(self.settings).resolver
+        return {} if known is None else dict(known.resolve(names))
 
 
 def fetch_all(
@@ -225,18 +281,6 @@ def fetch_all(
     if report.problems:
         raise report.problems[0].error
     return [target for _, target in wanted]
-
-
-class _LazySesame:
-    """Sesame, asked only for names that need it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def resolve(self, names: Sequence[str]) -> dict[str, tuple[float, float]]:
-        from skyvault.missions.sesame import Sesame
-
-        return dict(Sesame(self._settings).resolve(names))
 
 
 def name_of(remote: RemoteFile) -> str:
