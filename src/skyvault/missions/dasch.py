@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from skyvault.missions.dasch_api import DaschApi
-from skyvault.missions.dasch_rules import nearest, prepare
+from skyvault.missions.dasch_rules import nearest, prepare, star_of
 from skyvault.missions.dasch_series import SERIES, half_side_deg
 from skyvault.missions.declaration import Declaration, ObsColumn, Politeness, Selector, observation
+from skyvault.missions.faults import MissionValueError
 from skyvault.missions.light_curve_files import LightCurveTable
 from skyvault.missions.search import Search, place_of
 from skyvault.missions.service import ArchiveService
@@ -78,8 +79,6 @@ class DASCH(TimeDomainMission):
     @classmethod
     def around(cls, target: Any, radius: Any = None, insts: Any = None, **how: Any) -> DASCH:
         """The exposures of plates that show a point; see :meth:`TimeDomainMission.around`. No ``radius`` is taken."""
-        from skyvault.missions.faults import MissionValueError
-
         if radius is not None:
             raise MissionValueError(
                 "DASCH is asked for plates that show one point, and takes no radius", hint="Leave the radius out."
@@ -104,8 +103,6 @@ class DASCH(TimeDomainMission):
         (ref_number, gsc_bin_index), a catalogue name such as "APASS_J083954.6+194919", or a place: then the nearest
         star of the catalogue within ``radius_arcsec`` is taken; None means the place of the search.
         """
-        from skyvault.missions.dasch_rules import star_of
-
         star = star_of(source, lambda where, radius: self.reference_stars(where, radius, refcat), radius_arcsec)
         return self.archive.light_curve(
             star["ref_number"],
@@ -134,10 +131,10 @@ class DASCH(TimeDomainMission):
             return self.cutout(obs_id, position, refresh=refresh)
         row = self._solved(obs_id)
         factor = 16 if binning is None else binning
-        remote = self.archive.mosaic(row["plate_id"], factor)
-        return self.archive.fetched(
-            remote, self.folder / obs_id / f"{row['plate_id']}_{factor:02d}.fits.fz", refresh=refresh
-        )
+        target = self.folder / obs_id / f"{row['plate_id']}_{factor:02d}.fits.fz"
+        if target.is_file() and not refresh:
+            return target
+        return self.archive.fetched(self.archive.mosaic(row["plate_id"], factor), target, refresh=refresh)
 
     def plate_photometry(self, obs_id: str, target: Any = None, refcat: str = "apass") -> pa.Table:
         """What an exposure shows within 10 arcmin of a place, detections without a catalogued star included."""
@@ -146,16 +143,12 @@ class DASCH(TimeDomainMission):
 
     def _place(self, target: Any) -> tuple[float, float]:
         if target is None:
-            from skyvault.missions.faults import MissionValueError
-
-            if self.search is None:
+                if self.search is None:
                 raise MissionValueError("this mission was made of a table, and knows no place", hint="Give a target.")
             return self.search.ra_deg, self.search.dec_deg
         return place_of(target, self.resolver)
 
     def _solved(self, obs_id: str) -> dict[str, Any]:
-        from skyvault.missions.faults import MissionValueError
-
         row = self.row_of(obs_id)
         if not row["science_usable"]:
             raise MissionValueError(f"exposure {obs_id} was not scanned, or has no astrometric solution")

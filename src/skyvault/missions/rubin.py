@@ -11,6 +11,7 @@ from skyvault.missions.rubin_api import RubinApi
 from skyvault.missions.rubin_rules import prepare
 from skyvault.missions.service import ArchiveService
 from skyvault.missions.time_domain import TimeDomainMission
+from skyvault.net.faults import Refused
 
 _BANDS = ("u", "g", "r", "i", "z", "y")
 
@@ -76,7 +77,12 @@ class Rubin(TimeDomainMission):
         **how: Any,
     ) -> None:
         self._given = RubinApi(settings, client, token)
-        super().__init__(insts, save_file_path, settings=settings, client=client, **how)
+        try:
+            super().__init__(insts, save_file_path, settings=settings, client=client, **how)
+        except Refused as error:
+            raise Refused(
+                "Rubin's archive wants a token, or another one", where=error.where, hint="Give token=..., yours there."
+            ) from None
 
     def _archive_of(self, settings: Settings, client: Any) -> ArchiveService:
         return self._given

@@ -21,6 +21,7 @@ ARCHIVES: Final = {
     "dasch": ("dasch", "Dasch"),
     "ztf": ("ztf", "Ztf"),
     "mast": ("mast", "Mast"),
+    "catalogs": ("catalogs", "Catalogs"),
 }
 
 
