@@ -143,7 +143,7 @@ class DASCH(TimeDomainMission):
 
     def _place(self, target: Any) -> tuple[float, float]:
         if target is None:
-                if self.search is None:
+            if self.search is None:
                 raise MissionValueError("this mission was made of a table, and knows no place", hint="Give a target.")
             return self.search.ra_deg, self.search.dec_deg
         return place_of(target, self.resolver)
