@@ -16,6 +16,7 @@ from skyvault.sandbox import past_missions, present_missions
 from skyvault.sandbox.directory_tree import DirectoryTree
 from skyvault.sandbox.emulation import Emulation, HeldTable, Place
 from skyvault.sandbox.heasarc_files import Root, roots
+from skyvault.sandbox.queries import OpenSchema
 from skyvault.sandbox.renamed_column import RenamedColumn
 
 #: mission -> its table
@@ -59,8 +60,11 @@ class Heasarc(Emulation):
         return [Route("/FTP/{path:path}", self._answer, methods=["GET"])]
 
     def middleware(self) -> Sequence[Middleware]:
-        """The fault "renamed-column"."""
-        return [Middleware(RenamedColumn, archive=self.name, faults=self.place.faults)]
+        """What queries pass: the fault "renamed-column", and the schema's name without quotes."""
+        return [
+            Middleware(RenamedColumn, archive=self.name, faults=self.place.faults),
+            Middleware(OpenSchema, archive=self.name),
+        ]
 
     # --- the truth, for tests --------------------------------------------------------------------------------------
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import MutableMapping
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from typing import Any
 from xml.sax.saxutils import escape
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skyvault.sandbox.faults import Faults
+from skyvault.sandbox.queries import outside_quotes, read_query
 
 #: what is renamed, and to what
 OLD, NEW = "ra", "ra_j2000"
-_MOST_BYTES: Final = 10_000_000
 
 
 class RenamedColumn:
@@ -39,28 +38,19 @@ class RenamedColumn:
         ):
             await self.app(scope, receive, send)
             return
-        body = await _whole(receive)
-        asked = [*_pairs(scope.get("query_string", b"")), *_pairs(body)]
-        query = next((value for name, value in asked if name.upper() == "QUERY"), "")
-        if re.search(rf"(?<![\w'.]){OLD}\b(?!')|\.{OLD}\b", query, re.IGNORECASE):
+        query = await read_query(scope, receive)
+        is_old = False
+
+        def with_old(part: str) -> str:
+            nonlocal is_old
+            is_old |= re.search(rf"(?i)\b{OLD}\b", part) is not None
+            return re.sub(rf"(?i)\b{NEW}\b", OLD, part)
+
+        outside_quotes(query.text, with_old)
+        if is_old:
             await _refuse(send)
             return
-        changed = dict(scope)
-        changed["query_string"] = _with_old(scope.get("query_string", b""))
-        body = _with_old(body)
-        changed["headers"] = [
-            (name, b"%d" % len(body) if name == b"content-length" else value) for name, value in scope["headers"]
-        ]
-        is_sent = False
-
-        async def given() -> Message:
-            nonlocal is_sent
-            if is_sent:
-                return await receive()
-            is_sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self.app(changed, given, _Renamed(send))
+        await self.app(*query.changed(lambda text: outside_quotes(text, with_old)), _Renamed(send))
 
 
 class _Renamed:
@@ -90,28 +80,6 @@ class _Renamed:
             headers = [(n, v) for n, v in self._start["headers"] if n.lower() != b"content-length"]
             await self._send({**self._start, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
             await self._send({"type": "http.response.body", "body": body})
-
-
-def _pairs(text: bytes) -> list[tuple[str, str]]:
-    return parse_qsl(text.decode("utf-8", "replace"), keep_blank_values=True)
-
-
-def _with_old(text: bytes) -> bytes:
-    """The same parameters, with the old name in the query where it has the new one."""
-    pairs = _pairs(text)
-    if not any(NEW in value for _, value in pairs):
-        return text
-    return urlencode([(n, re.sub(rf"\b{NEW}\b", OLD, v) if n.upper() == "QUERY" else v) for n, v in pairs]).encode()
-
-
-async def _whole(receive: Receive) -> bytes:
-    body = b""
-    while len(body) < _MOST_BYTES:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            break
-    return body
 
 
 async def _refuse(send: Send) -> None:
