@@ -22,13 +22,15 @@ from skyvault.science.trigonometric_sums import Complexes, FrequencyGrid, sums_a
 
 #: harmonics one fit may have
 MAX_TERMS: Final = 10
+#: peaks followed to their summits beyond those asked for
+_SPARE_PEAKS: Final = 8
 #: frequencies worked on together: their matrices stay in the processor's cache
 _CHUNK: Final = 8192
 #: frequencies whose sums are held at once: bounds the memory to some 16 MB for each sum
 _PORTION: Final = 1 << 20
 #: a pivot this small against the weights: the term cannot be told from those before it (happens where the measurements
-#: cover a part of one cycle); well above the 1e-8 to which the sums are known
-_SINGULAR: Final = 1e-6
+#: cover a part of one cycle); well above the 1e-10 to which the sums are known
+_SINGULAR: Final = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,28 @@ class Periodogram:
         """The highest peak."""
         return self.peaks(1)[0]
 
+    @cached_property
+    def fundamental(self) -> Peak:
+        """The best peak, or twice or three times its frequency where that leaves at most 15 % more scatter.
+
+        Several harmonics at half the frequency fit all that fewer do at the right one. Not for eclipsing binaries,
+        whose two eclipses may be alike.
+        """
+        best = self.best
+        for factor in (3, 2):
+            frequency = factor * best.frequency
+            if self.terms >= 2 and frequency <= self.grid.last:
+                around = frequency + np.linspace(-1.0, 1.0, 41) * self.grid.step
+                power = self.power_at(around)
+                if 1.0 - power.max() <= 1.15 * (1.0 - best.power):
+                    return self._summit_near(float(around[np.argmax(power)]), 0.05 * self.grid.step)
+        return best
+
     def peaks(self, count: int = 10) -> tuple[Peak, ...]:
         """The highest ``count`` local maxima, at least a resolution (1 / baseline) apart, highest first.
 
-        Each is followed to its summit by exact sums, far below the step of the grid.
+        Each is followed to its summit by exact sums, far below the step of the grid; some more are, since between two
+        frequencies of the grid a summit may be higher than another that the grid hits.
         """
         power = self.power
         is_peak = np.ones(len(power), np.bool_)
@@ -90,14 +110,17 @@ class Periodogram:
         apart = 1.0 / (self.samples.baseline * self.grid.step) if self.samples.baseline else 1.0
         chosen: list[int] = []
         for index in candidates.tolist():
-            if len(chosen) >= count:
+            if len(chosen) >= count + _SPARE_PEAKS:
                 break
             if all(abs(index - other) > apart for other in chosen):
                 chosen.append(index)
-        return tuple(self._summit(index) for index in chosen)
+        summits = sorted((self._summit(index) for index in chosen), key=lambda peak: -peak.power)
+        return tuple(summits[:count])
 
     def _summit(self, index: int) -> Peak:
-        centre, reach = float(self.grid.at(index)), self.grid.step
+        return self._summit_near(float(self.grid.at(index)), self.grid.step)
+
+    def _summit_near(self, centre: float, reach: float) -> Peak:
         for _ in range(3):
             trial = centre + reach * np.linspace(-1.0, 1.0, 21)
             trial = trial[trial > 0.0] if centre > 0.0 else trial
