@@ -12,7 +12,7 @@ import click
 from skyvault.cli.options import home_option, json_option, print_json, settings_from
 
 #: characters of a line that the other columns take
-_OTHER_COLUMNS: Final = 58
+_OTHER_COLUMNS: Final = 64
 
 
 @click.command(
