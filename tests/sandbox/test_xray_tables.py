@@ -192,6 +192,19 @@ def test_erositas_tables_are_what_its_missions_read(sandbox: Any, tmp_path: Any)
             assert all(link.startswith(edr) for link in table["download"].to_pylist())
 
 
+def test_erositas_tables_may_have_a_column_renamed(sandbox: Any) -> None:
+    address = sandbox.endpoints()["erosita"]["tables"]
+    sandbox.faults.set(Fault("renamed-column", archive="erosita", times=2))
+    for name, column in (
+        ("erass_de_dr1_info.csv", "RA_J2000"),
+        ("erosita_calpv_info.csv", "ra_j2000"),
+        ("erass_de_dr1_info.csv", "RA"),
+    ):
+        with urllib.request.urlopen(address + name) as answer:
+            head = answer.readline().decode().split(",")
+        assert {one for one in head if one.lower() in ("ra", "ra_j2000")} == {column}
+
+
 def test_tiles_are_those_of_the_survey(shared_data: Any) -> None:
     with (shared_data / "daxa" / "erass_de_dr1_info.csv").open() as file:
         real = {row["ObsID"]: row for row in csv.DictReader(file)}

@@ -11,8 +11,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from skyvault.sandbox.event_files import HeldFile, file_bytes
 from skyvault.sandbox.file_answers import Bodies, file_answer, not_found, refusal
-from skyvault.sandbox.heasarc_files import Root
 from skyvault.sandbox.index_pages import Entry, apache_page
+from skyvault.sandbox.observation_root import Root
 
 #: when directories above the observations' were last changed
 _CHANGED: Final = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)

@@ -155,7 +155,10 @@ class Erosita(Emulation):
         }
         if name not in texts:
             return not_found()
-        return file_answer(request, name, texts[name]().encode(), _DR1)
+        text = texts[name]()
+        if self.place.faults.is_on("renamed-column", self.name, f"/tables/{name}"):
+            text = text.replace(",RA,DEC,", ",RA_J2000,DEC,", 1).replace(",ra,dec,", ",ra_j2000,dec,", 1)
+        return file_answer(request, name, text.encode(), _DR1)
 
 
 def _tile_seen(tile: tiles.Tile) -> Seen:

@@ -15,7 +15,8 @@ from skyvault.errors import NotFound
 from skyvault.sandbox import past_missions, present_missions
 from skyvault.sandbox.directory_tree import DirectoryTree
 from skyvault.sandbox.emulation import Emulation, HeldTable, Place
-from skyvault.sandbox.heasarc_files import Root, roots
+from skyvault.sandbox.heasarc_files import roots
+from skyvault.sandbox.observation_root import Root
 from skyvault.sandbox.queries import OpenSchema
 from skyvault.sandbox.renamed_column import RenamedColumn
 

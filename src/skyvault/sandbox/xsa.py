@@ -16,7 +16,7 @@ from skyvault.errors import NotFound
 from skyvault.sandbox.emulation import Emulation, HeldTable, Place
 from skyvault.sandbox.event_files import Seen, file_bytes
 from skyvault.sandbox.file_answers import Bodies, file_answer, refusal
-from skyvault.sandbox.heasarc_files import odf_names
+from skyvault.sandbox.present_files import odf_names
 from skyvault.sandbox.renamed_column import RenamedColumn
 from skyvault.sandbox.tar_files import tar, tar_gz
 from skyvault.sandbox.xmm_log import all_observations
