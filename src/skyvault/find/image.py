@@ -348,7 +348,7 @@ def show_image(
     axes.coords[0].set_axislabel("Right ascension (ICRS)")
     axes.coords[1].set_axislabel("Declination (ICRS)")
     if has_grid:
-        axes.grid(color="grey", linestyle="solid", linewidth=0.6)
+        axes.grid(color="0.7", linestyle="solid", linewidth=0.8)
     if region is not None:
         _draw_outlines(axes, wcs, region, data.shape)
     if target is not None:

@@ -25,8 +25,6 @@ ARCHIVES: Final = {
 }
 #: the name the Rubin Science Platform's notebooks use
 ALIASES: Final = {"tap": "rubin"}
-#: of the data directory: an ini file, a section a host, with ``token = ...``
-CREDENTIALS_FILE: Final = "credentials.ini"
 
 
 def address_of(name_or_url: str, settings: Settings) -> str:
@@ -48,9 +46,9 @@ def address_of(name_or_url: str, settings: Settings) -> str:
 
 
 def token_for(url: str, settings: Settings) -> Secret | None:
-    """The token kept for the service's host in the data directory's credentials file, if any."""
-    path = settings.home / CREDENTIALS_FILE
-    if not path.is_file():
+    """The token kept for the service's host in the credentials file (a setting), if any."""
+    path = settings.credentials_file
+    if path is None:
         return None
     from skyvault.net.auth import Credentials
 

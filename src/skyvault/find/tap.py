@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 from pyvo.dal.tap import TAPQuery, TAPService
@@ -15,9 +15,7 @@ from skyvault.find.results import Results, refuse_fault
 from skyvault.find.services import address_of, token_for
 from skyvault.find.session import TOTAL_S, ArchiveSession, document
 from skyvault.net.addresses import shown_address, split_address
-
-if TYPE_CHECKING:
-    from skyvault.net.retry import RetryPolicy
+from skyvault.net.retry import RetryPolicy
 
 
 def get_tap_service(
@@ -32,14 +30,17 @@ def get_tap_service(
 
     Names come from the settings (``SKYVAULT_SERVICES__LAB=https://...``), and are those of archives otherwise:
     "heasarc", "xsa", "gaia"; "tap" is Rubin's. ``token`` is the one for this service, by default that of its host in
-    ``credentials.ini`` of the data directory. ``total_s`` limits each request with its retries.
+    the credentials file of the settings. ``total_s`` limits each request with its retries.
     Raises NotFound for an unknown name, ConfigError for a token that would travel unencrypted.
     """
     settings = settings or Settings()
     address = address_of(name_or_url, settings)
     split_address(address)
     session = ArchiveSession(
-        address, token=token if token is not None else token_for(address, settings), total_s=total_s, retries=retries
+        address,
+        token=token if token is not None else token_for(address, settings),
+        total_s=total_s,
+        retries=retries or RetryPolicy(settings.archive_attempts, settings.archive_backoff_s),
     )
     return Service(address, session=session)
 

@@ -18,6 +18,7 @@ ARCHIVES: Final = {
     "miriade": ("miriade", "Miriade"),
     "rubin": ("rubin", "Rubin"),
     "registry": ("registry", "Registry"),
+    "vo": ("vo_services", "VoServices"),
     "dasch": ("dasch", "Dasch"),
     "ztf": ("ztf", "Ztf"),
     "mast": ("mast", "Mast"),

@@ -62,7 +62,7 @@ def _publish_as_described(table: Table, rows: pa.Table, settings: Settings) -> N
 
     layout = Layout(settings.home)
     layout.make()
-    regions = tuple(i for i, column in enumerate(table.columns) if column.name == "s_region")
+    regions = tuple(i for i, column in enumerate(table.columns) if column.name in ("s_region", "coverage"))
     with open_ledger(layout.ledger) as ledger:
         publisher = Publisher(layout, ledger.holdings, settings, None)
         stream = TableStream(table, iter(rows.combine_chunks().to_batches()))

@@ -1,0 +1,275 @@
+"""A mission's observations of a place as rows of a search."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skyvault.errors import SkyvaultError, UsageError
+from skyvault.find.place import Place
+from skyvault.find.rows import nothing, rows_from
+from skyvault.missions.faults import NoObsAfterFilterError
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
+    from skyvault.missions.mission import Mission
+
+#: missions whose archives are asked for one place at a time: module and class
+_TIME_DOMAIN: Final = {
+    "dasch": ("dasch", "DASCH"),
+    "ztf": ("ztf", "ZTF"),
+    "tess": ("tess", "TESS"),
+    "rubin": ("rubin", "Rubin"),
+}
+#: energies in keV between which each mission sees
+_KEV: Final[Mapping[str, tuple[float, float]]] = {
+    "xmm_pointed": (0.15, 12.0),
+    "chandra": (0.1, 10.0),
+    "nustar_pointed": (3.0, 79.0),
+    "rosat_pointed": (0.1, 2.4),
+    "rosat_all_sky": (0.1, 2.4),
+    "swift": (0.2, 150.0),
+    "suzaku": (0.2, 12.0),
+    "asca": (0.4, 12.0),
+    "integral_pointed": (3.0, 10_000.0),
+    "erosita_calpv": (0.2, 10.0),
+    "erosita_all_sky_de_dr1": (0.2, 10.0),
+    "xrism_pointed": (0.3, 13.0),
+}
+#: wavelengths in metres
+_OPTICAL: Final[Mapping[str, tuple[float, float]]] = {
+    "dasch": (3.5e-7, 7.0e-7),
+    "ztf": (4.0e-7, 9.0e-7),
+    "tess": (6.0e-7, 1.0e-6),
+    "rubin": (3.2e-7, 1.06e-6),
+}
+#: photon energy times wavelength, keV m (CODATA 2018)
+_KEV_M: Final = 1.2398419843320026e-9
+_MJD_EPOCH: Final = np.datetime64("1858-11-17T00:00:00", "us")
+#: an archive that answers for one place is asked for so many at most
+_MOST_PLACES: Final = 20
+
+
+def default_missions() -> tuple[str, ...]:
+    """All X-ray missions, and the archives of light curves and images that are there."""
+    from skyvault.missions import X_RAY_MISSIONS
+
+    there = [
+        name for name, (module, _) in _TIME_DOMAIN.items() if importlib.util.find_spec(f"skyvault.missions.{module}")
+    ]
+    return (*X_RAY_MISSIONS, *there)
+
+
+def class_of(name: str) -> type[Mission]:
+    """The class of a mission by any of its names. Raises MissionValueError."""
+    plain = name.strip().lower()
+    if plain in _TIME_DOMAIN and importlib.util.find_spec(f"skyvault.missions.{_TIME_DOMAIN[plain][0]}"):
+        module, cls = _TIME_DOMAIN[plain]
+        found: type[Mission] = getattr(importlib.import_module(f"skyvault.missions.{module}"), cls)
+        return found
+    from skyvault.missions.naming import mission_class
+
+    return mission_class(name)
+
+
+def observations_of(
+    cls: type[Mission], place: Place, settings: Settings, kinds: frozenset[str]
+) -> tuple[pa.Table, Mission | None]:
+    """The rows of one mission, and the mission with these chosen. None found: no rows."""
+    if kinds and not kinds & kinds_of(cls):
+        return nothing(), None
+    if cls.declaration.name in _OPTICAL:
+        return _time_domain(cls, place, settings)
+    mission = cls(settings=settings)
+    try:
+        if place.region is None:
+            from astropy.coordinates import SkyCoord
+
+            where = SkyCoord(place.ra, place.dec, unit="deg", frame="icrs")
+            mission.filter_on_positions(where, place.radius_deg)
+        else:
+            mask = np.asarray(mission.filter_array, bool) & _touching(mission, place)
+            if not mask.any():
+                return nothing(), None
+            mission.filter_array = mask
+        if place.time is not None:
+            _filter_time(mission, place)
+    except NoObsAfterFilterError:
+        return nothing(), None
+    return rows_of(mission, place, settings), mission
+
+
+def kinds_of(cls: type[Mission]) -> frozenset[str]:
+    """The kinds of data (ObsCore's dataproduct_type) a mission has."""
+    if cls.declaration.name in _OPTICAL:
+        return frozenset(("image", "timeseries"))
+    return frozenset(("event", "image")) if "image" in cls.declaration.products else frozenset(("event",))
+
+
+def _filter_time(mission: Mission, place: Place) -> None:
+    """Keep what touches the span of time; its ends may be open."""
+    assert place.time is not None
+    begin, end = (_MJD_EPOCH + np.timedelta64(round(min(max(day, -1e6), 1e6) * 86_400e6), "us") for day in
+                  (place.time.lo, place.time.hi))  # fmt: skip
+    table = mission.all_obs_info
+    starts, ends = (table[name].to_numpy().astype("datetime64[us]") for name in ("start", "end"))
+    # an observation without an end is over when it begins
+    ends = np.where(np.isnat(ends), starts, ends)
+    mask = np.asarray(mission.filter_array, bool) & (starts <= end) & (ends >= begin)
+    if not mask.any():
+        raise NoObsAfterFilterError("nothing in that time", where=mission.pretty_name)
+    mission.filter_array = mask
+
+
+def _touching(mission: Mission, place: Place) -> Any:
+    """Observations whose field of view has a point in common with the region."""
+    from skyvault.model.region import Circle
+    from skyvault.sky.predicates import intersects
+    from skyvault.sky.shapes import Shapes
+
+    assert place.region is not None
+    table = mission.all_obs_info
+    ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
+    radius = (place.radius_deg or 0.0) + _radius_deg(mission)
+    shapes = Shapes.from_regions(
+        Circle(float(lon) % 360.0, float(lat), radius) if np.isfinite(lon) and abs(lat) <= 90 else None
+        for lon, lat in zip(ra, dec, strict=True)
+    )
+    return np.asarray(intersects(Shapes.from_regions([place.region]), shapes), bool)
+
+
+def _radius_deg(mission: Mission) -> float:
+    """The field of view: that of the chosen instrument that sees most."""
+    fov = mission.declaration.fov_deg
+    if not isinstance(fov, Mapping):
+        return float(fov)
+    chosen = [float(fov[inst]) for inst in mission.chosen_instruments if inst in fov]
+    return max(chosen or [float(value) for value in fov.values()])
+
+
+def _time_domain(cls: Any, place: Place, settings: Settings) -> tuple[pa.Table, Mission | None]:
+    """An archive that is asked for one place at a time."""
+    if place.region is not None:
+        raise UsageError("the archive answers for places, not for regions", hint="Give a position and a radius.")
+    if len(place) > _MOST_PLACES:
+        raise UsageError(f"the archive is asked for {_MOST_PLACES} places at most, not for {len(place):,}")
+    tables: list[pa.Table] = []
+    missions: list[Any] = []
+    for index in range(len(place)):
+        target = (float(place.ra[index]), float(place.dec[index]))
+        try:
+            mission = cls.around(target, place.radius_deg, settings=settings)
+            if place.time is not None:
+                _filter_time(mission, place)
+        except NoObsAfterFilterError:
+            continue
+        except SkyvaultError as error:
+            # what has nothing at a place says so in a class of its own
+            if type(error).__name__ in ("NoObservations", "NoObservationsError"):
+                continue
+            raise
+        if len(mission):
+            tables.append(rows_of(mission, place, settings))
+            missions.append(mission)
+    if not tables:
+        return nothing(), None
+    # several places are several missions, which one fetch cannot do together
+    return pa.concat_tables(tables), missions[0] if len(missions) == 1 else None
+
+
+def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
+    """The chosen observations of a mission in ObsCore's columns."""
+    table = mission.filtered_obs_info
+    count = table.num_rows
+    declared = mission.declaration
+    names = {name.lower(): name for name in table.column_names}
+    ra, dec = table["ra"].to_numpy().astype(float), table["dec"].to_numpy().astype(float)
+    if declared.frame != "ICRS" and count:
+        from astropy.coordinates import SkyCoord
+
+        icrs = SkyCoord(ra, dec, unit="deg", frame="fk5").icrs
+        ra, dec = icrs.ra.deg, icrs.dec.deg
+    radius = _radius_deg(mission)
+    is_optical = declared.name in _OPTICAL
+    waves = _OPTICAL.get(declared.name)
+    if declared.name in _KEV:
+        low, high = _KEV[declared.name]
+        waves = (_KEV_M / high, _KEV_M / low)
+    columns: dict[str, Any] = {
+        "mission": declared.name,
+        "obs_collection": declared.pretty_name,
+        "obs_id": table["ObsID"],
+        "dataproduct_type": "image" if is_optical else "event",
+        "calib_level": pa.array([2 if is_optical else 1] * count, pa.int32()),
+        "s_ra": pa.array(ra),
+        "s_dec": pa.array(dec),
+        "s_fov": pa.array(np.full(count, 2 * radius)),
+        "s_region": _regions(mission, table, ra, dec, radius),
+        "t_min": _mjd(table["start"]),
+        "t_max": _mjd(table["end"]),
+        "t_exptime": _seconds(table["duration"]),
+        "facility_name": declared.pretty_name,
+        "instrument_name": "/".join(mission.chosen_instruments[:8]),
+        "access_url": _addresses(mission, table, settings),
+    }
+    if waves is not None:
+        columns["em_min"], columns["em_max"] = (pa.array(np.full(count, value)) for value in waves)
+    for wanted in ("target_name", "object", "name", "target"):
+        if wanted in names:
+            columns["target_name"] = table[names[wanted]]
+            break
+    for wanted in ("s_region", "access_url", "instrument_name"):
+        if wanted in names:
+            columns[wanted] = table[names[wanted]]
+    return rows_from(columns, count, place)
+
+
+def _regions(mission: Mission, table: pa.Table, ra: Any, dec: Any, radius: float) -> list[str | None]:
+    tiles = mission.declaration.tile_columns
+    if tiles is not None and set(tiles) <= set(table.column_names):
+        west, east, south, north = (table[name].to_pylist() for name in tiles)
+        return [
+            f"POLYGON ICRS {w:.6f} {s:.6f} {w:.6f} {n:.6f} {e:.6f} {n:.6f} {e:.6f} {s:.6f}"
+            for w, e, s, n in zip(west, east, south, north, strict=True)
+        ]
+    return [
+        f"CIRCLE ICRS {lon:.6f} {lat:.6f} {radius:.6g}" if np.isfinite(lon) and np.isfinite(lat) else None
+        for lon, lat in zip(ra, dec, strict=True)
+    ]
+
+
+def _mjd(column: Any) -> pa.Array:
+    times = column.to_numpy().astype("datetime64[us]")
+    days = (times - _MJD_EPOCH) / np.timedelta64(1, "D")
+    return pa.array(np.where(np.isnat(times), np.nan, days), pa.float64())
+
+
+def _seconds(column: Any) -> Any:
+    if pa.types.is_duration(column.type):
+        unit = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit]
+        return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64()), unit)
+    return column
+
+
+def _addresses(mission: Mission, table: pa.Table, settings: Settings) -> Sequence[str | None] | None:
+    """The directory of each observation at its archive, where there is one."""
+    from skyvault.missions.download import directory_url
+
+    declared = mission.declaration
+    if declared.directory is None:
+        return None
+    base = settings.endpoint(declared.archive, declared.files_service, declared.files_url)
+    base = base if base.endswith("/") else f"{base}/"
+    addresses: list[str | None] = []
+    for row in table.to_pylist():
+        try:
+            addresses.append(directory_url(declared, row, base))
+        except (SkyvaultError, KeyError, ValueError):
+            addresses.append(None)
+    return addresses
