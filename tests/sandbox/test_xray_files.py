@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 import warnings
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from skyvault.errors import NotFound
 from skyvault.net.lzw import unlzw
 from skyvault.sandbox import tiles
 from skyvault.sandbox.event_files import HeldFile, Seen, unpacked
+from skyvault.sandbox.file_answers import file_answer
 from skyvault.sandbox.heasarc import TABLES, Heasarc
 from skyvault.sandbox.index_pages import rounded_size
 from skyvault.sandbox.lzw_writer import lzw
@@ -290,6 +292,26 @@ def test_sizes_dates_and_parts_are_told_as_a_web_server_tells_them(files: str) -
     assert fetch(url, If_None_Match=tag).status == 304
     assert fetch(url, If_Modified_Since=date).status == 304
     assert fetch(url, If_Modified_Since="nonsense").status == 200
+
+
+@given(first=st.integers(0, 40), last=st.integers(0, 40), size=st.integers(1, 30), form=st.sampled_from("ab-"))
+def test_any_single_range_is_answered_as_the_standard_says(first: int, last: int, size: int, form: str) -> None:
+    from starlette.requests import Request
+
+    body = bytes(range(size))
+    told = {"a": f"bytes={first}-{last}", "b": f"bytes={first}-", "-": f"bytes=-{last}"}[form]
+    request = Request({"type": "http", "method": "GET", "headers": [(b"range", told.encode())]})
+    answer = file_answer(request, "a.fits", body, datetime(2020, 1, 1, tzinfo=UTC))
+    wanted = {"a": body[first : last + 1], "b": body[first:], "-": body[max(size - last, 0) :]}[form]
+    if form == "a" and last < first:
+        assert (answer.status_code, answer.body) == (200, body)
+    elif wanted:
+        assert (answer.status_code, answer.body) == (206, wanted)
+        assert answer.headers["content-length"] == str(len(wanted))
+        begin = body.index(wanted)
+        assert answer.headers["content-range"] == f"bytes {begin}-{begin + len(wanted) - 1}/{size}"
+    else:
+        assert answer.status_code == 416
 
 
 def test_one_event_list_has_40_megabytes(files: str) -> None:

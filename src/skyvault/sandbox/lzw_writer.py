@@ -15,24 +15,27 @@ _FIRST_FREE: Final = 257
 
 
 def lzw(data: bytes) -> bytes:
-    """``data`` packed with codes of 9 to 16 bits; the dictionary is never cleared. About 4 MB/s."""
+    """``data`` packed with codes of 9 to 16 bits; the dictionary is never cleared. 2-12 MB/s."""
     if not data:
         return _HEAD
-    known = {bytes((byte,)): byte for byte in range(256)}
+    # an entry is one byte behind another entry: its key is that one's code and the byte
+    known: dict[int, int] = {}
+    find = known.get
     codes: list[int] = []
     free = _FIRST_FREE
-    held = b""
-    for byte in data:
-        longer = held + bytes((byte,))
-        if longer in known:
-            held = longer
+    held = data[0]
+    for byte in memoryview(data)[1:]:
+        key = held << 8 | byte
+        code = find(key)
+        if code is not None:
+            held = code
             continue
-        codes.append(known[held])
+        codes.append(held)
         if free < 1 << _WIDEST:
-            known[longer] = free
+            known[key] = free
             free += 1
-        held = longer[-1:]
-    codes.append(known[held])
+        held = byte
+    codes.append(held)
     return _HEAD + _bits(codes)
 
 

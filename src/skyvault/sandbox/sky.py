@@ -29,7 +29,7 @@ class SkyObject:
     otype: str
     mag: float
     period_d: float | None = None
-    ids: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, str] = field(default_factory=dict, hash=False)
     #: apparent radius of what is extended, degrees
     radius_deg: float = 0.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from starlette.middleware import Middleware
@@ -110,4 +110,4 @@ def _seen(row: Mapping[str, Any]) -> Seen:
 
 def _is_public(row: Mapping[str, Any]) -> bool:
     ends = row["proprietary_end_date"]
-    return ends is not None and datetime.fromisoformat(ends) <= datetime.now()
+    return ends is not None and datetime.fromisoformat(ends).replace(tzinfo=UTC) <= datetime.now(UTC)
