@@ -2,7 +2,7 @@
 
 In ``console`` blocks a line after ``$`` is a command (``>`` continues it) and what follows is what it prints; a command
 that ends in ``&`` stays in the background until the page ends. ``python`` blocks are programs; a ``text`` block right
-after one is what it prints. ``...`` in expected output stands for anything. Of the README the lines of ``sh`` blocks that
+after one is what it prints; one that begins with ``# file: NAME`` is written to that file too. ``...`` in expected output stands for anything. Of the README the lines of ``sh`` blocks that
 begin with ``skyvault`` are run, on files of the names it uses, and its ``py`` block.
 """
 
@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,8 @@ class Machine:
         code = self.here(example.code)
         if example.language == "console" and code.rstrip().endswith("&"):
             return self.start(code.rstrip().removesuffix("&"))
+        if example.language == "python" and (file := re.match(r"# file: (\S+)\n", code)):
+            (self.directory / "work" / file[1]).write_text(code[file.end() :], encoding="utf-8")
         command = ["bash", "-c", code] if example.language == "console" else [sys.executable, "-c", code]
         done = subprocess.run(
             command,
@@ -96,6 +99,9 @@ class Machine:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/tap/availability", timeout=5) as answer:
                     answer.read()
+                return ""
+            except urllib.error.HTTPError:
+                # it listens and is no server of tables: the sandbox
                 return ""
             except OSError:
                 assert process.poll() is None and time.monotonic() < deadline, log.read_text()

@@ -27,10 +27,10 @@ Examples:
 @home_option
 def command(as_json: bool, home: Path | None) -> int:
     """List the missions whose observations can be looked up and fetched."""
-    from skyvault.missions import mission_classes
+    from skyvault.missions.naming import known_missions
 
     directory = settings_from(home=home).home / "missions"
-    listed = [_facts(name, cls.declaration, directory) for name, cls in mission_classes().items()]
+    listed = [_facts(name, cls.declaration, directory) for name, cls in known_missions().items()]
     if as_json:
         print_json(listed)
         return 0

@@ -30,6 +30,7 @@ from skyvault.missions.archive_record import ProcessRecord
 from skyvault.missions.faults import MissionTypeError, MissionValueError, MissionWarning, NotDownloadedError
 
 if TYPE_CHECKING:
+    from skyvault.config import Settings
     from skyvault.missions.mission import Mission
 
 _FORMAT: Final = 1
@@ -53,7 +54,8 @@ class Archive(ProcessedArchive):
     an existing archive alone reloads it, without any download; ``clobber`` replaces it (raw data stay).
 
     ``output`` is the directory below which ``archives/NAME`` lies; by default that of the first mission, or
-    ``skyvault_output`` here. Raises ArchiveExistsError, DuplicateMissionError, MissionTypeError, MissionValueError.
+    ``skyvault_output`` here; ``settings`` say where the archives are that update() asks. Raises ArchiveExistsError,
+    DuplicateMissionError, MissionTypeError, MissionValueError.
     """
 
     def __init__(
@@ -65,10 +67,12 @@ class Archive(ProcessedArchive):
         use_preprocessed: bool | Mapping[str, bool] = False,
         *,
         output: str | Path | None = None,
-        num_cores: int = 1,
+        num_cores: int | None = None,
         credentials: Any = None,
         is_linked: bool = True,
+        settings: Settings | None = None,
     ) -> None:
+        self._settings = settings
         given = _missions(missions)
         if output is None:
             output = given[0].top_level_path if given else "skyvault_output"
@@ -178,7 +182,7 @@ class Archive(ProcessedArchive):
 
     # --- downloads -------------------------------------------------------------------------------------------------
 
-    def download(self, num_cores: int = 1, credentials: Any = None) -> dict[str, list[str]]:
+    def download(self, num_cores: int | None = None, credentials: Any = None) -> dict[str, list[str]]:
         """Download what is not there yet and tidy the products; {mission: ObsIDs that are whole on disk}.
 
         An archive that fails does not stop the others: after all were asked, StoreError tells which did not answer.
@@ -295,6 +299,7 @@ class Archive(ProcessedArchive):
                 save_file_path=self._layout.save_info / f"{name}_state.json",
                 table=self._layout.save_info / f"{name}_observations.parquet",
                 output=output,
+                settings=self._settings,
             )
             if not one.locked:
                 one.locked = True
@@ -307,7 +312,7 @@ class Archive(ProcessedArchive):
         source: Any = None,
         cache: str | Path | None = None,
         downloader: Any = None,
-        num_cores: int = 1,
+        num_cores: int | None = None,
         credentials: Any = None,
     ) -> dict[str, dict[str, Any]]:
         """Ask the archives for their tables anew and apply all filters again; {mission: what changed}.
@@ -320,7 +325,12 @@ class Archive(ProcessedArchive):
         changes: dict[str, dict[str, Any]] = {}
         for one in self:
             made[one.name], changes[one.name] = self._refreshed(
-                one, cache=cache, source=source, downloader=downloader, output=one.top_level_path
+                one,
+                cache=cache,
+                source=source,
+                downloader=downloader,
+                output=one.top_level_path,
+                settings=self._settings,
             )
         if not any(one["sel_obs_change"] for one in changes.values()):
             return changes
@@ -400,9 +410,9 @@ def _by_mission(given: Any, names: Sequence[str], what: str) -> dict[str, bool]:
 
 
 def _class_of(name: str) -> type[Mission]:
-    from skyvault.missions import mission_classes
+    from skyvault.missions.naming import known_missions
 
-    for one in mission_classes().values():
+    for one in known_missions().values():
         if one.declaration.name == name:
             return one
     raise FormatError(f"the archive holds a mission {name!r} that this version of Skyvault does not know")

@@ -96,7 +96,7 @@ def assemble_archive_from_positions(
     use_preprocessed: bool | Mapping[str, bool] = False,
     clobber: bool = False,
     *,
-    num_cores: int = 1,
+    num_cores: int | None = None,
     credentials: Any = None,
     output: str | Path | None = None,
     **how: Any,
@@ -116,6 +116,7 @@ def assemble_archive_from_positions(
         output=output,
         num_cores=num_cores,
         credentials=credentials,
+        settings=how.get("settings"),
     )
 
 

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from typing import TYPE_CHECKING
 
-from skyvault.missions.faults import MissionValueError
+from skyvault.missions.faults import MissionValueError, MissionWarning
 
 if TYPE_CHECKING:
     from skyvault.missions.mission import Mission
 
 
-def mission_class(name: str) -> type[Mission]:
-    """The class of a mission. Raises MissionValueError that suggests what may be meant."""
+def known_missions() -> dict[str, type[Mission]]:
+    """All mission classes by their class name: those that come with Skyvault, and those of installed packages.
+
+    A package that cannot be loaded is told by a warning.
+    """
+    from skyvault import plugins
     from skyvault.missions import mission_classes
 
-    classes = mission_classes()
+    added, problems = plugins.load_all("missions")
+    for problem in problems:
+        warnings.warn(problem.what, MissionWarning, stacklevel=2)
+    return mission_classes() | {cls.__name__: cls for cls in added.values()}
+
+
+def mission_class(name: str) -> type[Mission]:
+    """The class of a mission. Raises MissionValueError that suggests what may be meant."""
+    classes = known_missions()
     known: dict[str, type[Mission]] = {}
     for class_name, cls in classes.items():
         for one in (class_name, cls.declaration.name, cls.declaration.pretty_name):

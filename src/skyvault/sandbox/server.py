@@ -36,17 +36,26 @@ class Sandbox:
     """Archives on loopback. A context manager: entered it runs in a thread of this process.
 
     ``directory`` keeps what is made once (tables, files), for this and later sandboxes. ``archives`` are those that
-    are wanted, all by default. Faults are switched on by ``sandbox.faults``.
+    are wanted, all by default; ``more`` are emulations of other archives. Faults are switched on by
+    ``sandbox.faults``.
     """
 
-    def __init__(self, directory: str | Path, *, port: int = 0, archives: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        port: int = 0,
+        archives: Iterable[str] | None = None,
+        more: Iterable[type[Emulation]] = (),
+    ) -> None:
         wanted = tuple(present() if archives is None else archives)
         if strange := set(wanted) - ARCHIVES.keys():
             raise UsageError(
                 f"the sandbox has no archive {', '.join(sorted(strange))}", hint=f"It has {', '.join(ARCHIVES)}."
             )
         self.directory = Path(directory).absolute()
-        self.archives = wanted
+        classes = {name: emulation(name) for name in wanted} | {cls.name: cls for cls in more}
+        self.archives = tuple(classes)
         self.faults = Faults()
         self._listener = _listen(port)
         self.port = int(self._listener.getsockname()[1])
@@ -54,8 +63,8 @@ class Sandbox:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self.emulations: dict[str, Emulation] = {
-            name: emulation(name)(Place(f"{self.url}/{name}", self.directory / "files" / name, self.faults))
-            for name in wanted
+            name: cls(Place(f"{self.url}/{name}", self.directory / "files" / name, self.faults))
+            for name, cls in classes.items()
         }
 
     # --- what clients need to know ---------------------------------------------------------------------------------
