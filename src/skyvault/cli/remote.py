@@ -49,8 +49,8 @@ def _session() -> Any:
     """A session whose requests do not wait for ever."""
     import requests
 
-    class Session(requests.Session):
-        def request(self, method: str, url: str, **options: Any) -> requests.Response:  # type: ignore[override]
+    class Session(requests.Session):  # type: ignore[misc]
+        def request(self, method: str, url: str, **options: Any) -> Any:
             options.setdefault("timeout", SILENCE_S)
             return super().request(method, url, **options)
 
