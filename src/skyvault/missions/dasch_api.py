@@ -258,7 +258,9 @@ def csv_lines(body: bytes, where: str, types: Mapping[str, pa.DataType], needed:
     text = "\n".join(lines)
     if text.count("\n") != len(lines) - 1 or "\r" in text or "\0" in text:
         raise WrongContent("a line of the archive's table has a line break in it", where=where)
-    return csv_of(text.encode("utf-8", "replace"), where, needed=needed, types=types, is_quoted=False)
+    return csv_of(
+        text.encode("utf-8", "replace"), where, needed=needed, types=types, is_quoted=False, has_last_newline=False
+    )
 
 
 def cleaned(table: pa.Table) -> pa.Table:

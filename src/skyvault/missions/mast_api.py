@@ -136,12 +136,13 @@ def _column(values: list[Any], kind: pa.DataType, name: str, where: str) -> pa.A
     if kind == pa.string():
         # numbers beyond 2^53 are declared as text and written as numbers
         return pa.array([None if v is None else v if isinstance(v, str) else str(v) for v in values], kind)
+    # Arrow would cut 1.5 down to 1 where a column is declared as whole
+    if not (kind == pa.int64() and any(isinstance(v, float) for v in values)):
+        try:
+            return pa.array([None if v == "" else v for v in values], kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            pass
     try:
-        return pa.array([None if v == "" else v for v in values], pa.float64() if kind == pa.float64() else kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        pass
-    try:
-        # declared as whole, but some are not
         return pa.array([None if v in (None, "") else float(v) for v in values], pa.float64())
     except (TypeError, ValueError):
         raise WrongContent(f"the archive's column {name} holds what is no number", where=where) from None

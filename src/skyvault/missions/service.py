@@ -154,10 +154,12 @@ def csv_of(
     needed: tuple[str, ...],
     types: Mapping[str, pa.DataType],
     is_quoted: bool = True,
+    has_last_newline: bool = True,
 ) -> pa.Table:
     """A CSV answer; empty cells are null, columns that ``types`` does not name are text. Raises WrongContent.
 
-    Columns are found by name, whatever their order and case; more than those needed are kept as they are.
+    Columns are found by name, whatever their order and case; more than those needed are kept as they are. An answer
+    that does not end with a line break, where the archive's do, was cut short.
     """
     head, _, rest = body.partition(b"\n")
     try:
@@ -176,6 +178,8 @@ def csv_of(
         raise WrongContent("the archive's table names a column twice", where=where)
     lower = {name.lower(): kind for name, kind in types.items()}
     kinds = {name: lower.get(name.lower(), pa.string()) for name in names}
+    if has_last_newline and rest and not rest.endswith(b"\n"):
+        raise WrongContent("the archive's table was cut short", where=where, hint="Try again.")
     if not rest.strip():
         return pa.schema(list(kinds.items())).empty_table()
     try:

@@ -101,7 +101,10 @@ class Dasch(Emulation):
     def _queryexps(self, asked: dict[str, Any]) -> list[str]:
         ra, dec = _place(asked, "ra_deg", "dec_deg")
         span = tuple(_date(asked[word]) if asked.get(word) else None for word in ("midpoint_min", "midpoint_max"))
-        return [",".join(EXPOSURE_TYPES), *dasch_rows.exposure_lines(ra, dec, span[0], span[1])]
+        header = ",".join(EXPOSURE_TYPES)
+        if self.place.faults.is_on("renamed-column", self.name, "/public/dasch/dr7/queryexps"):
+            header = header.replace("expdate", "exposure_date")
+        return [header, *dasch_rows.exposure_lines(ra, dec, span[0], span[1])]
 
     def _lightcurve(self, asked: dict[str, Any]) -> list[str]:
         _refcat(asked)

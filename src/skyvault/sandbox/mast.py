@@ -95,6 +95,9 @@ class Mast(Emulation):
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             told = f"Invalid request: {error}"
             return JSONResponse({"status": "ERROR", "msg": told, "data": [], "fields": [], "paging": {}})
+        if self.place.faults.is_on("renamed-column", self.name, request.url.path):
+            fields = {"ra_s" if name == "s_ra" else name: kind for name, kind in fields.items()}
+            rows = [{"ra_s" if name == "s_ra" else name: value for name, value in row.items()} for row in rows]
         return JSONResponse(
             {
                 "status": "COMPLETE",

@@ -82,12 +82,17 @@ class Ztf(Emulation):
             body, kind = await run_in_threadpool(_light_curve_answer, asked)
         except ValueError as error:
             return Response(_error_votable(str(error)), 400, media_type="text/xml")
+        if self.place.faults.is_on("renamed-column", self.name, request.url.path):
+            body = body.replace(b",catflags,", b",catalog_flags,")
         return Response(body, media_type=kind)
 
     async def _search(self, request: Request) -> Response:
         asked = {key.lower(): value for key, value in request.query_params.items()}
         try:
-            return PlainTextResponse(await run_in_threadpool(_image_list, asked), media_type="text/csv")
+            listed = await run_in_threadpool(_image_list, asked)
+            if self.place.faults.is_on("renamed-column", self.name, request.url.path):
+                listed = listed.replace("obsdate", "date_obs", 1)
+            return PlainTextResponse(listed, media_type="text/csv")
         except ValueError as error:
             return PlainTextResponse(f"Error: {error}", 400)
 
