@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from skyvault.config import Settings
     from skyvault.errors import SkyvaultError
+    from skyvault.find.search import find
+    from skyvault.find.tap import get_tap_service
     from skyvault.model.table import Column, Table
 
 #: public name -> the module that holds it
@@ -20,17 +22,21 @@ _HOME_OF = {
     "Settings": "skyvault.config",
     "SkyvaultError": "skyvault.errors",
     "Table": "skyvault.model.table",
+    "get_tap_service": "skyvault.find.tap",
 }
 
-__all__ = ["Column", "Settings", "SkyvaultError", "Table", "__version__"]
+__all__ = ["Column", "Settings", "SkyvaultError", "Table", "__version__", "find", "get_tap_service"]
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "find":
+        # a package that can be called, so that skyvault.find.links and skyvault.find("M 31") both go
+        return importlib.import_module("skyvault.find")
     module = _HOME_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'skyvault' has no public name {name!r}; it has {', '.join(sorted(_HOME_OF))}")
-    import importlib
-
     value = getattr(importlib.import_module(module), name)
     globals()[name] = value
     return value

@@ -23,6 +23,7 @@ COMMANDS = {
     "unpublish": ("skyvault.cli.unpublish", "Withdraw a published table."),
     "serve": ("skyvault.cli.serve", "Serve the published tables by TAP, cone search and web pages."),
     "query": ("skyvault.cli.query", "Run an ADQL query, here or on any TAP service of the world."),
+    "find": ("skyvault.cli.find", "Find observations of a place in many archives at once."),
     "missions": ("skyvault.cli.missions", "List the missions whose observations can be looked up and fetched."),
     "observations": ("skyvault.cli.observations", "List a mission's observations of positions, names, times, kinds."),
     "fetch": ("skyvault.cli.fetch", "Fetch the files of a mission's observations."),

@@ -49,6 +49,10 @@ _OPTICAL: Final[Mapping[str, tuple[float, float]]] = {
     "tess": (6.0e-7, 1.0e-6),
     "rubin": (3.2e-7, 1.06e-6),
 }
+#: archives that tell what covers a point, and take no radius
+_POINTS_ONLY: Final = frozenset(("dasch",))
+#: what the archives of light curves and images give, where it is no image
+_KINDS: Final[Mapping[str, str]] = {"tess": "timeseries"}
 #: photon energy times wavelength, keV m (CODATA 2018)
 _KEV_M: Final = 1.2398419843320026e-9
 _MJD_EPOCH: Final = np.datetime64("1858-11-17T00:00:00", "us")
@@ -164,7 +168,8 @@ def _time_domain(cls: Any, place: Place, settings: Settings) -> tuple[pa.Table, 
     for index in range(len(place)):
         target = (float(place.ra[index]), float(place.dec[index]))
         try:
-            mission = cls.around(target, place.radius_deg, settings=settings)
+            radius = None if cls.declaration.name in _POINTS_ONLY else place.radius_deg
+            mission = cls.around(target, radius, settings=settings)
             if place.time is not None:
                 _filter_time(mission, place)
         except NoObsAfterFilterError:
@@ -205,7 +210,7 @@ def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
         "mission": declared.name,
         "obs_collection": declared.pretty_name,
         "obs_id": table["ObsID"],
-        "dataproduct_type": "image" if is_optical else "event",
+        "dataproduct_type": _KINDS.get(declared.name, "image" if is_optical else "event"),
         "calib_level": pa.array([2 if is_optical else 1] * count, pa.int32()),
         "s_ra": pa.array(ra),
         "s_dec": pa.array(dec),

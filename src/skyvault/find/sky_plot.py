@@ -33,7 +33,8 @@ def plot_footprints(found: Any, *, size_in: float = 7.0) -> Any:
     axes = figure.add_subplot()
     handles = []
     names = list(dict.fromkeys(found.table["mission"].to_pylist()))
-    reach = [0.05]
+    reach: list[float] = []
+    around = [0.05]
     for number, name in enumerate(names):
         colour = _COLOURS[number % len(_COLOURS)]
         rows = found.where(mission=name).table
@@ -59,13 +60,13 @@ def plot_footprints(found: Any, *, size_in: float = 7.0) -> Any:
         if place.radius_deg:
             for ra, dec in list(zip(place.ra, place.dec, strict=True))[:_MOST_LINES]:
                 axes.plot(*_offsets(*circle(ra, dec, place.radius_deg), middle), color="black", lw=0.8, ls="--")
-        reach.append(float(np.hypot(x, y).max()) * 1.1)
+        around.append(float(np.hypot(x, y).max()) * 1.1 + (place.radius_deg or 0.0))
     elif place.region is not None:
         for line in outlines(place.region):
             xs, ys = _offsets(*line, middle)
             axes.plot(xs, ys, color="black", lw=1.2, ls="--")
-            reach.append(float(np.nanmax(np.hypot(xs, ys))))
-    limit = min(_limit(reach), 180.0) * 1.08
+            around.append(float(np.nanmax(np.hypot(xs, ys))))
+    limit = min(max(_limit(reach), *around), 180.0) * 1.08
     axes.set_xlim(limit, -limit)
     axes.set_ylim(-limit, limit)
     axes.set_aspect("equal")
@@ -83,7 +84,7 @@ def plot_footprints(found: Any, *, size_in: float = 7.0) -> Any:
 def _limit(reach: list[float]) -> float:
     """The half width that shows most footprints whole: the median of the missions' sizes decides between extremes."""
     known = sorted(value for value in reach if math.isfinite(value) and value > 0)
-    return min(known[-1], 4 * known[len(known) // 2])
+    return min(known[-1], 4 * known[len(known) // 2]) if known else 0.0
 
 
 def _middle(found: Any) -> tuple[float, float]:
