@@ -51,10 +51,10 @@ num_matches | uint32 | | num_matches | how many detections on plates are linked 
 _EXPOSURES: Final = """
 series | str | | series | plate series, lower case
 platenum | uint32 | | platenum | plate number in the series
-scannum | int8 | | scannum | number of the scan; missing: never scanned
-mosnum | int8 | | mosnum | number of the mosaic of scans
-expnum | int8 | | expnum | number of the exposure in the logbook | <0
-solnum | int8 | | solnum | astrometric solution in the mosaic, from 0; -1: scanned but not solved
+scannum | int16 | | scannum | number of the scan; missing: never scanned
+mosnum | int16 | | mosnum | number of the mosaic of scans
+expnum | int16 | | expnum | number of the exposure in the logbook | <0
+solnum | int16 | | solnum | astrometric solution in the mosaic, from 0; -1: scanned but not solved
 class | str | | class | plate class of the logbook
 exptime | float32 | min | exptime | exposure time | <0
 obs_date | time | | expdate | middle of the exposure (UTC)
@@ -65,12 +65,12 @@ center_distance | float32 | cm | centerdist | target to the plate's centre
 edge_distance | float32 | cm | edgedist | target to the plate's nearest edge
 lim_mag_apass | float32 | mag | limMagApass | limiting magnitude at the target; there where calibrated with apass
 lim_mag_atlas | float32 | mag | limMagAtlas | limiting magnitude at the target; there where calibrated with atlas
-n_solutions_apass | int8 | | nSolutionsApass | solutions of this plate calibrated with apass
-n_magdep_apass | int8 | | nMagdepApass | magnitude-dependent corrections of this plate, apass
+n_solutions_apass | int16 | | nSolutionsApass | solutions of this plate calibrated with apass
+n_magdep_apass | int16 | | nMagdepApass | magnitude-dependent corrections of this plate, apass
 median_colorterm_apass | float32 | | medianColortermApass | colour term: plate magnitude = B + c (B-V)
 result_id_apass | str | | resultIdApass | name of the calibration file, apass
-n_solutions_atlas | int8 | | nSolutionsAtlas | solutions of this plate calibrated with atlas
-n_magdep_atlas | int8 | | nMagdepAtlas | magnitude-dependent corrections of this plate, atlas
+n_solutions_atlas | int16 | | nSolutionsAtlas | solutions of this plate calibrated with atlas
+n_magdep_atlas | int16 | | nMagdepAtlas | magnitude-dependent corrections of this plate, atlas
 median_colorterm_atlas | float32 | | medianColortermAtlas | colour term: plate magnitude = g + c (g-r)
 result_id_atlas | str | | resultIdAtlas | name of the calibration file, atlas
 pos | position | deg | ra | centre of the exposure (ICRS), NaN where unknown
@@ -95,7 +95,7 @@ series | str | | series | plate series | | always
 platenum | uint32 | | plate_number | plate number in the series | | always
 mosnum | uint8 | | mosaic_number | number of the mosaic of scans | | always
 solnum | uint8 | | solution_number | astrometric solution in the mosaic, from 0 | | always
-expnum | int8 | | exposure_number | exposure in the logbook; not reliable, the solution is | | always
+expnum | int16 | | exposure_number | exposure in the logbook; not reliable, the solution is | | always
 image_x | float32 | pix | x_image | pixel column on the mosaic as solved
 image_y | float32 | pix | y_image | pixel row on the mosaic as solved
 magcal_iso | float32 | mag | magcal_iso | isophotal magnitude after the lowess calibration

@@ -19,6 +19,7 @@ import pyarrow.csv as pacsv
 
 from skyvault.errors import FormatError
 from skyvault.session.cells import arrow_array
+from skyvault.session.plate_times import old_utc_is_fine
 
 #: no table of a session is larger
 MAX_BYTES: Final = 1 << 30
@@ -342,8 +343,9 @@ def _time(description: Mapping[str, Any], parts: Mapping[str, _Part]) -> Any:
         raise Unfamiliar
     shown = told.pop("format", "jd")
     try:
-        made = Time(first, second, format=shown if second is None else "jd", **told)
-        made.format = shown
+        with old_utc_is_fine():
+            made = Time(first, second, format=shown if second is None else "jd", **told)
+            made.format = shown
     except (ValueError, TypeError):
         raise Unfamiliar from None
     return made

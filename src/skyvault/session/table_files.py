@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from skyvault.errors import FormatError, SkyvaultError, StoreError
 from skyvault.session.ecsv_table import MAX_BYTES, RawTable, Unfamiliar, built, described, read_raw
 from skyvault.session.files import written_beside
+from skyvault.session.plate_times import old_utc_is_fine
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -157,7 +158,8 @@ def write_table(table: Table, path: Path) -> None:
     from astropy.table.meta import get_yaml_from_table
     from astropy.table.serialize import represent_mixins_as_columns
 
-    flat = represent_mixins_as_columns(table)
+    with old_utc_is_fine():
+        flat = represent_mixins_as_columns(table)
     lines = [
         "# %ECSV 1.0",
         "# ---",
