@@ -366,14 +366,16 @@ class _Work:
             raise NoFilesError(
                 "the archive's tar file has none of the files that are wanted", where=f"ObsID {one.obs_id}"
             )
+        for path in found:
+            _refuse_damage(path, f"ObsID {one.obs_id}, {path.name}")
         directory = self.root / one.obs_id
         directory.mkdir(parents=True, exist_ok=True)
         return [_linked(path, directory / path.name) for path in found]
 
     def _sweep(self) -> None:
-        """Delete tar archives' folders of which every observation is whole."""
-        for target, sharing in self.shared.items():
-            if target.parent.name == _BUNDLES and target.is_dir() and all(one.whole for one in sharing):
+        """Delete the folders of tar archives: what was wanted from them lies with the observations now."""
+        for target in self.shared:
+            if target.parent.name == _BUNDLES and target.is_dir():
                 done = target.with_name(f"{target.name}.done")
                 shutil.rmtree(done, ignore_errors=True)
                 os.replace(target, done)

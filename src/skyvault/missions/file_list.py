@@ -76,7 +76,9 @@ class Listing:
                 listed = _listed(one, entry, url, place / below, oi)
                 found.setdefault(listed.path, listed)
             if one.required:
-                lacking += [f"{folder}/{name}".lstrip("/") for name in names if name not in met]
+                lacking += [
+                    f"{folder.replace('{version}', '*')}/{name}".lstrip("/") for name in names if name not in met
+                ]
         if lacking:
             raise NoFilesError(
                 f"the archive has no {', '.join(lacking[:4])}{' ...' if len(lacking) > 4 else ''}",

@@ -177,6 +177,8 @@ class ArchiveTables:
             # what the first way said is the reason, not that the second is barred as well
             raise Unreachable(why) from None
         job_url = _same_host(made.url, address)
+        if job_url.rstrip("/") == f"{address}/async":
+            raise MissionTableError(f"{why}, and the service makes no job of it")
         try:
             result = self._finished(job_url, made, deadline)
             answer = self.client.get(

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from skyvault.errors import FormatError
 from skyvault.net.content import HEAD_BYTES, is_fits_start
@@ -120,6 +120,10 @@ def _unpack_tar(packed: Path, beside: Path, remote: RemoteFile, limits: UnpackLi
                     )
                 _refuse_member(member, remote)
                 archive.extract(member, beside, filter="data")
+            # the compression's own checksum comes after the end that tarfile reads to
+            rest: Any = archive.fileobj
+            while rest is not None and rest.read(_BLOCK):
+                pass
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise WrongContent(f"the tar archive is damaged or cut ({type(error).__name__})", where=remote.name) from None
     except OSError as error:
