@@ -326,26 +326,22 @@ class Settings:
     user_tables_anonymous: bool = _setting(
         True,
         _flag,
-        "Whether that includes those who are not logged in, in one shared space (with `user_tables`) (not used yet).",
+        "Whether that includes those who are not logged in, in one shared space (with `user_tables`).",
     )
-    user_table_bytes: int = _setting(2_000_000_000, _size, "Size of one uploaded user table (not used yet).")
-    user_table_rows: int = _setting(200_000_000, _whole(1), "Rows of one user table (not used yet).")
+    user_table_bytes: int = _setting(2_000_000_000, _size, "Size of one uploaded user table.")
+    user_table_rows: int = _setting(200_000_000, _whole(1), "Rows of one user table.")
     user_quota_bytes: int = _setting(20_000_000_000, _size, "Space of one user, as stored.")
     user_quota_tables: int = _setting(1000, _whole(0), "Tables of one user.")
     user_table_life_days: float = _setting(
-        7.0, _seconds(0.0001), "How long a user table is kept, unless its owner asks (not used yet)."
+        7.0, _seconds(0.0001), "How long a user table is kept, unless its owner asks."
     )
-    user_table_life_days_most: float = _setting(
-        365.0, _seconds(0.0001), "How long an owner may ask it to be kept (not used yet)."
-    )
+    user_table_life_days_most: float = _setting(365.0, _seconds(0.0001), "How long an owner may ask it to be kept.")
     user_anonymous_quota_bytes: int = _setting(
-        2_000_000_000, _size, "Space of all who are not logged in together, as stored (not used yet)."
+        2_000_000_000, _size, "Space of all who are not logged in together, as stored."
     )
-    user_anonymous_quota_tables: int = _setting(
-        1000, _whole(0), "Tables of all who are not logged in together (not used yet)."
-    )
+    user_anonymous_quota_tables: int = _setting(1000, _whole(0), "Tables of all who are not logged in together.")
     user_anonymous_life_days: float = _setting(
-        1.0, _seconds(0.0001), "How long a table of somebody who is not logged in is kept (not used yet)."
+        1.0, _seconds(0.0001), "How long a table of somebody who is not logged in is kept."
     )
 
     # --- archives

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from skyvault.adql.storage import Stored
 from skyvault.errors import Busy, Conflict, FormatError, IngestError, NotFound, UsageError
 from skyvault.formats.stream import TableStream
 from skyvault.ledger.holdings import Holding, Holdings
@@ -23,9 +20,10 @@ from skyvault.model.table import Table
 from skyvault.publish.inference import infer, position_elsewhere
 from skyvault.publish.positions import in_degrees
 from skyvault.store import obscore as obs
+from skyvault.store.building import build_beside, disk_faults, rows_of
 from skyvault.store.layout import FORMAT, Layout
-from skyvault.store.snapshot import Builder, Built, Carried, Spec, disk_full, durable, with_row_count
-from skyvault.store.view import shelved, split_name
+from skyvault.store.snapshot import Built, Carried, Spec, with_row_count
+from skyvault.store.view import split_name
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -116,7 +114,7 @@ def publish(
             table = inferred.spec.table
             return Published(table, stream.table.nrows, 0, time.perf_counter() - began, inferred.notes)
         layout = Layout(settings.home)
-        with _disk_faults(settings.home):
+        with disk_faults(settings.home):
             layout.make()
         with open_ledger(layout.ledger) as ledger:
             publisher = Publisher(layout, ledger.holdings, settings, progress)
@@ -290,36 +288,20 @@ class Publisher:
         carried: Mapping[int, Sequence[Carried]] | None = None,
     ) -> Built:
         """Write a snapshot file beside; nobody sees it yet."""
-        stem = re.sub(r"[^A-Za-z0-9_]+", "_", spec.table.name)[:80]
-        path = self.layout.store / f"{stem}-{uuid.uuid4().hex[:12]}.duckdb"
-        building = path.with_suffix(".building")
-        for left in self.layout.stale_scratch():
-            shutil.rmtree(left, ignore_errors=True)
-        scratch = self.layout.temporary / f"build-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        with _disk_faults(self.layout.store):
-            scratch.mkdir()
         if self.progress is not None:
             self.progress.start(f"Publishing {spec.table.name}", stream.table.nrows)
         try:
-            builder = Builder(
+            return build_beside(
+                self.layout,
                 spec,
-                building,
-                scratch,
+                stream,
                 memory_bytes=self.settings.memory_limit,
                 threads=self.settings.threads,
                 skip_bad=skip_bad,
                 advance=self.progress.advance if self.progress is not None else None,
                 carried=carried,
             )
-            with _disk_faults(self.layout.store):
-                built = builder.build(stream)
-                building.rename(path)
-                durable(path)
-            built.path = path
-            return built
         finally:
-            building.unlink(missing_ok=True)
-            shutil.rmtree(scratch, ignore_errors=True)
             if self.progress is not None:
                 self.progress.finish()
 
@@ -379,7 +361,7 @@ class Publisher:
 
         def batches() -> Iterator[Any]:
             for member in members:
-                rows = rows_of(self.layout, member)
+                rows = rows_of(self.layout, member.table, member.snapshot)
                 yield from obs.conformed(rows, member.table, target, authority)
 
         names = target.column_names
@@ -408,32 +390,6 @@ class Publisher:
                 carried.append(Carried(self.layout.store / member.snapshot, f"cells_{index}", first))
             first += member.nrows
         return carried
-
-
-@contextmanager
-def _disk_faults(directory: Path) -> Iterator[None]:
-    """A full disk is told in a sentence, whoever notices it."""
-    try:
-        yield
-    except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise disk_full(directory) from None
-        raise
-
-
-def rows_of(layout: Layout, holding: Holding) -> Iterator[Any]:
-    """All rows of a published table, in the order of its columns, straight from its snapshot."""
-    import duckdb
-
-    from skyvault.adql.emit_duckdb import identifier
-
-    stored: Stored = shelved(holding.table, holding.snapshot, holding.nrows, holding.extra).stored
-    connection = duckdb.connect(str(layout.store / holding.snapshot), read_only=True)
-    try:
-        names = ", ".join(identifier(name) for name in stored.names)
-        yield from connection.sql(f"SELECT {names} FROM data").to_arrow_reader(50_000)
-    finally:
-        connection.close()
 
 
 def table_name(name: str | None, path: Path) -> str:

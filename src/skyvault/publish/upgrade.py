@@ -10,8 +10,9 @@ from skyvault.errors import Conflict, StoreError
 from skyvault.formats.stream import TableStream
 from skyvault.ledger.holdings import Holding
 from skyvault.ledger.ledger import open_ledger
-from skyvault.publish.publisher import Publisher, rows_of
+from skyvault.publish.publisher import Publisher
 from skyvault.store import obscore
+from skyvault.store.building import rows_of
 from skyvault.store.layout import FORMAT, Layout
 from skyvault.store.snapshot import Spec
 
@@ -94,7 +95,7 @@ def _rebuild(holding: Holding, publisher: Publisher) -> bool:
     place: dict[str, int | None] = next(iter(holding.extra.get("positions", ())), {})
     regions = tuple(region["column"] for region in holding.extra.get("regions", ()))
     spec = Spec(holding.table, place.get("lon"), place.get("lat"), place.get("point"), regions)
-    stream = TableStream(holding.table, rows_of(publisher.layout, holding))
+    stream = TableStream(holding.table, rows_of(publisher.layout, holding.table, holding.snapshot))
     built = publisher.build(spec, stream, skip_bad=True)
     more = {"obscore": True} if holding.extra.get("obscore") else {}
     try:

@@ -19,6 +19,8 @@ from skyvault.serve.rate_limit import RateLimit
 from skyvault.serve.scs import ConeSearch
 from skyvault.serve.service import Service
 from skyvault.serve.tap import Tap
+from skyvault.serve.user_tables import UserTableRoutes
+from skyvault.serve.user_tables_cadc import CadcRoutes
 from skyvault.serve.vosi import Vosi
 
 
@@ -28,6 +30,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     tap = Tap(service)
     routes: list[BaseRoute] = [
         *tap.routes(),
+        *_user_tables(service, tap),
         *Vosi(service).routes(),
         *Account(service).routes(),
         *ConeSearch(service).routes(),
@@ -61,3 +64,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
     app.state.service = service
     return app
+
+
+def _user_tables(service: Service, tap: Tap) -> list[BaseRoute]:
+    """The resources of users' own tables; none where they may not keep any."""
+    if service.user_rules is None:
+        return []
+    user_tables = UserTableRoutes(service, service.user_rules)
+    return [*user_tables.routes(), *CadcRoutes(user_tables, tap.uws).routes()]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from skyvault.model.table import Column
     from skyvault.serve.service import Service
+    from skyvault.store.user_space import Reader
 
 #: what the form offers: (FORMAT, what people call it)
 FORM_FORMATS = (
@@ -97,12 +98,12 @@ def uploaded(form: Form) -> UploadFile | None:
     return file if file is not None and file.size else None
 
 
-def run_as_page(service: Service, values: FormValues, form: Form) -> ResultPage:
+def run_as_page(service: Service, values: FormValues, form: Form, reader: Reader) -> ResultPage:
     """Run the query and take in at most what a page can show. Raises QueryError and others of skyvault.errors."""
     began = time.perf_counter()
     query = read_query(*_parameters(values, form, values.maxrec or str(PAGE_ROWS)), service.settings)
     query.limits.rows = min(query.limits.rows or 0, MOST_PAGE_ROWS)
-    answer = start(query, service.store)
+    answer = start(query, service.store, reader=reader)
     try:
         stream = answer.stream
         columns = stream.table.columns
@@ -148,10 +149,10 @@ def _are_addresses(column: Column, some: list[str | None]) -> bool:
     return column.is_text and bool(known) and all(web_address(text) for text in known)
 
 
-def run_as_file(service: Service, values: FormValues, form: Form) -> Response:
+def run_as_file(service: Service, values: FormValues, form: Form, reader: Reader) -> Response:
     """Run the query and send its result as a file to keep."""
     query = read_query(*_parameters(values, form, values.maxrec), service.settings)
-    answer = start(query, service.store)
+    answer = start(query, service.store, reader=reader)
     first, rest = collect(encoded(query, answer))
     headers = {
         **SECURITY,

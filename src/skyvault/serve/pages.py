@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from skyvault.adql.statements import CreateTable, DropTable
 from skyvault.errors import NotFound, QueryError, SkyvaultError
 from skyvault.serve.examples import Example, cone_query, examples, table_examples
 from skyvault.serve.faults import as_skyvault_error, form_for_people, guarded
+from skyvault.serve.identity import identity_of
 from skyvault.serve.page_position import RADIUS_UNITS, read_position, read_radius
 from skyvault.serve.page_query import (
     FORM_FORMATS,
@@ -29,7 +31,9 @@ from skyvault.serve.page_table import schemas, with_picture
 from skyvault.serve.page_text import curl_snippet, pyvo_snippet
 from skyvault.serve.params import Form, FormLimits, read_form
 from skyvault.serve.service import Service
+from skyvault.serve.user_statements import statement_of
 from skyvault.store.query import Limits, compile_query
+from skyvault.store.user_space import Reader
 from skyvault.store.view import Shelved, View
 
 XHTML = "application/xhtml+xml; charset=utf-8"
@@ -157,13 +161,15 @@ class Pages:
             return await self._form(request, values, as_skyvault_error(problem))
 
     async def _run(self, request: Request, values: FormValues, form: Form) -> Response:
-        service = self.service
+        service, identity = self.service, identity_of(request)
+        identity.need("read")
+        reader = Reader(identity.owner, identity.groups)
         if values.format != "html":
-            return await service.in_thread(run_as_file, service, values, form)
+            return await service.in_thread(run_as_file, service, values, form, reader)
         around = self._around(request)
 
         def make() -> Document:
-            result = run_as_page(service, values, form)
+            result = run_as_page(service, values, form, reader)
             return document(render("result.html.j2", **around, result=result, values=values), level=1)
 
         made = await service.in_thread(make)
@@ -175,7 +181,12 @@ class Pages:
         if not has_upload:
             # what is uploaded is not known before the job runs; everything else can be told now
             limits = Limits(query_bytes=self.service.settings.query_bytes)
-            await self.service.in_thread(compile_query, values.query, self.service.store.view(), limits)
+            statement = statement_of(values.query, self.service)
+            text = statement.query if isinstance(statement, CreateTable) else values.query
+            identity = identity_of(request)
+            view = self.service.store.view_for(Reader(identity.owner, identity.groups), text)
+            if not isinstance(statement, DropTable):
+                await self.service.in_thread(compile_query, text, view, limits)
         extra = {"PHASE": "RUN", "LANG": "ADQL"} | ({"UPLOAD": "mine,param:mine"} if has_upload else {})
         return RedirectResponse(f"{self._root(request)}/tap/async?{urlencode(extra)}", status_code=307)
 

@@ -18,6 +18,8 @@ from skyvault.jobs.results import Results
 from skyvault.jobs.runner import Runner
 from skyvault.serve.authentication import Accounts
 from skyvault.serve.secret import Keys
+from skyvault.serve.user_rules import UserRules
+from skyvault.serve.user_upload import remove_left
 from skyvault.store.duckdb_store import LEASE_S, DuckStore
 from skyvault.store.tap_schema import spelled, spelled_name
 
@@ -32,6 +34,9 @@ logger = logging.getLogger(__name__)
 #: queries a process runs at once by the synchronous interfaces, and how many more may wait
 QUERY_THREADS = 8
 WAITING = 128
+#: threads that make users' tables, and how many more may wait
+BUILD_THREADS = 4
+BUILDS_WAITING = 64
 
 
 class Service:
@@ -40,6 +45,12 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store = DuckStore(settings, share=settings.workers)
+        #: None: users may not keep tables here
+        self.user_rules = (
+            None
+            if self.store.user_space is None
+            else UserRules(settings, self.store.ledger, self.store.layout, self.store.user_space)
+        )
         self.accounts = Accounts(self.store.ledger, Keys(settings))
         self.started = time.time()
         self.runner = Runner(
@@ -51,7 +62,9 @@ class Service:
             in_all=settings.jobs_in_all,
         )
         self._threads = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="skyvault-query")
+        self._builders = ThreadPoolExecutor(BUILD_THREADS, thread_name_prefix="skyvault-build")
         self._busy = 0
+        self._building = 0
         self._stopped = threading.Event()
         self._janitor = threading.Thread(target=self._tidy, name="skyvault-snapshots", daemon=True)
 
@@ -80,12 +93,13 @@ class Service:
         self._stopped.set()
         self.runner.stop(grace_s=min(self.settings.stop_grace_s, 5.0))
         self._threads.shutdown(cancel_futures=True)
+        self._builders.shutdown(cancel_futures=True)
         self.accounts.close()
         if self._janitor.is_alive():
             self._janitor.join(timeout=5.0)
         self.store.close()
 
-    async def in_thread(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def in_thread(self, act: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a query thread. Raises Busy (503) when too many wait already."""
         if self._busy >= QUERY_THREADS + WAITING:
             raise Busy("too many queries wait for this server", hint="Try again, or use an asynchronous job.")
@@ -95,6 +109,17 @@ class Service:
             return await loop.run_in_executor(self._threads, functools.partial(act, *args, **kwargs))
         finally:
             self._busy -= 1
+
+    async def building(self, act: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what makes a user's table in a thread of its own kind. Raises Busy (503) when too many wait."""
+        if self._building >= BUILD_THREADS + BUILDS_WAITING:
+            raise Busy("too many tables wait to be made", retry_after_s=10)
+        self._building += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._builders, functools.partial(act, *args, **kwargs))
+        finally:
+            self._building -= 1
 
     def base_url(self, request: Request) -> str:
         """Absolute address of the service's root, without a slash at the end."""
@@ -110,5 +135,6 @@ class Service:
         while not self._stopped.wait(LEASE_S / 2):
             try:
                 self.store.collect()
+                remove_left(self.store.layout.temporary)
             except Exception:
                 logger.exception("old snapshots could not be collected")

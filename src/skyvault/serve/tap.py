@@ -12,13 +12,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from skyvault.errors import Cancelled
+from skyvault.adql.statements import CreateTable, DropTable
+from skyvault.errors import Cancelled, UsageError
+from skyvault.model.job import Job
 from skyvault.serve.faults import guarded
+from skyvault.serve.identity import Identity, identity_of
 from skyvault.serve.params import FormLimits, ParameterSet, read_form
 from skyvault.serve.service import Service
 from skyvault.serve.table_response import TableResponse, collect, disconnected
 from skyvault.serve.tap_query import PARAMETERS, encoded, read_query, start
+from skyvault.serve.user_statements import run_statement, statement_of
+from skyvault.serve.user_tables_cadc import INDEX_TABLE
 from skyvault.serve.uws import UwsService, UwsSettings
+from skyvault.store.user_space import Reader
 
 #: a query that runs so long is watched for a client that goes away
 WATCH_AFTER_S = 0.05
@@ -75,6 +81,8 @@ class Tap:
                 limits=self.limits,
             ),
             base_url=service.base_url,
+            owner_of=_owner,
+            check=self._check,
         )
 
     def routes(self) -> list[Route]:
@@ -89,9 +97,17 @@ class Tap:
             values = self.parameters.read(form.pairs)
             if str(values.get("REQUEST") or "").lower() == "getcapabilities":
                 return RedirectResponse(f"{self.service.base_url(request)}/tap/capabilities", status_code=303)
+            identity = identity_of(request)
+            identity.need("read")
+            statement = statement_of(str(values.get("QUERY") or ""), self.service)
+            if statement is not None:
+                self._refuse_statement(statement, identity)
+                if request.method != "POST":
+                    # a link that somebody clicks must change nothing
+                    raise UsageError("CREATE and DROP are only done by POST", hint="Send the query with POST.")
             files = {name: _opener(file) for name, file in form.files.items()}
             wish = Wish()
-            work = asyncio.ensure_future(self.service.in_thread(self._answer, values, files, wish))
+            work = asyncio.ensure_future(self.service.in_thread(self._answer, values, files, wish, identity, statement))
             # most answers are there before it is worth watching for the client's leaving
             await asyncio.wait({work}, timeout=WATCH_AFTER_S)
             if not work.done():
@@ -102,17 +118,54 @@ class Tap:
                 gone.cancel()
             return await work
 
-    def _answer(self, values: Mapping[str, Any], files: Mapping[str, Callable[[], IO[bytes]]], wish: Wish) -> Response:
+    def _refuse_statement(self, statement: CreateTable | DropTable, identity: Identity) -> None:
+        """Raises at once what would certainly be raised later: not allowed, or the name is taken."""
+        identity.need("write")
+        if isinstance(statement, CreateTable) and self.service.user_rules is not None:
+            self.service.user_rules.refuse_taken(identity, statement.owner, statement.name)
+
+    def _check(self, request: Request, job: Job) -> None:
+        """Whether whoever wants the job to run may have done what it does."""
+        identity = identity_of(request)
+        identity.need("read")
+        text = (job.parameters.get("QUERY") or [""])[0]
+        statement = statement_of(text, self.service)
+        if statement is not None:
+            self._refuse_statement(statement, identity)
+        if self.service.user_rules is not None and job.parameters.get(INDEX_TABLE):
+            identity.need("write")
+
+    def _answer(
+        self,
+        values: Mapping[str, Any],
+        files: Mapping[str, Callable[[], IO[bytes]]],
+        wish: Wish,
+        identity: Identity,
+        statement: CreateTable | DropTable | None,
+    ) -> Response:
         wish.check()
         query = read_query(values, files, self.service.settings)
-        answer = start(query, self.service.store, wish.on_cursor)
+        headers = {"cache-control": "no-cache" if identity.user is None else "no-store"}
+        if statement is not None:
+            stream = run_statement(
+                statement, self.service, identity, query.limits, uploads=query.uploads, on_cursor=wish.on_cursor
+            )
+            body = b"".join(query.format.write(stream))
+            return Response(body, headers={"content-type": query.format.content_type, **headers})
+        reader = Reader(identity.owner, identity.groups)
+        answer = start(query, self.service.store, wish.on_cursor, reader)
         chunks = encoded(query, answer)
         first, rest = collect(chunks)
-        headers = {"cache-control": "no-cache"}
         if rest is None:
             # a text format cannot say inside that rows were left out
             headers["x-skyvault-overflow"] = "true" if answer.stream.overflow else "false"
         return TableResponse(self.service, first, rest, query.format.content_type, headers)
+
+
+def _owner(request: Request) -> str | None:
+    identity = identity_of(request)
+    identity.need("read")
+    return identity.name
 
 
 class _Kept:

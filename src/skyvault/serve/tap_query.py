@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from skyvault.config import Settings
     from skyvault.formats.registry import OutputFormat
     from skyvault.store.duckdb_store import DuckStore
+    from skyvault.store.user_space import Reader
 
 LANGUAGES = {"adql": "ADQL", "adql-2.0": "ADQL-2.0", "adql-2.1": "ADQL-2.1"}
 
@@ -115,18 +116,25 @@ def _uploads(given: Sequence[str], files: Mapping[str, Callable[[], IO[bytes]]],
     return uploads
 
 
-def start(query: TapQuery, store: DuckStore, on_cursor: Callable[[Any], None] | None = None) -> Answer:
-    """Run it. MAXREC=0 asks for metadata only (DALI 1.1, section 3.4.4)."""
+def start(
+    query: TapQuery,
+    store: DuckStore,
+    on_cursor: Callable[[Any], None] | None = None,
+    reader: Reader | None = None,
+) -> Answer:
+    """Run it; ``reader`` may name own tables. MAXREC=0 asks for metadata only (DALI 1.1, section 3.4.4)."""
     if query.limits.rows == 0:
         # compiled and started with one row, so that errors still show; the row is never sent
-        answer = store.query(query.text, replace(query.limits, rows=1), uploads=query.uploads, on_cursor=on_cursor)
+        answer = store.query(
+            query.text, replace(query.limits, rows=1), uploads=query.uploads, on_cursor=on_cursor, reader=reader
+        )
         answer.stream.batches.close()  # type: ignore[attr-defined]
         answer.close()
         answer.stream.batches = iter(())
         answer.stream.overflow = True
         answer.stream.limit = 0
     else:
-        answer = store.query(query.text, query.limits, uploads=query.uploads, on_cursor=on_cursor)
+        answer = store.query(query.text, query.limits, uploads=query.uploads, on_cursor=on_cursor, reader=reader)
     answer.stream.infos = (Info("QUERY", query.text),)
     return answer
 

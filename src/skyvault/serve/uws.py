@@ -90,7 +90,7 @@ class UwsService:
         base_url: Callable[[Request], str] = _own_base,
         owner_of: Callable[[Request], str | None] = _nobody,
         quota_key_of: Callable[[Request], str | None] = _caller_address,
-        check: Callable[[Job], None] | None = None,
+        check: Callable[[Request, Job], None] | None = None,
     ) -> None:
         self.prefix = prefix.rstrip("/")
         self.settings = settings or UwsSettings()
@@ -185,7 +185,23 @@ class UwsService:
                     await self._in_pool(self._results.remove, job_id)
                 raise
         if phase == "RUN":
-            await self._run(job_id)
+            await self._run(request, job_id)
+        return _see_other(f"{self._list_url(request)}/{job_id}")
+
+    async def create_from(self, request: Request, parameters: Mapping[str, list[str]]) -> Response:
+        """A new job, PENDING, of parameters that another resource has checked. 303 to the job."""
+        owner, now = self._owner_of(request), self._jobs.clock()
+        job_id = self._jobs.new_id()
+        await self._write(
+            self._jobs.create,
+            self.settings.kind,
+            dict(parameters),
+            execution_duration_s=self.settings.execution_default_s,
+            destruction_time=self._clamp_destruction(None, now),
+            owner=owner,
+            quota_key=owner or self._quota_key_of(request),
+            job_id=job_id,
+        )
         return _see_other(f"{self._list_url(request)}/{job_id}")
 
     # -- one job -------------------------------------------------------------------------------------------------
@@ -235,7 +251,7 @@ class UwsService:
         async with await read_form(request, self.settings.limits) as form:
             word = _steering(form).get("PHASE", "").upper()
         if word == "RUN":
-            await self._run(job.id)
+            await self._run(request, job.id)
         elif word == "ABORT":
             await self._write(self._runner.abort, job.id)
         else:
@@ -347,9 +363,9 @@ class UwsService:
     def _job_url(self, request: Request, job: Job) -> str:
         return f"{self._list_url(request)}/{job.id}"
 
-    async def _run(self, job_id: str) -> None:
+    async def _run(self, request: Request, job_id: str) -> None:
         if self._check is not None:
-            self._check(self._jobs.get(job_id))
+            self._check(request, self._jobs.get(job_id))
         await self._write(self._runner.submit, job_id)
 
     async def _write(self, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -452,7 +468,7 @@ def uws_routes(
     base_url: Callable[[Request], str] = _own_base,
     owner_of: Callable[[Request], str | None] = _nobody,
     quota_key_of: Callable[[Request], str | None] = _caller_address,
-    check: Callable[[Job], None] | None = None,
+    check: Callable[[Request, Job], None] | None = None,
 ) -> list[Route]:
     """The routes of a job list at ``prefix`` ("/tap/async"); see :class:`UwsService`."""
     service = UwsService(

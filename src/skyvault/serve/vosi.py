@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from starlette.requests import Request
@@ -26,6 +27,7 @@ from skyvault.formats.capability import (
 )
 from skyvault.model.table import Table
 from skyvault.serve.faults import guarded
+from skyvault.serve.identity import identity_of
 from skyvault.serve.service import Service
 from skyvault.store import obscore, tap_schema
 from skyvault.store.view import View, split_name
@@ -89,6 +91,14 @@ class Vosi:
 
     async def table(self, request: Request) -> Response:
         name = request.path_params["name"]
+        rules = self.service.user_rules
+        if rules is not None and name.lower().startswith("tap_user."):
+            # the draft of VOSI 1.2 has users' tables beside the others; the list has only what is published
+            table = rules.readable(identity_of(request), name)
+            document = vosi_xml.table_document(
+                _written(replace(table.table, name=f"tap_user.{table.name}")), spell=tap_schema.spelled
+            )
+            return Response(document, headers={"content-type": vosi_xml.CONTENT_TYPE, "cache-control": "no-store"})
         shelf = self.service.store.view().get(name)
         if shelf is None:
             raise NotFound(f"there is no table {name!r}", hint="See /tap/tables for those there are.")
@@ -192,8 +202,6 @@ class Vosi:
 
 
 def _written(table: Table) -> Table:
-    from dataclasses import replace
-
     return replace(table, name=tap_schema.spelled_name(table.name))
 
 

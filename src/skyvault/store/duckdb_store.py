@@ -18,6 +18,7 @@ from skyvault.store import tap_schema
 from skyvault.store.engine import Engine, SnapshotError
 from skyvault.store.layout import Layout
 from skyvault.store.query import Answer, Limits, run_query
+from skyvault.store.user_space import Reader, UserSpace, mentions_user_tables
 from skyvault.store.view import View, shelved
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class DuckStore:
             temp_bytes=settings.temp_bytes,
         )
         self.grace_s = settings.snapshot_grace_s
+        #: None: users may not keep tables here
+        self.user_space = (
+            UserSpace(self.ledger, anonymous=settings.user_tables_anonymous) if settings.user_tables else None
+        )
         self._lock = threading.Lock()
         self._holder = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._counter: int | None = None
@@ -66,6 +71,13 @@ class DuckStore:
                 self._counter = counter
         return self._view
 
+    def view_for(self, reader: Reader | None, text: str) -> View:
+        """What this reader may name in this query."""
+        view = self.view()
+        if reader is None or self.user_space is None or not mentions_user_tables(text):
+            return view
+        return self.user_space.view(reader, view)
+
     def _reload(self, version: int) -> None:
         current = self.holdings.current().values()
         items = [
@@ -80,7 +92,7 @@ class DuckStore:
         if self._loaded > 2:
             tap_schema.drop(self.engine, self._loaded - 2)
         self._view = View(items, version)
-        self.engine.forget({h.snapshot for h in current})
+        self.engine.forget(self.holdings.live_files())
 
     def query(
         self,
@@ -89,15 +101,19 @@ class DuckStore:
         *,
         uploads: Uploads | None = None,
         on_cursor: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+        reader: Reader | None = None,
     ) -> Answer:
-        """Run ADQL. Raises QueryError, QueryTimeout and others of :mod:`skyvault.errors`."""
-        view = self.view()
+        """Run ADQL; ``reader`` is whose ``tap_user`` tables it may name (None: nobody's).
+
+        Raises QueryError, QueryTimeout and others of :mod:`skyvault.errors`.
+        """
+        view = self.view_for(reader, text)
         try:
             return run_query(text, self.engine, view, limits, uploads=uploads, on_cursor=on_cursor)
         except SnapshotError:
             # a table may have been replaced and its file collected between looking and opening: look once more
             self._counter = None
-            fresh = self.view()
+            fresh = self.view_for(reader, text)
             if fresh is view or (uploads is not None and uploads.tables):
                 raise
             return run_query(text, self.engine, fresh, limits, uploads=uploads, on_cursor=on_cursor)
@@ -107,7 +123,13 @@ class DuckStore:
         self.holdings.lease(self.engine.attached, self._holder, LEASE_S)
 
     def collect(self) -> list[str]:
-        """Delete snapshot files nobody needs any more: replaced longer than the grace period, and orphans."""
+        """Delete snapshot files nobody needs any more: replaced longer than the grace period, and orphans.
+
+        Users' tables whose time is over are dropped first; their files wait like all others.
+        """
+        self.ledger.user_tables.drop_expired()
+        # what is not current is kept open no longer than its queries run, or its lease would never end
+        self.engine.forget(self.holdings.live_files())
         self.keep_leases()
         gone = []
         for snapshot in self.holdings.garbage(self.grace_s):

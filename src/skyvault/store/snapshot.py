@@ -37,13 +37,16 @@ REGION_ROWS = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to build: the described table, its main position and its region columns (by column index)."""
+    """What to build: the described table, its main position, region columns and columns with an index of their own
+    (all by column index).
+    """
 
     table: Table
     lon: int | None = None
     lat: int | None = None
     point: int | None = None
     regions: tuple[int, ...] = ()
+    indexed: tuple[int, ...] = ()
 
     @property
     def positioned(self) -> bool:
@@ -83,10 +86,15 @@ class Builder:
         memory_bytes: int = 2 << 30,
         threads: int = 2,
         skip_bad: bool = False,
+        keep_bad: bool = False,
         advance: Callable[[int], None] | None = None,
         carried: Mapping[int, Sequence[Carried]] | None = None,
     ) -> None:
-        """``carried`` gives, by region column, indices to take over instead of reading the regions again."""
+        """``carried`` gives, by region column, indices to take over instead of reading the regions again.
+
+        Rows whose position is not on the sky are an error, unless they are left out (``skip_bad``) or kept without
+        a place (``keep_bad``).
+        """
         self.spec = spec
         self.carried = carried or {}
         self.path = path
@@ -94,6 +102,7 @@ class Builder:
         self.memory_bytes = memory_bytes
         self.threads = threads
         self.skip_bad = skip_bad
+        self.keep_bad = keep_bad
         self.advance = advance
         self.names = storage_names(spec.table.column_names)
         self.bad_rows = 0
@@ -199,6 +208,8 @@ class Builder:
                 self._index_regions(connection, index)
         if self.spec.regions:
             connection.execute("ALTER TABLE data DROP COLUMN _row")
+        for index in self.spec.indexed:
+            connection.execute(f"CREATE INDEX index_{index} ON data ({identifier(self.names[index])})")
 
     def _schema(self) -> pa.Schema:
         import pyarrow as pa
@@ -257,7 +268,7 @@ class Builder:
         known = np.isfinite(lon) & np.isfinite(lat)
         wrong = (known & ((np.abs(lat) > 90) | (lon < -360) | (lon > 720))) | np.isinf(lon) | np.isinf(lat)
         keep = None
-        if wrong.any():
+        if wrong.any() and not self.keep_bad:
             self._report(np.flatnonzero(wrong), lon, lat)
             keep = pa.array(~wrong)
         good = known & ~wrong
@@ -376,6 +387,8 @@ class Builder:
                 " WHERE _healpix_29 IS NOT NULL"
             ).fetchnumpy()["c"]
             extra["coverage"] = _moc_text([(COVERAGE_ORDER, cells)])
+        if self.spec.indexed:
+            extra["indexed"] = list(self.spec.indexed)
         if self.spec.regions:
             extra["regions"] = []
         for index in self.spec.regions:
@@ -570,7 +583,7 @@ def durable(path: Path) -> None:
 def with_row_count(table: Table, nrows: int, extra: dict[str, Any]) -> Table:
     """The description with what ingest learned: row count, and which columns are indexed."""
     indexed = {p[k] for p in extra.get("positions", ()) for k in ("lon", "lat", "point") if p.get(k) is not None}
-    indexed |= {r["column"] for r in extra.get("regions", ())}
+    indexed |= {r["column"] for r in extra.get("regions", ())} | set(extra.get("indexed", ()))
     # VOTable's char is ASCII (VOTable 1.4, section 2.1); text beyond it must be said to be Unicode
     beyond = {one["name"] for one in extra.get("statistics", ()) if one.get("beyond_ascii")}
     described = tuple(replace(c, datatype="unicodeChar") if c.name in beyond else c for c in table.columns)
