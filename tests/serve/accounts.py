@@ -53,9 +53,7 @@ class Client:
     base_url: str
     headers: dict[str, str] = field(default_factory=dict)
 
-    def __call__(
-        self, method: str, path: str, body: bytes | str | None = None, /, **headers: str
-    ) -> Answer:
+    def __call__(self, method: str, path: str, body: bytes | str | None = None, /, **headers: str) -> Answer:
         parts = urlsplit(self.base_url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         try:

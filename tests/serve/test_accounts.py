@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from serve.accounts import PASSWORD, Client, make_token, make_users
 
+from serve.accounts import PASSWORD, Client, make_token, make_users
 from skyvault.config import Settings
 from skyvault.errors import ConfigError, NotFound
 from skyvault.ledger.ledger import open_ledger
@@ -250,9 +250,7 @@ def test_a_user_who_is_removed_leaves_nothing_to_whoever_gets_the_name(tmp_path:
         assert [entry.act for entry in ledger.audit.newest()][:2] == ["add user", "remove user"]
 
 
-def test_the_command_line_makes_accounts_and_logs_in(
-    skyvault: Callable[..., Any], site: Any, tmp_path: Path
-) -> None:
+def test_the_command_line_makes_accounts_and_logs_in(skyvault: Callable[..., Any], site: Any, tmp_path: Path) -> None:
     here = {"SKYVAULT_HOME": str(site.home)}
     made = skyvault("users", "add", "carol", "--generate", env=here)
     assert made.code == 0
