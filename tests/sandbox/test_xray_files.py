@@ -158,7 +158,28 @@ def test_images_and_event_lists_lie_on_the_sky_where_the_table_says() -> None:
         assert header[f"TCTYP{number}"] == "RA---TAN" and header[f"TCRVL{number}"] == 83.6331
         assert header[f"TLMIN{number}"] <= hdus[1].data["X"].min()
         assert hdus[1].data["X"].max() <= header[f"TLMAX{number}"]
-        assert header["DATE-OBS"] == "2009-06-18T06:00:00" and header["EXPOSURE"] == 1234.5
+        assert header["EXPOSURE"] == 1234.5
+
+
+def test_times_in_files_are_those_of_the_table_in_the_missions_own_scale() -> None:
+    from astropy.io import fits
+    from astropy.time import Time
+
+    for mission, scale in (("swift", "TT"), ("erosita", "TT"), ("rosat_pointed", "UTC"), ("nustar_pointed", "TT")):
+        for mjd in (48500.5, 51179.000001, 55000.25, 60000.75):
+            seen = Seen(mission, "1", "CRAB", 83.6331, 22.0145, mjd, 1234.5)
+            with fits.open(io.BytesIO(unpacked(seen, HeldFile("cl.evt", "events")))) as hdus:
+                header = hdus[1].header
+                assert header["TIMESYS"] == scale
+                reference = Time(header["MJDREFI"], header["MJDREFF"], format="mjd", scale=scale.lower())
+                start = Time(mjd, format="mjd", scale="utc")
+                # without leap seconds where a clock follows UTC
+                since = (getattr(start, scale.lower()).mjd - reference.mjd) * 86400.0
+                assert header["TSTART"] == pytest.approx(since, abs=5e-3)
+                told = Time(header["DATE-OBS"], scale=scale.lower())
+                assert abs((told - start).sec) < 2e-3
+                assert header["MJD-OBS"] == pytest.approx(told.mjd, abs=1e-8)
+                assert header["DATEREF"] == Time(reference, precision=3).isot
 
 
 def test_event_lists_of_erosita_name_the_telescopes_that_were_on(sandbox: Any) -> None:

@@ -27,16 +27,37 @@ _SKY_PIXELS: Final = 1024
 _IMAGE_PIXELS: Final = 64
 
 
+#: days since which there has been one more leap second (IERS Bulletin C), and how many there were before
+_LEAPS_MJD: Final = np.array(
+    [47892, 48257, 48804, 49169, 49534, 50083, 50630, 51179, 53736, 54832, 56109, 57204, 57754], float
+)
+_LEAPS_BEFORE: Final = 24.0
+
+
 @dataclass(frozen=True, slots=True)
 class Telescope:
-    """What headers say of a mission: TELESCOP, reference day (MJD), half-width of the field, columns of events."""
+    """What headers say of a mission: TELESCOP, reference time (MJD), half-width of the field, columns of events.
+
+    ``columns`` are in order; times are in the scale ``timesys``: TT for all but the oldest.
+    """
 
     name: str
-    reference_mjd: int
+    reference_mjd: float
     field_deg: float
     columns: tuple[str, ...] = ("TIME", "X", "Y", "DETX", "DETY", "PHA", "PI", "GRADE")
     events: str = "EVENTS"
     intervals: str = "GTI"
+    timesys: str = "TT"
+
+    def seconds(self, utc_mjd: float) -> float:
+        """Seconds of the mission's clock at a time that is given as MJD (UTC)."""
+        return (self.mjd(utc_mjd) - self.reference_mjd) * 86400.0
+
+    def mjd(self, utc_mjd: float) -> float:
+        """MJD (UTC) in the mission's own scale."""
+        if self.timesys == "UTC":
+            return utc_mjd
+        return utc_mjd + (32.184 + float(np.searchsorted(_LEAPS_MJD, utc_mjd, "right")) + _LEAPS_BEFORE) / 86400.0
 
 
 _TELESCOPES: Final[Mapping[str, Telescope]] = {
@@ -44,19 +65,21 @@ _TELESCOPES: Final[Mapping[str, Telescope]] = {
     "chandra": Telescope(
         "CHANDRA", 50814, 0.2, ("time", "ccd_id", "chipx", "chipy", "x", "y", "pha", "energy", "pi", "grade")
     ),
-    "nustar_pointed": Telescope("NuSTAR", 55197, 0.11, ("TIME", "RAWX", "RAWY", "X", "Y", "PI", "GRADE")),
-    "swift": Telescope("SWIFT", 51910, 0.2),
-    "xrism_pointed": Telescope("XRISM", 58484, 0.3, ("TIME", "PIXEL", "X", "Y", "DETX", "DETY", "PHA", "PI")),
+    "nustar_pointed": Telescope("NuSTAR", 55197.00076601852, 0.11, ("TIME", "RAWX", "RAWY", "X", "Y", "PI", "GRADE")),
+    "swift": Telescope("SWIFT", 51910.00074287037, 0.2),
+    "xrism_pointed": Telescope(
+        "XRISM", 58484.00080074074, 0.3, ("TIME", "PIXEL", "X", "Y", "DETX", "DETY", "PHA", "PI")
+    ),
     "rosat_pointed": Telescope(
-        "ROSAT", 48043, 1.0, ("TIME", "X", "Y", "DETX", "DETY", "PHA", "PI"), "STDEVT", "STDGTI"
+        "ROSAT", 48043, 1.0, ("TIME", "X", "Y", "DETX", "DETY", "PHA", "PI"), "STDEVT", "STDGTI", "UTC"
     ),
     "rosat_all_sky": Telescope(
-        "ROSAT", 48043, 3.0, ("TIME", "X", "Y", "DETX", "DETY", "PHA", "PI"), "STDEVT", "STDGTI"
+        "ROSAT", 48043, 3.0, ("TIME", "X", "Y", "DETX", "DETY", "PHA", "PI"), "STDEVT", "STDGTI", "UTC"
     ),
-    "asca": Telescope("ASCA", 48988, 0.4),
-    "suzaku": Telescope("SUZAKU", 51544, 0.15),
+    "asca": Telescope("ASCA", 48988, 0.4, timesys="UTC"),
+    "suzaku": Telescope("SUZAKU", 51544.00074287037, 0.15),
     "integral_pointed": Telescope("INTEGRAL", 51544, 4.0, ("TIME", "RAWX", "RAWY", "PHA", "PI")),
-    "erosita": Telescope("eROSITA", 51543, 1.8, ("TIME", "RA", "DEC", "X", "Y", "PI", "FLAG", "TM_NR")),
+    "erosita": Telescope("eROSITA", 51543.875, 1.8, ("TIME", "RA", "DEC", "X", "Y", "PI", "FLAG", "TM_NR")),
 }
 _DOUBLE: Final = frozenset(("TIME", "RA", "DEC"))
 _SINGLE: Final = frozenset(("ENERGY",))
@@ -147,30 +170,30 @@ def unpacked(seen: Seen, file: HeldFile) -> bytes:
 
 
 def _iso(mjd: float) -> str:
-    return (EPOCH + timedelta(seconds=round(mjd * 86400.0, 3))).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _to_second(mjd: float) -> float:
-    return int(mjd) + int(round(mjd % 1.0 * 86400.0, 3)) / 86400.0
+    return (EPOCH + timedelta(seconds=round(mjd * 86400.0, 3))).isoformat(timespec="milliseconds").partition("+")[0]
 
 
 def _cards(seen: Seen, file: HeldFile) -> list[tuple[str, Any, str]]:
     telescope = _TELESCOPES[seen.mission]
-    start = (seen.start_mjd - telescope.reference_mjd) * 86400.0
+    start = telescope.seconds(seen.start_mjd)
+    begin_mjd = round(telescope.mjd(seen.start_mjd) * 86400.0, 3) / 86400.0
+    end_mjd = begin_mjd + round(seen.seconds, 3) / 86400.0
+    whole_days = int(telescope.reference_mjd)
     return [
         ("TELESCOP", telescope.name, "mission"),
         ("INSTRUME", file.instrument or "NONE", "instrument"),
         ("FILTER", "OPEN", "filter in the beam"),
         ("OBJECT", seen.target, "name of the target"),
         ("OBS_ID", seen.obs_id, "observation identifier"),
-        ("DATE-OBS", _iso(seen.start_mjd), "start of the observation (UTC)"),
-        ("DATE-END", _iso(seen.start_mjd + seen.seconds / 86400.0), "end of the observation (UTC)"),
-        ("MJD-OBS", _to_second(seen.start_mjd), "[d] start of the observation"),
-        ("MJD-END", _to_second(seen.start_mjd + seen.seconds / 86400.0), "[d] end of the observation"),
+        ("DATE-OBS", _iso(begin_mjd), "start of the observation"),
+        ("DATE-END", _iso(end_mjd), "end of the observation"),
+        ("MJD-OBS", begin_mjd, "[d] start of the observation"),
+        ("MJD-END", end_mjd, "[d] end of the observation"),
         ("DATEREF", _iso(telescope.reference_mjd), "reference time"),
-        ("MJDREFI", telescope.reference_mjd, "[d] reference time, whole days"),
-        ("MJDREFF", 0.0, "[d] reference time, rest"),
-        ("TIMESYS", "UTC", "time system"),
+        ("MJDREFI", whole_days, "[d] reference time, whole days"),
+        ("MJDREFF", round(telescope.reference_mjd - whole_days, 14), "[d] reference time, rest"),
+        ("TIMESYS", telescope.timesys, "time system"),
+        ("TIMEREF", "LOCAL", "times are those at the satellite"),
         ("TIMEUNIT", "s", "unit of times"),
         ("TSTART", round(start, 3), "[s] start"),
         ("TSTOP", round(start + seen.seconds, 3), "[s] end"),
@@ -234,7 +257,7 @@ def _event_rows(seen: Seen, file: HeldFile, telescope: Telescope, rng: np.random
         for name in telescope.columns
     ]
     rows = np.zeros(count, np.dtype(types))
-    start = (seen.start_mjd - telescope.reference_mjd) * 86400.0
+    start = telescope.seconds(seen.start_mjd)
     # one source in the middle over an even background
     is_source = rng.random(count) < 0.5
     sky = {
@@ -277,7 +300,7 @@ def _good_times(seen: Seen, rng: np.random.Generator, count: int) -> npt.NDArray
 
 
 def _intervals(seen: Seen, telescope: Telescope, cards: Cards) -> bytes:
-    start = (seen.start_mjd - telescope.reference_mjd) * 86400.0
+    start = telescope.seconds(seen.start_mjd)
     rows = np.zeros(2, np.dtype([("START", ">f8"), ("STOP", ">f8")]))
     length = max(seen.seconds, 1.0)
     rows["START"] = start, start + 0.5 * length
@@ -323,7 +346,7 @@ def _image(seen: Seen, file: HeldFile, rng: np.random.Generator) -> bytes:
 def _housekeeping(seen: Seen, file: HeldFile, rng: np.random.Generator) -> bytes:
     telescope = _TELESCOPES[seen.mission]
     rows = np.zeros(200, np.dtype([("TIME", ">f8"), ("VALUE", ">f4"), ("QUALITY", ">i2"), ("STATE", "S8")]))
-    start = (seen.start_mjd - telescope.reference_mjd) * 86400.0
+    start = telescope.seconds(seen.start_mjd)
     rows["TIME"] = start + np.linspace(0.0, max(seen.seconds, 1.0), len(rows))
     rows["VALUE"] = rng.normal(-90.0, 0.5, len(rows))
     rows["STATE"] = np.where(rng.random(len(rows)) < 0.95, b"NORMAL", b"IDLE")
