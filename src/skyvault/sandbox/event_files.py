@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from skyvault.sandbox.fits_bytes import Cards, image_extension, primary, table_extension
 from skyvault.sandbox.lzw_writer import lzw
+from skyvault.sandbox.telescopes import TELESCOPES, Telescope
 
 Kind = Literal["events", "image", "expmap", "background", "table", "text", "picture"]
 
@@ -27,60 +27,6 @@ _SKY_PIXELS: Final = 1024
 _IMAGE_PIXELS: Final = 64
 
 
-#: days since which there has been one more leap second (IERS Bulletin C), and how many there were before
-_LEAPS_MJD: Final = np.array(
-    [47892, 48257, 48804, 49169, 49534, 50083, 50630, 51179, 53736, 54832, 56109, 57204, 57754], float
-)
-_LEAPS_BEFORE: Final = 24.0
-
-
-@dataclass(frozen=True, slots=True)
-class Telescope:
-    """What headers say of a mission: TELESCOP, reference time (MJD), half-width of the field, columns of events.
-
-    ``columns`` are in order; times are in the scale ``timesys``: TT for all but the oldest.
-    """
-
-    name: str
-    reference_mjd: float
-    field_deg: float
-    columns: tuple[str, ...] = ("TIME", "X", "Y", "DETX", "DETY", "PHA", "PI", "GRADE")
-    events: str = "EVENTS"
-    intervals: str = "GTI"
-    timesys: str = "TT"
-
-    def seconds(self, utc_mjd: float) -> float:
-        """Seconds of the mission's clock at a time that is given as MJD (UTC)."""
-        return (self.mjd(utc_mjd) - self.reference_mjd) * 86400.0
-
-    def mjd(self, utc_mjd: float) -> float:
-        """MJD (UTC) in the mission's own scale."""
-        if self.timesys == "UTC":
-            return utc_mjd
-        return utc_mjd + (32.184 + float(np.searchsorted(_LEAPS_MJD, utc_mjd, "right")) + _LEAPS_BEFORE) / 86400.0
-
-
-_TELESCOPES: Final[Mapping[str, Telescope]] = {
-    "xmm_pointed": Telescope("XMM", 50814, 0.25),
-    "chandra": Telescope(
-        "CHANDRA", 50814, 0.2, ("time", "ccd_id", "chipx", "chipy", "x", "y", "pha", "energy", "pi", "grade")
-    ),
-    "nustar_pointed": Telescope("NuSTAR", 55197.00076601852, 0.11, ("TIME", "RAWX", "RAWY", "X", "Y", "PI", "GRADE")),
-    "swift": Telescope("SWIFT", 51910.00074287037, 0.2),
-    "xrism_pointed": Telescope(
-        "XRISM", 58484.00080074074, 0.3, ("TIME", "PIXEL", "X", "Y", "DETX", "DETY", "PHA", "PI")
-    ),
-    "rosat_pointed": Telescope(
-        "ROSAT", 48043, 1.0, ("TIME", "X", "Y", "DETX", "DETY", "PHA", "PI"), "STDEVT", "STDGTI", "UTC"
-    ),
-    "rosat_all_sky": Telescope(
-        "ROSAT", 48043, 3.0, ("TIME", "X", "Y", "DETX", "DETY", "PHA", "PI"), "STDEVT", "STDGTI", "UTC"
-    ),
-    "asca": Telescope("ASCA", 48988, 0.4, timesys="UTC"),
-    "suzaku": Telescope("SUZAKU", 51544.00074287037, 0.15),
-    "integral_pointed": Telescope("INTEGRAL", 51544, 4.0, ("TIME", "RAWX", "RAWY", "PHA", "PI")),
-    "erosita": Telescope("eROSITA", 51543.875, 1.8, ("TIME", "RA", "DEC", "X", "Y", "PI", "FLAG", "TM_NR")),
-}
 _DOUBLE: Final = frozenset(("TIME", "RA", "DEC"))
 _SINGLE: Final = frozenset(("ENERGY",))
 _UNITS: Final = {"TIME": "s", "RA": "deg", "DEC": "deg", "X": "pixel", "Y": "pixel", "DETX": "pixel", "DETY": "pixel"}
@@ -174,7 +120,7 @@ def _iso(mjd: float) -> str:
 
 
 def _cards(seen: Seen, file: HeldFile) -> list[tuple[str, Any, str]]:
-    telescope = _TELESCOPES[seen.mission]
+    telescope = TELESCOPES[seen.mission]
     start = telescope.seconds(seen.start_mjd)
     begin_mjd = round(telescope.mjd(seen.start_mjd) * 86400.0, 3) / 86400.0
     end_mjd = begin_mjd + round(seen.seconds, 3) / 86400.0
@@ -212,7 +158,7 @@ def _cards(seen: Seen, file: HeldFile) -> list[tuple[str, Any, str]]:
 
 
 def _events(seen: Seen, file: HeldFile, rng: np.random.Generator) -> bytes:
-    telescope = _TELESCOPES[seen.mission]
+    telescope = TELESCOPES[seen.mission]
     cards = _cards(seen, file)
     rows = _event_rows(seen, file, telescope, rng)
     names = rows.dtype.names or ()
@@ -313,7 +259,7 @@ def _intervals(seen: Seen, telescope: Telescope, cards: Cards) -> bytes:
 
 
 def _image(seen: Seen, file: HeldFile, rng: np.random.Generator) -> bytes:
-    telescope = _TELESCOPES[seen.mission]
+    telescope = TELESCOPES[seen.mission]
     size, step = _IMAGE_PIXELS, 2.0 * telescope.field_deg / _IMAGE_PIXELS
     y, x = np.mgrid[0:size, 0:size] - (size - 1) / 2
     distance = np.hypot(x, y)
@@ -344,7 +290,7 @@ def _image(seen: Seen, file: HeldFile, rng: np.random.Generator) -> bytes:
 
 
 def _housekeeping(seen: Seen, file: HeldFile, rng: np.random.Generator) -> bytes:
-    telescope = _TELESCOPES[seen.mission]
+    telescope = TELESCOPES[seen.mission]
     rows = np.zeros(200, np.dtype([("TIME", ">f8"), ("VALUE", ">f4"), ("QUALITY", ">i2"), ("STATE", "S8")]))
     start = telescope.seconds(seen.start_mjd)
     rows["TIME"] = start + np.linspace(0.0, max(seen.seconds, 1.0), len(rows))
