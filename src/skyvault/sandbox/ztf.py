@@ -128,15 +128,15 @@ def _light_curve_answer(asked: Mapping[str, str]) -> tuple[bytes, str]:
     text = "\n".join([",".join(LIGHT_CURVE_TYPES), *lines]) + "\n"
     if kind == "CSV":
         return text.encode(), "text/csv"
+    if kind not in ("VOTABLE", "IPAC_TABLE"):
+        raise ValueError(f"unknown FORMAT {kind[:20]}")
     from astropy.table import Table
 
-    table = Table.read(io.StringIO(text), format="ascii.csv")
+    table = Table.read(text.splitlines(), format="ascii.csv")
     if kind == "IPAC_TABLE":
         out = io.StringIO()
         table.write(out, format="ascii.ipac")
         return out.getvalue().encode(), "text/plain"
-    if kind != "VOTABLE":
-        raise ValueError(f"unknown FORMAT {kind[:20]}")
     raw = io.BytesIO()
     table.write(raw, format="votable")
     return raw.getvalue(), "text/xml"
