@@ -22,6 +22,8 @@ _MOST_ENTRIES: Final = 200_000
 #: a page that came damaged is asked for again so often
 _READS: Final = 3
 _NAME: Final = re.compile(r"[A-Za-z0-9_+@=,~#%^(){}\[\] -][A-Za-z0-9_.+@=,~#%^(){}\[\] -]{0,254}")
+#: texts that are nothing but names of data files or directories
+_FILE_NAME: Final = re.compile(r"[\w.+-]+\.(gz|Z|fits|fit|FIT|FTZ|evt|img|tar)|[A-Za-z0-9][\w+-]*/")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d(:\d\d)?")
 _SIZE: Final = re.compile(r"(?<![\w.])(\d[\d,]*(?:\.\d+)?)\s?([KMGT]?)i?B?(?![\w.])", re.IGNORECASE)
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -82,16 +84,19 @@ def read_listing(page: bytes, url: str) -> dict[str, Entry]:
     if b"<html" in page[:5000].lower() and b"</html" not in text:
         raise WrongContent("the archive's list of files is cut", where=where)
     found: dict[str, Entry] = {}
-    wrong = 0
+    wrong, is_lost = 0, False
+    above = set(urlsplit(url).path.split("/"))
     for href, shown, rest in reader.links:
         entry = _entry(href, rest, url)
         if entry is None:
+            # the text of a file, but not its address
+            is_lost |= _FILE_NAME.fullmatch(shown.strip()) is not None and shown.strip("/ ") not in above
             continue
         wrong += not _is_same(entry.name, shown)
         found[entry.name] = entry
         if len(found) > _MOST_ENTRIES:
             raise WrongContent(f"the archive lists more than {_MOST_ENTRIES:,} files in one directory", where=where)
-    if reader.is_broken or 0 < wrong < len(found):
+    if reader.is_broken or is_lost or 0 < wrong < len(found):
         raise WrongContent("the archive's list of files came damaged", where=where, hint="Try again.")
     if not found and not re.search(rb"<title>[^<]*(index|listing|directory)", page[:5000], re.IGNORECASE):
         told = said(page)
@@ -140,6 +145,8 @@ class _Links(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.links: list[tuple[str, str, str]] = []
         self.is_broken = False
+        #: opened and not closed yet
+        self._is_html = False
         self._href: str | None = None
         self._shown: list[str] = []
         self._rest: list[str] = []
@@ -148,12 +155,19 @@ class _Links(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
             self._flush()
-            self.is_broken |= self._href is not None
-            self._href, self._shown = dict(attrs).get("href") or "", []
+            given = dict(attrs)
+            # a link without an address is none, unless it is a place to jump to
+            self.is_broken |= self._href is not None or not given.keys() & {"href", "name", "id"}
+            self._href, self._shown = given.get("href") or "", []
+            self.is_broken |= any(mark in self._href for mark in '<>"\n')
         elif tag == "tr":
             self._flush()
+        elif tag == "html":
+            self._is_html = True
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "html":
+            self._is_html = False
         if tag == "a":
             if self._href is None:
                 self.is_broken = True
@@ -162,6 +176,8 @@ class _Links(HTMLParser):
             self._href, self._rest = None, []
 
     def handle_data(self, data: str) -> None:
+        # the rest of a tag whose beginning or quotes are damaged
+        self.is_broken |= "href=" in data or "</a" in data
         (self._shown if self._href is not None else self._rest).append(data)
         if self._href is None:
             self._rest.append(" ")
@@ -169,6 +185,7 @@ class _Links(HTMLParser):
     def close(self) -> None:
         super().close()
         self._flush()
+        self.is_broken |= self._href is not None or self._is_html
 
     def _flush(self) -> None:
         if self._pending is not None:

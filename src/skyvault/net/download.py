@@ -140,6 +140,9 @@ class Downloader:
         if row is not None and row.address == remote.identity and row.stored_bytes == size:
             declared = str(remote.checksum) if remote.checksum else row.checksum
             return row.checksum == declared and remote.size_bytes in (None, row.bytes)
+        if row is not None and row.stored_bytes != size:
+            # somebody changed it since
+            return False
         if remote.packing is not Packing.NONE:
             return size > 0
         if remote.size_bytes is not None and size != remote.size_bytes:
