@@ -1,6 +1,8 @@
 """How long the missions' filters take, beside DAXA 0.3.7's described algorithm re-implemented and its own figures.
 
-    python benchmarks/bench_missions.py [ERASS1DE.csv]
+    python benchmarks/bench_missions.py [ERASS1DE.csv] > figures.json
+
+A table goes to stderr, JSON to stdout: milliseconds, medians of ``repeats``, with what is to be reached.
 
 DAXA itself does not run on Python 3.11. Its method is re-implemented as described: for a distance of each position one
 pass over all observations a position in a Python loop; for the table of matches a membership test in the list of
@@ -9,6 +11,7 @@ filtered ObsIDs for each match. Medians of 5 (1 for the slow ones); the tables o
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
@@ -62,9 +65,29 @@ def timed(act: Callable[[], Any], before: Callable[[], Any] = lambda: None, repe
     return statistics.median(times) * 1e3
 
 
-def line(what: str, ours_ms: float, reach: str, described_ms: float | None, daxa: str) -> None:
+FIGURES: list[dict[str, Any]] = []
+
+
+def line(what: str, ours_ms: float, reach: str, described_ms: float | None, daxa: str, **more: Any) -> None:
     theirs = "-" if described_ms is None else f"{described_ms:,.0f} ms"
-    print(f"{what:<62} {ours_ms:>9.1f} ms  {reach:>9}  {theirs:>10}  {daxa:>8}", flush=True)
+    print(f"{what:<68} {ours_ms:>9.1f} ms  {reach:>9}  {theirs:>10}  {daxa:>8}", file=sys.stderr, flush=True)
+    FIGURES.append(
+        {
+            "work": what,
+            "skyvault_ms": round(ours_ms, 2),
+            "reach_ms": _ms(reach),
+            "described_ms": None if described_ms is None else round(described_ms),
+            "daxa_ms": _ms(daxa),
+            **more,
+        }
+    )
+
+
+def _ms(text: str) -> float | None:
+    if text == "-":
+        return None
+    number, unit = text.split()
+    return float(number) * (1000 if unit == "s" else 1)
 
 
 def described(observed: Any, ids: Any, positions: Any, radii: Any, with_table: bool) -> Any:
@@ -86,7 +109,7 @@ def described(observed: Any, ids: Any, positions: Any, radii: Any, with_table: b
 def main() -> None:
     default = Path(os.environ.get("SKYVAULT_SHARED", "../shared")) / "data" / "daxa" / "erass_de_dr1_info.csv"
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    print(f"{'':<62} {'Skyvault':>12}  {'reach':>9}  {'described':>10}  {'DAXA':>8}")
+    print(f"{'':<68} {'Skyvault':>12}  {'reach':>9}  {'described':>10}  {'DAXA':>8}", file=sys.stderr)
     if path.is_file():
         erass = eRASS1DE(table=path)
         ten, million = sky(10_000), sky(1_000_000)
@@ -103,7 +126,7 @@ def main() -> None:
         ours = timed(lambda: erass.filter_on_positions(million), erass.reset_filter, repeat=1)
         line("1 M positions by true footprints, without table", ours, "-", None, "-")
     else:
-        print(f"no {path}: the rows of eRASS1DE are left out")
+        print(f"no {path}: the rows of eRASS1DE are left out", file=sys.stderr)
 
     xmm = XMMPointed(table=archive(XMMPointed, 18_000))
     thousand, radii = sky(1000), RNG.uniform(0.1, 1.0, 1000)
@@ -116,28 +139,50 @@ def main() -> None:
     rows = archive(Swift, 400_000)
     with tempfile.TemporaryDirectory() as cache:
         Swift("XRT", table=rows, cache=cache).cache_table()
-        ours = timed(lambda: Swift("XRT", cache=cache))
+        begin = time.perf_counter()
+        Swift("XRT", cache=cache)
+        first = (time.perf_counter() - begin) * 1e3
+        line("construct from cache, 400 k rows, the first time", first, "60 ms", None, "-")
+        ours = timed(lambda: Swift("XRT", cache=cache), repeat=25)
         line("construct from cache, 400 k rows", ours, "60 ms", None, "4.4 s")
         swift = Swift("XRT", cache=cache)
         hundred = sky(100)
         info = swift.all_obs_info
         places = np.column_stack([info["ra"].to_numpy(), info["dec"].to_numpy()])
-        first = timed(lambda: swift.filter_on_positions(hundred, None, True), swift.reset_filter, repeat=1)
+        news = [Swift("XRT", cache=cache) for _ in range(9)]
+        first = timed(lambda: news.pop().filter_on_positions(hundred, None, True), repeat=9)
         line("100 positions, XRT, with table, 400 k Swift-like, first call", first, "30 ms", None, "-")
         ours = timed(lambda: swift.filter_on_positions(hundred, None, True), swift.reset_filter)
         slow = timed(lambda: described(places, np.asarray(swift.obs_ids), hundred, np.full(100, 0.236), True), repeat=1)
         line("the same, later calls", ours, "30 ms", slow, "4.8 s")
+        fresh = Swift("XRT", table=rows, cache=Path(cache) / "none")
+        ours = timed(lambda: fresh.filter_on_positions(hundred, None, True), repeat=1)
+        line("the same of a table from a file, whose positions must be sorted", ours, "-", None, "-")
         both = Swift(cache=cache)
         both.filter_on_positions(sky(1))
         thirty = sky(31)
-        ours = timed(lambda: both.filter_on_positions(thirty), both.reset_filter)
+        ours = timed(lambda: both.filter_on_positions(thirty), both.reset_filter, repeat=15)
         both.reset_filter()
         tracemalloc.start()
         both.filter_on_positions(thirty)
         more = tracemalloc.get_traced_memory()[1] / 1e6
         tracemalloc.stop()
         slow = timed(lambda: described(places, swift.obs_ids, thirty, np.full(31, 60.0), False), repeat=1)
-        line(f"XRT + BAT (60 deg), 31 positions (+{more:.0f} MB at the peak)", ours, "60 ms", slow, "3.1 s")
+        what = f"XRT + BAT (60 deg), 31 positions (+{more:.0f} MB at the peak)"
+        line(what, ours, "60 ms", slow, "3.1 s", peak_mb=round(more, 1), reach_mb=100)
+    names()
+    print(json.dumps({"cores": os.cpu_count(), "figures": FIGURES}, indent=2))
+
+
+def names() -> None:
+    """Names that need no network."""
+    from skyvault.missions.bright_objects import bright_object, bright_objects
+
+    begin = time.perf_counter()
+    bright_object("Sirius")
+    line("the first bright object by name", (time.perf_counter() - begin) * 1e3, "-", None, "-")
+    known = list(bright_objects())
+    line(f"{len(known)} bright objects by name", timed(lambda: [bright_object(one) for one in known]), "-", None, "-")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,6 @@ _CATALOGUES: Final = (
     (re.compile(r"^(?:markarian|mkn|mrk)\s*(?=\d)"), "mrk"),
     (re.compile(r"^new general catalogue\s*(?=\d)"), "ngc"),
 )
-_GENITIVE: Final = re.compile(rf"\b(?:{'|'.join(sorted(_GENITIVES, key=len, reverse=True))})\b")
 
 
 def normal_name(name: str) -> str:
@@ -61,11 +60,13 @@ def normal_name(name: str) -> str:
     "Messier 31", "M31" and "m 031" are one, and so are "alpha CMa", "alpha Canis Majoris" and "* alf CMa".
     """
     text = name[:_LONGEST].casefold()
-    # before compatibility forms are taken, which would turn the symbol for micro into a letter as wanted
-    text = "".join(_LETTERS.get(letter, letter) for letter in unicodedata.normalize("NFKC", text))
-    text = " ".join(text.replace("\u2212", "-").replace("\u2019", "'").split())
+    if not text.isascii():
+        # the normal form makes a letter of the symbol for micro, and digits of raised ones
+        text = "".join(_LETTERS.get(letter, letter) for letter in unicodedata.normalize("NFKC", text))
+        text = text.replace("\u2212", "-").replace("\u2019", "'")
+    text = " ".join(text.split())
     text = re.sub(r"^(?:\*\*?|v\*|name|cl\*?)\s+", "", text)
-    text = _GENITIVE.sub(lambda found: _GENITIVES[found[0]].lower(), text)
+    text = _abbreviated(text)
     head = re.match(r"([a-z]+\.?)(?=\d{0,2}(?:\s|$|[a-z]))", text)
     if head and head[1] in _GREEK and len(text) > len(head[1]):
         text = _GREEK[head[1]] + text[head.end() :].lstrip("0")
@@ -75,6 +76,19 @@ def normal_name(name: str) -> str:
     # leading zeros of a catalogue's numbers, not those of coordinates
     text = re.sub(r"^(m|ngc|ic|hd|hr|hip|abell|mrk)\s*0*(?=\d)", r"\1", text)
     return re.sub(r"[\s']", "", text)
+
+
+def _abbreviated(text: str) -> str:
+    """Constellations' genitives as their abbreviations; some are of two words."""
+    head, space, last = text.rpartition(" ")
+    if not space:
+        return text
+    head, space, before = head.rpartition(" ")
+    for ending, rest in ((f"{before} {last}", head), (last, f"{head}{space}{before}")):
+        short = _GENITIVES.get(ending)
+        if short is not None and rest:
+            return f"{rest} {short.lower()}"
+    return text
 
 
 def bright_object(name: str) -> tuple[float, float] | None:
