@@ -1,4 +1,4 @@
-"""The X-ray missions: their observations, filtered and fetched. Each class is loaded when it is first used."""
+"""The missions: archives of X-ray astronomy and of variable stars. Each class is loaded when it is first used."""
 
 from __future__ import annotations
 
