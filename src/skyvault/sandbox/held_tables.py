@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
     from skyvault.model.table import Table
 
 _DONE = "built"
+
+
+@functools.cache
+def makers_version() -> str:
+    """Of what makes the tables: the sandbox's own code and the store's format. Another one keeps its tables apart."""
+    from skyvault.store.layout import FORMAT
+
+    digest = hashlib.sha256(str(FORMAT).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def build(directory: Path, version: str, tables: Callable[[], Iterable[HeldTable]]) -> bool:

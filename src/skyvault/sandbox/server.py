@@ -18,7 +18,7 @@ from skyvault.errors import ConfigError, SkyvaultError, UsageError
 from skyvault.sandbox.archives import ARCHIVES, emulation, present
 from skyvault.sandbox.emulation import Emulation, Place
 from skyvault.sandbox.faults import KINDS, Faults, FaultyAnswers, fault_from
-from skyvault.sandbox.held_tables import build, tap_app
+from skyvault.sandbox.held_tables import build, makers_version, tap_app
 
 if TYPE_CHECKING:
     import uvicorn
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp
 
-#: of what is kept in the sandbox's directory; changed when the simulated sky changes
-VERSION: Final = "1"
 _START_S: Final = 60.0
 
 
@@ -146,12 +144,12 @@ class Sandbox:
         self.directory.mkdir(parents=True, exist_ok=True)
         with _locked(self.directory / "lock"):
             for name, one in self.emulations.items():
-                build(self._tap_home(name), f"{VERSION} {name}", one.tables)
+                build(self._tap_home(name), f"{makers_version()} {name}", one.tables)
 
     def _tap_home(self, name: str) -> Path:
         """Where an archive's tables are; those with this sandbox's own addresses in them go when it closes."""
         own = f"-{self.port}" if self.emulations[name].has_addresses_in_rows else ""
-        return self.directory / "tap" / f"{name}{own}"
+        return self.directory / "tap" / makers_version() / f"{name}{own}"
 
     def _app(self, is_ready: object) -> ASGIApp:
         from starlette.applications import Starlette
@@ -163,7 +161,7 @@ class Sandbox:
         for name, one in self.emulations.items():
             routes = list(one.routes())
             home = self._tap_home(name)
-            if build(home, f"{VERSION} {name}", one.tables):
+            if build(home, f"{makers_version()} {name}", one.tables):
                 taps[name] = tap_app(home, f"{self.url}/{name}{one.tap_root}")
                 routes.append(Mount(one.tap_root or "/", app=taps[name]))
             mounts.append(Mount(f"/{name}", routes=routes, middleware=list(one.middleware())))
