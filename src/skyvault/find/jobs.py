@@ -42,8 +42,12 @@ class Job(AsyncTAPJob):  # type: ignore[misc]
     sleep: Callable[[float], object] = staticmethod(time.sleep)
 
     def _update(self, wait_for_statechange: bool = False, timeout: float | None = None) -> None:
-        params = {"WAIT": str(_WAIT_S), "PHASE": self._job.phase} if wait_for_statechange and self._job else None
-        limit_s = (_WAIT_S if wait_for_statechange else 0) + _POLL_S
+        params = None
+        limit_s = _POLL_S
+        if wait_for_statechange and self._job:
+            held_s = _WAIT_S if timeout is None else max(1, min(_WAIT_S, int(timeout)))
+            params = {"WAIT": str(held_s), "PHASE": self._job.phase}
+            limit_s += held_s
         if timeout is not None:
             limit_s = min(limit_s, timeout)
         response = self._asked("GET", self.url, params=params, timeout=limit_s)
@@ -82,6 +86,9 @@ class Job(AsyncTAPJob):  # type: ignore[misc]
         """
         wanted = set(phases or ("COMPLETED", "ABORTED", "ERROR"))
         clock = time.monotonic
+        if self._job.phase == "PENDING":
+            # whoever started it since then
+            self._update()
         until = None if timeout is None else clock() + timeout
         while True:
             left_s = None if until is None else until - clock()
@@ -91,6 +98,10 @@ class Job(AsyncTAPJob):  # type: ignore[misc]
                     where=shown_address(self.url),
                     hint="It goes on: wait again, or save it by job.save(path).",
                 )
+            if self._job.phase == "PENDING" and "PENDING" not in wanted:
+                raise ServiceFault(
+                    "the job was never started", where=shown_address(self.url), hint="Call job.run() first."
+                )
             begun = clock()
             with self._session.within(left_s) if hasattr(self._session, "within") else contextlib.nullcontext():
                 self._update(wait_for_statechange=True, timeout=left_s)
@@ -99,10 +110,6 @@ class Job(AsyncTAPJob):  # type: ignore[misc]
                 return self
             if phase in _FINAL:
                 raise ServiceFault(f"the job is {phase}", where=shown_address(self.url))
-            if phase == "PENDING":
-                raise ServiceFault(
-                    "the job was never started", where=shown_address(self.url), hint="Call job.run() first."
-                )
             if clock() - begun < self.poll_s:
                 pause_s = self.poll_s if until is None else min(self.poll_s, max(0.0, until - clock()))
                 self.sleep(pause_s if str(self._job.version or "1.0") < "1.1" else min(pause_s, 0.05))

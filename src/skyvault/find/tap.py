@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from pyvo.dal.tap import TAPQuery, TAPService
+from pyvo.dal.vosi import VOSITables
+from pyvo.io.vosi import parse_tables
 
 from skyvault.config import Secret, Settings
 from skyvault.errors import UsageError
@@ -52,6 +55,20 @@ class Service(TAPService):  # type: ignore[misc]
     def session(self) -> ArchiveSession:
         """The HTTP session with its token, retries and deadline."""
         return self._session  # type: ignore[no-any-return]
+
+    @property
+    def tables(self) -> Tables:
+        """The service's tables by name, each described when it is first looked at."""
+        if self._tables is None:
+            address = f"{self.baseurl}/tables"
+            try:
+                response = self._session.get(address, params={"detail": "min"}, stream=True)
+            except requests.RequestException as error:
+                raise ServiceUnreachable(str(error), where=shown_address(address)) from None
+            refuse_fault(response, address)
+            with document(response) as file:
+                self._tables = Tables(parse_tables(file.read), address, self._session)
+        return self._tables  # type: ignore[no-any-return]
 
     def create_query(
         self,
@@ -128,6 +145,30 @@ class Service(TAPService):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"<TAP service {shown_address(self.baseurl)}>"
+
+
+class Tables(VOSITables):  # type: ignore[misc]
+    """pyvo's tables, asked with the service's own session: some versions of pyvo forget it, and with it the token."""
+
+    def __init__(self, listed: Any, address: str, session: ArchiveSession) -> None:
+        super().__init__(listed, address)
+        self._own_session = session
+
+    def _get_table(self, name: str) -> Any:
+        if name in self._cache:
+            return self._cache[name]
+        table = self._vosi_tables.get_table_by_name(name)
+        if not table.columns and not table.foreignkeys:
+            address = f"{self._endpoint_url}/{quote(name)}"
+            try:
+                response = self._own_session.get(address, stream=True)
+            except requests.RequestException as error:
+                raise ServiceUnreachable(str(error), where=shown_address(address)) from None
+            refuse_fault(response, address)
+            with document(response) as file:
+                table = parse_tables(file.read).get_first_table()
+        self._cache[name] = table
+        return table
 
 
 class Query(TAPQuery):  # type: ignore[misc]
