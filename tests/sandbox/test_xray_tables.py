@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import urllib.error
 import urllib.parse
@@ -144,6 +145,26 @@ def test_heasarcs_schema_needs_no_quotes(sandbox: Any) -> None:
     )
     with urllib.request.urlopen(address) as answer:
         assert len(answer.read().split()) == 2
+
+
+# pyvo leaves closing its connections to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_pyvo_asks_at_once_and_by_jobs(sandbox: Any) -> None:
+    pyvo = pytest.importorskip("pyvo")
+    query = (
+        "select obsid, ra, dec from public.numaster"
+        " where 1 = contains(point('ICRS', ra, dec), circle('ICRS', 194.95, 27.98, 1))"
+    )
+    service = pyvo.dal.TAPService(f"{sandbox.url}/heasarc/tap")
+    at_once = service.search(query).to_table()
+    job = service.submit_job(query)
+    job.run()
+    job.wait(phases=["COMPLETED", "ERROR"], timeout=30)
+    assert len(job.fetch_result()) == len(at_once) >= 1
+    assert at_once["ra"].unit == "deg"
+    job.delete()
+    del service, job
+    gc.collect()
 
 
 def test_esas_times_are_text_and_flags_are_flags(sandbox: Any) -> None:
