@@ -180,9 +180,9 @@ def _days(column: ArrayLike) -> Floats:
 def _angles(column: ArrayLike, what: str, parse: Callable[[str], float | None]) -> Floats:
     if not _is_text(column):
         return float_array(column, what)
-    values = np.ma.filled(np.ma.asarray(column), "")
+    values: list[Any] = np.ma.filled(np.ma.asarray(column), "").tolist()
     result = np.full(len(values), np.nan)
-    for row, value in enumerate(values.tolist()):
+    for row, value in enumerate(values):
         text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
         text = text.strip()
         if text in ("", "--", "nan", "None"):
