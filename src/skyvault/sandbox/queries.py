@@ -15,21 +15,21 @@ _QUOTED: Final = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
 
 
 class Query:
-    """A request to a TAP service, read whole; ``text`` is its ADQL ("" when it has none)."""
+    """A request to a TAP service; ``text`` is its ADQL ("" when it has none, or is too large to be read whole)."""
 
-    def __init__(self, scope: Scope, body: bytes, receive: Receive) -> None:
+    def __init__(self, scope: Scope, body: bytes, receive: Receive, is_whole: bool = True) -> None:
+        self._is_whole = is_whole
         self._scope = scope
         self._receive = receive
         self._body = body
-        self.text = next(
-            (value for part in (scope.get("query_string", b""), body) for n, value in _pairs(part) if n == "QUERY"), ""
-        )
+        parts = (scope.get("query_string", b""), body if is_whole else b"")
+        self.text = next((value for part in parts for n, value in _pairs(part) if n == "QUERY"), "")
 
     def changed(self, change: Callable[[str], str]) -> tuple[Scope, Receive]:
         """The same request with its ADQL changed."""
         scope = dict(self._scope)
         scope["query_string"] = _with(self._scope.get("query_string", b""), change)
-        body = _with(self._body, change)
+        body = _with(self._body, change) if self._is_whole else self._body
         scope["headers"] = [
             (name, b"%d" % len(body) if name == b"content-length" else value) for name, value in self._scope["headers"]
         ]
@@ -41,7 +41,7 @@ class Query:
                 # the service waits here for the client to leave
                 return await self._receive()
             is_given = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": not self._is_whole}
 
         return scope, receive
 
@@ -53,8 +53,8 @@ async def read_query(scope: Scope, receive: Receive) -> Query:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
-            break
-    return Query(scope, body, receive)
+            return Query(scope, body, receive)
+    return Query(scope, body, receive, is_whole=False)
 
 
 class OpenSchema:
