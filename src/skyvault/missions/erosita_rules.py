@@ -9,7 +9,7 @@ from skyvault.missions.wanted_files import Narrowing
 
 TELESCOPES: Final = tuple(f"TM{i}" for i in range(1, 8))
 #: the two tables are no service of the archive's; the DAXA project (BSD-3-Clause) made and keeps them
-TABLES_URL: Final = "https://raw.githubusercontent.com/DavidT3/DAXA/main/daxa/files/"
+TABLES_URL: Final = "https://raw.githubusercontent.com/DavidT3/DAXA/HEAD/daxa/files/"
 #: event lists hold all seven telescopes
 TM_ROWS: Final = Narrowing("TM_NR", {name: int(name[-1]) for name in TELESCOPES})
 
