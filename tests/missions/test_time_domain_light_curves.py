@@ -15,7 +15,7 @@ from skyvault.config import Settings
 from skyvault.errors import SkyvaultError
 from skyvault.missions import DASCH, TESS, ZTF, Rubin
 from skyvault.missions.connections import close_all
-from skyvault.missions.faults import MissionValueError
+from skyvault.missions.faults import MissionValueError, MissionWarning
 from skyvault.net.faults import Refused, WrongContent
 from skyvault.sandbox import Fault, Sandbox
 
@@ -184,6 +184,8 @@ def test_a_cutout_shows_the_star_in_its_middle(settings: Settings, tmp_path: Pat
     spot = image[412:423, 412:423].astype(float)
     assert spot.max() > np.median(image) + 500
     assert mission.image(_on_series(mission, "mc"), position=RY_CNC) == path
+    with pytest.warns(MissionWarning, match="20 arcmin wide here"):
+        mission.image(_on_series(mission, "mc"), position=RY_CNC, size=0.1)
 
 
 def test_a_whole_plate_comes_with_its_checksum_and_a_link_signed_anew(

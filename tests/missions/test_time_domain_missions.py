@@ -15,7 +15,13 @@ from skyvault.config import Settings
 from skyvault.errors import SkyvaultError
 from skyvault.missions import DASCH, TESS, TIME_DOMAIN_MISSIONS, ZTF, Rubin
 from skyvault.missions.connections import close_all
-from skyvault.missions.faults import MissionValueError, MissionWarning, NameResolveError, NoTableError
+from skyvault.missions.faults import (
+    MissionValueError,
+    MissionWarning,
+    NameResolveError,
+    NoObsAfterFilterError,
+    NoTableError,
+)
 from skyvault.missions.table_cache import cache_path
 from skyvault.net.faults import FetchError, Refused, Unreachable, WrongContent
 from skyvault.sandbox import Fault, Sandbox
@@ -201,3 +207,40 @@ def test_a_table_of_ones_own_needs_no_archive(settings: Settings, tmp_path: Path
     if case.mission_class in (DASCH, ZTF):
         with pytest.raises(MissionValueError, match="knows no place"):
             mine.light_curve()
+
+
+@pytest.mark.parametrize("case", CASES[:3], ids=lambda case: case.mission_class.__name__)
+def test_a_place_nobody_looked_at_is_an_empty_mission(case: Case, settings: Settings, tmp_path: Path) -> None:
+    far = (200.0, -75.0)
+    mission = case.mission_class.around(far, settings=settings, output=tmp_path)
+    assert (mission.num_obs, len(mission)) == (0, 0) or case.mission_class is DASCH
+    again = case.mission_class.around(far, settings=settings, output=tmp_path)
+    assert again.num_obs == mission.num_obs
+    if case.mission_class is not DASCH:
+        with pytest.raises(NoObsAfterFilterError):
+            mission.filter_on_positions(far)
+
+
+def test_the_archive_is_asked_anew_on_request(case: Case, sandbox: Sandbox, settings: Settings, tmp_path: Path) -> None:
+    mission = case.make(settings, tmp_path)
+    sandbox.faults.set(Fault("bad-gateway", archive=case.archive, times=1))
+    change = mission.refresh()
+    assert sandbox.faults.struck.get("bad-gateway", 0) and not sandbox.faults.all()
+    assert not change.is_selection_changed
+    sandbox.faults.set(Fault("refused", archive=case.archive, times=1))
+    with pytest.raises(Refused):
+        case.make(settings, tmp_path, refresh=True)
+    sandbox.faults.set(Fault("unreachable"))
+    assert case.make(settings, tmp_path).num_obs == mission.num_obs
+
+
+def test_manners_are_those_declared_or_set(tmp_path: Path) -> None:
+    from skyvault.missions.dasch_api import DaschApi
+    from skyvault.net.politeness import Manners
+
+    public = DaschApi(Settings(home=tmp_path / "a"))
+    one = public.client.politeness._host("api.starglass.cfa.harvard.edu")
+    assert one.manners == Manners(2, 60)
+    mine = DaschApi(Settings(home=tmp_path / "b", politeness={"dasch": {"connections": 1, "requests_per_minute": 7}}))
+    assert mine.client.politeness._host("api.starglass.cfa.harvard.edu").manners == Manners(1, 7)
+    close_all()

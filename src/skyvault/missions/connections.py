@@ -72,6 +72,11 @@ class Archives:
                 self._resolver = Sesame(self.settings, self.client)
             return self._resolver
 
+    @property
+    def downloads(self) -> Downloads:
+        """Where it is written down what was fetched."""
+        return self._downloads()
+
     def agree(self, declaration: Declaration) -> None:
         """Ask a mission's archive as politely as declared or set; mirrors have manners of their own."""
         from skyvault.net.addresses import host_of

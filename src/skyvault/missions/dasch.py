@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from skyvault.missions.dasch_api import DaschApi
+from skyvault.missions.arguments import angle_deg
+from skyvault.missions.dasch_api import CUTOUT_DEG, DaschApi
 from skyvault.missions.dasch_rules import nearest, prepare, star_of
 from skyvault.missions.dasch_series import SERIES, half_side_deg
 from skyvault.missions.declaration import Declaration, ObsColumn, Politeness, Selector, observation
-from skyvault.missions.faults import MissionValueError
+from skyvault.missions.faults import MissionValueError, MissionWarning
 from skyvault.missions.light_curve_files import LightCurveTable
 from skyvault.missions.search import Search, place_of
 from skyvault.missions.service import ArchiveService
@@ -127,6 +129,11 @@ class DASCH(TimeDomainMission):
     ) -> Path:
         """The path of an image of an exposure: around ``position`` a cutout, which is 20 arcmin wide whatever ``size``;
         otherwise the whole plate, binned by 16 or (up to 2 GB) by 1."""
+        if size is not None and abs(float(angle_deg(size, "size")) - CUTOUT_DEG) > 0.01:
+            warnings.warn(
+                f"images around a place are {CUTOUT_DEG * 60:.0f} arcmin wide here, not as asked", MissionWarning,
+                stacklevel=2,
+            )  # fmt: skip
         if binning is None and position is not None:
             return self.cutout(obs_id, position, refresh=refresh)
         row = self._solved(obs_id)

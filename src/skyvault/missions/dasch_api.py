@@ -32,7 +32,8 @@ Refcat = Literal["apass", "atlas"]
 REFCATS: Final = ("apass", "atlas")
 #: the archive looks in a box of this half-size at most
 MOST_RADIUS_ARCSEC: Final = 3600.0
-PLATE_ID: Final = re.compile(r"([a-z]+)(\d{5})")
+#: the side of a cutout: 835 pixels of 1.44 arcsec
+CUTOUT_DEG: Final = 835 * 0.0004
 #: an answer is at most 6 MB; unpacked, a cutout of 835 x 835 pixels of 16 bits with its header is 1.4 MB
 _MOST_BYTES: Final = 32_000_000
 _MOST_IMAGE_BYTES: Final = 16_000_000

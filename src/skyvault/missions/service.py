@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from skyvault.config import Settings
+from skyvault.ledger.downloads import Downloads
 from skyvault.missions.connections import default_archives
 from skyvault.missions.declaration import Politeness
 from skyvault.net.addresses import host_of
@@ -72,6 +73,11 @@ class ArchiveService:
             self._agreed_with = client
         return client
 
+    @property
+    def downloads(self) -> Downloads:
+        """The ledger's record of fetched files."""
+        return default_archives(self.settings).downloads
+
     def address(self, service: str) -> str:
         """A service's address as it is configured."""
         return self.settings.endpoint(self.archive, service, self.addresses[service])
@@ -127,7 +133,7 @@ class ArchiveService:
     def fetched(self, remote: RemoteFile, target: Path, *, refresh: bool = False) -> Path:
         """The file at its place, from where it broke off the last time; nothing is asked when it is there."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        Downloader(self.client).fetch(Order(remote, target), refresh=refresh)
+        Downloader(self.client, ledger=self.downloads).fetch(Order(remote, target), refresh=refresh)
         return target
 
 

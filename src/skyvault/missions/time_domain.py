@@ -8,6 +8,7 @@ then on everything is as with every other mission: filters, states, cached table
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -29,11 +30,11 @@ from skyvault.missions.download_report import (
 )
 from skyvault.missions.faults import MissionValueError, NoTableError
 from skyvault.missions.light_curve_files import LightCurveTable
-from skyvault.missions.mission import Mission
+from skyvault.missions.mission import Mission, TableSource
 from skyvault.missions.parse_name import Resolver
 from skyvault.missions.search import Search
 from skyvault.missions.service import ArchiveService
-from skyvault.missions.state import read_state
+from skyvault.missions.state import UpstreamChange, read_state
 from skyvault.missions.table_cache import cache_path
 from skyvault.model.ports import Progress
 from skyvault.net.batch import fetch_files
@@ -97,8 +98,7 @@ class TimeDomainMission(Mission):
         folder = Path(cache) if cache is not None else Path(settings.home) / "missions"
         if search is not None:
             folder = folder / self.declaration.name / search.key
-            if refresh:
-                cache_path(folder, self.declaration.name).unlink(missing_ok=True)
+        is_kept = search is not None and cache_path(folder, self.declaration.name).exists()
         super().__init__(
             insts,
             save_file_path,
@@ -110,6 +110,9 @@ class TimeDomainMission(Mission):
             output=output,
             settings=settings,
         )
+        if refresh and is_kept:
+            # the old table stays where the archive cannot be asked
+            self.refresh()
 
     def _archive_of(self, settings: Settings, client: HttpClient | None) -> ArchiveService:
         return self.service_class(settings, client)
@@ -144,6 +147,11 @@ class TimeDomainMission(Mission):
         if self.search is not None:
             state["search"] = self.search.as_dict()
         return state
+
+    def refresh(self, source: TableSource | None = None) -> UpstreamChange:
+        """Ask the archive the same once more, cache it, and apply all filters again; tells what changed."""
+        asked = source or (None if self.search is None else _Asked(self.archive, self.search, refresh=True))
+        return super().refresh(asked)
 
     @property
     def folder(self) -> Path:
@@ -215,7 +223,13 @@ class ImageDownloader:
         orders, refused = self._orders(order)
         for one in orders.values():
             one.target.parent.mkdir(parents=True, exist_ok=True)
-        report = fetch_files(orders.values(), self.archive.client, parallel=order.connections, progress=progress)
+        report = fetch_files(
+            orders.values(),
+            self.archive.client,
+            parallel=order.connections,
+            progress=progress,
+            ledger=self.archive.downloads,
+        )
         owner = {str(one.target): obs_id for obs_id, one in orders.items()}
         rows = tuple(
             WholeObservation(
@@ -242,13 +256,22 @@ class ImageDownloader:
         return DownloadPlan(files, tuple(refused), tuple(one.obs_id for one in files if one.is_here))
 
     def _orders(self, order: Order) -> tuple[dict[str, FileOrder], list[ObservationProblem]]:
+        def asked(row: dict[str, Any]) -> RemoteFile | SkyvaultError:
+            try:
+                return self.archive.image_of(row)  # type: ignore[no-any-return]
+            except SkyvaultError as error:
+                return error
+
         orders: dict[str, FileOrder] = {}
         refused = []
-        for row in order.rows.to_pylist():
+        rows = order.rows.to_pylist()
+        # addresses of some archives must be asked for, one by one
+        with ThreadPoolExecutor(order.connections) as pool:
+            answers = list(pool.map(asked, rows))
+        for row, remote in zip(rows, answers, strict=True):
             obs_id = str(row["ObsID"])
-            try:
-                remote = self.archive.image_of(row)
-            except SkyvaultError as error:
+            if isinstance(remote, SkyvaultError):
+                error = remote
                 refused.append(
                     ObservationProblem(
                         obs_id, str(error), (), isinstance(error, TransientError), isinstance(error, Refused)
@@ -277,7 +300,9 @@ def fetch_all(
     for _, target in wanted:
         target.parent.mkdir(parents=True, exist_ok=True)
     orders = [FileOrder(remote, target) for remote, target in wanted]
-    report = fetch_files(orders, archive.client, parallel=archive.politeness.connections, refresh=refresh)
+    report = fetch_files(
+        orders, archive.client, parallel=archive.politeness.connections, ledger=archive.downloads, refresh=refresh
+    )
     if report.problems:
         raise report.problems[0].error
     return [target for _, target in wanted]
