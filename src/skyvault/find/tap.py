@@ -51,6 +51,8 @@ def get_tap_service(
 class Service(TAPService):  # type: ignore[misc]
     """pyvo's TAPService; ``_session`` is for pyvo's other classes, such as ``DatalinkResults.from_result_url``."""
 
+    _tables: Any
+
     @property
     def session(self) -> ArchiveSession:
         """The HTTP session with its token, retries and deadline."""
