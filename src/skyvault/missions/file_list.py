@@ -93,8 +93,7 @@ class Listing:
     ) -> Iterator[tuple[Entry, str, Path]]:
         """Files of a folder with their addresses and places below; nothing where there is no such folder."""
         url, below = start, Path()
-        segments = [segment for segment in folder.split("/") if segment]
-        for number, segment in enumerate(segments):
+        for segment in filter(None, folder.split("/")):
             if one.shared_root is not None and "{version}" not in segment:
                 name: str | None = segment
             else:
@@ -102,8 +101,6 @@ class Listing:
             if name is None:
                 return
             url, below = f"{url}{quote(name)}/", below / name
-            if one.shared_root is not None and number == len(segments) - 1 and "{version}" not in folder:
-                break
         try:
             yield from self._walk(url, below, one.deep, credential, _DEEPEST)
         except Missing:
