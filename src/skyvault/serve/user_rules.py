@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from skyvault.store.layout import Layout
 
 DAY_S = 86_400.0
-#: how long a process may be silent about a table it is making before another may make one of that name
-CLAIM_S = 7200.0
+#: how long a name stays claimed when its maker dies; the ledger lets only one win in any case
+CLAIM_S = 120.0
 
 
 class UserRules:
