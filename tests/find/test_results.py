@@ -121,22 +121,25 @@ def test_our_results_are_pyvos(rows, form, masks):
     assert str(ours.to_table()["x"].unit) == "deg"
 
 
-def test_a_million_rows_are_read_in_a_moment():
+def test_rows_are_read_several_times_faster_than_pyvo_does():
+    from astropy.io.votable import parse
+
     from skyvault.formats import TableStream, negotiate
     from skyvault.model.table import Column
     from skyvault.model.table import Table as Described
 
-    count = 200_000
+    count = 20_000
     rows = pa.table(
         {"id": np.arange(count), "ra": np.linspace(0, 360, count), "name": [f"s{i % 97}" for i in range(count)]}
     )
     columns = (Column("id", "long"), Column("ra", "double", unit="deg"), Column("name", "char", "*"))
-    stream = TableStream(Described("t", columns), iter(rows.to_batches(50_000)))
-    document = b"".join(negotiate("votable").write(stream))
+    document = b"".join(negotiate("votable").write(TableStream(Described("t", columns), iter(rows.to_batches(10_000)))))
+    read(document)
     begun = time.perf_counter()
-    results = read(document)
-    table = results.to_table()
-    seconds = time.perf_counter() - begun
-    assert len(table) == count and table["name"][96] == "s96"
-    # pyvo's own way takes over a second for these
-    assert seconds < 1.0
+    table = read(document).to_table()
+    ours_s = time.perf_counter() - begun
+    theirs = TAPResults(parse(io.BytesIO(document))).to_table()
+    theirs_s = time.perf_counter() - begun - ours_s
+    assert table["name"].tolist() == theirs["name"].tolist()
+    # a factor of ten on a quiet machine
+    assert ours_s < theirs_s / 2

@@ -251,10 +251,13 @@ def _values(column: pa.Array) -> tuple[Any, Any]:
         for index, cell in enumerate(column.to_numpy(zero_copy_only=False)):
             values[index] = np.array([]) if cell is None else np.asarray(cell)
         return values, mask
+    if pa.types.is_floating(kind):
+        # NaN is VOTable's NULL of floating-point numbers, and masked as pyvo has it
+        values = (column.fill_null(float("nan")) if mask is not None else column).to_numpy(zero_copy_only=False)
+        is_nan = np.isnan(values)
+        return values, is_nan if is_nan.any() else None
     if mask is not None:
-        fill = False if pa.types.is_boolean(kind) else 0
-        # astropy has NaN below a masked floating-point number
-        column = column.fill_null(pa.scalar(float("nan") if pa.types.is_floating(kind) else fill, kind))
+        column = column.fill_null(pa.scalar(False if pa.types.is_boolean(kind) else 0, kind))
     return column.to_numpy(zero_copy_only=False), mask
 
 
