@@ -31,6 +31,7 @@ from skyvault.missions.archive_regions import sky_regions
 from skyvault.missions.faults import MissionTypeError, MissionValueError, MissionWarning, NoObsAfterFilterError
 from skyvault.missions.naming import mission_class as class_named
 from skyvault.missions.processing import Outcome, Task, run_step
+from skyvault.sandbox import Fault
 
 
 class Desk:
@@ -169,6 +170,26 @@ def test_an_archive_that_fails_does_not_stop_the_others(tmp_path):
     again = Archive("partly", output=tmp_path)
     assert {one.mission for one in again.files} == {"erosita_all_sky_de_dr1"}
     assert not again["nustar_pointed"].download_completed
+
+
+def test_an_observation_that_failed_is_kept_in_mind_and_fetched_later(sandbox, sandbox_settings, tmp_path):
+    mission = NuSTARPointed(settings=sandbox_settings, output=tmp_path)
+    mission.filter_on_name("3C 273")
+    lost = mission.filtered_obs_ids[0]
+    sandbox.faults.set(Fault("missing", archive="heasarc", path=f"*nu{lost}*evt*"))
+    with pytest.warns(MissionWarning, match="did not come"):
+        Archive("holes", mission, use_preprocessed=True, settings=sandbox_settings)
+    sandbox.faults.clear()
+    archive = Archive("holes", output=tmp_path, settings=sandbox_settings)
+    assert archive.missing_observations.keys() == {"nustar_pointed"}
+    assert archive.missing_observations["nustar_pointed"].keys() == {lost}
+    before = {one.obs_id for one in archive.files}
+    assert lost in archive.download()["nustar_pointed"]
+    assert archive.missing_observations == {} and lost not in before
+    assert lost in {one.obs_id for one in archive.files}
+    assert archive.damaged_files() == {}
+    changes = archive.update()
+    assert not changes["nustar_pointed"]["sel_obs_change"] and archive.version == "0.0.0"
 
 
 def test_names_and_missions_are_checked_before_anything_is_made(tmp_path):

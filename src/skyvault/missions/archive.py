@@ -80,6 +80,8 @@ class Archive(ProcessedArchive):
         super().__init__(archive_name, Layout(self._output, archive_name))
         self._is_linked = is_linked
         self._version = _FIRST_VERSION
+        #: {mission: {ObsID: why it is not whole on disk}}
+        self._missing: dict[str, dict[str, str]] = {}
         exists = self._info_path.is_file()
         if not given:
             if not exists:
@@ -156,7 +158,7 @@ class Archive(ProcessedArchive):
         name = self[which].name
         del self._missions[name]
         self._record.forget(name)
-        for kept in (self._summaries, self._use, self._final, self._regions):
+        for kept in (self._summaries, self._use, self._final, self._regions, self._missing):
             kept.pop(name, None)
         for path in (self._layout.processed(name), self._layout.failed(name), self._layout.root / "regions" / name):
             shutil.rmtree(path, ignore_errors=True)
@@ -185,12 +187,13 @@ class Archive(ProcessedArchive):
     def download(self, num_cores: int | None = None, credentials: Any = None) -> dict[str, list[str]]:
         """Download what is not there yet and tidy the products; {mission: ObsIDs that are whole on disk}.
 
+        Observations that fail are told by a warning and kept in ``missing_observations``; the next call fetches them.
         An archive that fails does not stop the others: after all were asked, StoreError tells which did not answer.
         """
         whole: dict[str, list[str]] = {}
         problems = []
         for one in self:
-            if one.download_completed:
+            if one.download_completed and not self._missing.get(one.name):
                 whole[one.name] = one.filtered_obs_ids.tolist()
                 continue
             try:
@@ -199,6 +202,9 @@ class Archive(ProcessedArchive):
                 )
             except SkyvaultError as error:
                 problems.append((one.pretty_name, error))
+                continue
+            report = one.download_report
+            self._missing[one.name] = {p.obs_id: p.reason for p in report.problems} if report else {}
         self._tidy()
         self.save()
         if problems:
@@ -210,11 +216,17 @@ class Archive(ProcessedArchive):
             ) from problems[0][1]
         return whole
 
+    @property
+    def missing_observations(self) -> dict[str, dict[str, str]]:
+        """{mission: {ObsID: why}} of observations whose download failed; :meth:`download` tries them again."""
+        return {name: dict(one) for name, one in self._missing.items() if one}
+
     def _tidy(self) -> None:
         kept = [one for one in self.files if one.mission not in self.preprocessed_missions]
         for name in self.preprocessed_missions:
             if self[name].download_completed:
-                kept += tidy(self._layout, self[name], is_linked=self._is_linked)
+                missing = self._missing.get(name, {})
+                kept += tidy(self._layout, self[name], without=missing, is_linked=self._is_linked)
         if kept:
             write_manifest(self._layout, kept)
 
@@ -258,7 +270,7 @@ class Archive(ProcessedArchive):
                 "output": one.top_level_path,
                 "download_products": self._download.get(one.name, True),
                 "use_preprocessed": self._use_preprocessed.get(one.name, False),
-                "is_locked": one.locked,
+                "missing": self._missing.get(one.name, {}),
             }
         write_document(
             self._info_path,
@@ -287,6 +299,7 @@ class Archive(ProcessedArchive):
             self._summaries, self._use = document["obs_summaries"], document["use_this_obs"]
             self._final, self._regions = document["final_process_success"], document["source_regions"]
             self._record = ProcessRecord.from_document(document)
+            self._missing = {name: dict(one["missing"]) for name, one in known.items()}
             outputs = {name: str(one["output"]) for name, one in known.items()}
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise FormatError(
@@ -338,6 +351,7 @@ class Archive(ProcessedArchive):
         major, minor, _ = self._version.split(".")
         self._version = f"{major}.{int(minor) + 1}.0"
         self._missions = made
+        self._missing = {}
         for name, change in changes.items():
             for obs_id in change["removed_obs_ids"]:
                 for kept in (self._summaries, self._use, self._final):

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,13 +99,16 @@ def product_name(
     return f"{directory}/obsid{obs_id}-inst{inst}-subexp{sub_exposure}{energy}-{end}{suffix}"
 
 
-def tidy(layout: Layout, mission: Mission, *, is_linked: bool = True) -> list[KeptFile]:
+def tidy(layout: Layout, mission: Mission, *, without: Container[str] = (), is_linked: bool = True) -> list[KeptFile]:
     """Put the downloaded products of the chosen observations into the tree, as hard links where that is possible.
 
-    What is there already with the same size and sum is left alone. Raises StoreError when the disk does not take it.
+    ``without`` are ObsIDs that are not whole. What is there already with the same size and sum is left alone. Raises
+    StoreError when the disk does not take it.
     """
     kept = []
     for obs_id in mission.filtered_obs_ids.tolist():
+        if obs_id in without:
+            continue
         for kind, inst, sub_exposure, band, source in _products(mission, obs_id):
             suffix = ".fits.gz" if source.suffix == ".gz" else ".fits"
             target = layout.processed(mission.name, obs_id) / product_name(
