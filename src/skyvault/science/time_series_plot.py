@@ -203,7 +203,7 @@ def plot_periodogram(
     for peak in periodogram.peaks(peaks):
         ax.annotate(f"{peak.period:.6g}", (peak.frequency, peak.power), color=BLUE, fontsize="small", ha="left")
     ax.set_xlim(frequency[0], frequency[-1])
-    ax.set_ylim(0.0, None)
+    ax.set_ylim(0.0, 1.1 * float(power.max()) or 1.0)
     ax.set_xlabel("frequency (cycles a day)")
     ax.set_ylabel("power")
     return figure
