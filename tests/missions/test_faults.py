@@ -18,6 +18,7 @@ from processes import environment
 from skyvault.config import Settings
 from skyvault.missions import Mission, ROSATAllSky, Suzaku, XMMPointed, eRASS1DE, eROSITACalPV, mission_classes
 from skyvault.missions.faults import MissionWarning
+from skyvault.missions.manifest import NAME
 from skyvault.sandbox import Fault
 
 KINDS = (
@@ -40,6 +41,7 @@ def chosen(cls: type[Mission], sandbox: Any, tmp_path: Path, count: int = 50, in
 
 
 def run_through(mission: Mission, sandbox: Any, fault: Fault, with_products: bool) -> None:
+    planned = {file.path for file in mission.plan_download(download_products=with_products).files}
     sandbox.faults.struck.clear()
     sandbox.faults.set(fault)
     with warnings.catch_warnings():
@@ -55,17 +57,20 @@ def run_through(mission: Mission, sandbox: Any, fault: Fault, with_products: boo
     assert mission.download(download_products=with_products) == list(mission.filtered_obs_ids)
     assert mission.download_report is not None and not mission.download_report.problems
     assert_whole(sandbox, mission, list(mission.filtered_obs_ids))
+    if mission.declaration.bundle is None:
+        here = {path for path in Path(mission.raw_data_path).rglob("*") if path.is_file() and path.name != NAME}
+        assert here == planned
     leftovers = [path.name for path in Path(mission.raw_data_path).rglob("*") if ".part" in path.name]
     assert not leftovers and not (Path(mission.raw_data_path) / ".bundles").exists()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS, ids="a-{}-answer".format)
 def test_a_fault_in_lists_and_files_is_overcome(kind: str, sandbox: Any, tmp_path: Path) -> None:
     mission = chosen(ROSATAllSky, sandbox, tmp_path, 10)
     run_through(mission, sandbox, Fault(kind, path="/FTP/*", times=9, after=3, seconds=0.001), with_products=False)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS, ids="a-{}-answer".format)
 def test_a_fault_in_tar_archives_is_overcome(kind: str, sandbox: Any, tmp_path: Path) -> None:
     mission = chosen(XMMPointed, sandbox, tmp_path, 10, "PN")
     run_through(mission, sandbox, Fault(kind, path="*data-action*", times=5, after=3, seconds=0.001), True)
@@ -73,7 +78,7 @@ def test_a_fault_in_tar_archives_is_overcome(kind: str, sandbox: Any, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", [ROSATAllSky, XMMPointed, Suzaku, eRASS1DE, eROSITACalPV], ids=lambda c: c.__name__)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS, ids="a-{}-answer".format)
 def test_a_fault_during_fifty_observations_is_overcome(
     kind: str, cls: type[Mission], sandbox: Any, tmp_path: Path
 ) -> None:

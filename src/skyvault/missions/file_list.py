@@ -16,7 +16,6 @@ from skyvault.missions.faults import NoFilesError
 from skyvault.missions.listing import ArchiveTree, Entry
 from skyvault.missions.wanted_files import Wanted, filled
 from skyvault.net.auth import Password
-from skyvault.net.faults import Missing
 from skyvault.net.remote_file import Packing
 
 #: folders within folders of shared directories
@@ -91,7 +90,10 @@ class Listing:
     def _entries(
         self, start: str, folder: str, one: Wanted, credential: Password | None
     ) -> Iterator[tuple[Entry, str, Path]]:
-        """Files of a folder with their addresses and places below; nothing where there is no such folder."""
+        """Files of a folder with their addresses and places below; nothing where its parent lists no such folder.
+
+        A folder that is listed but then not to be had is a fault, lest an observation seem whole without it.
+        """
         url, below = start, Path()
         for segment in filter(None, folder.split("/")):
             if one.shared_root is not None and "{version}" not in segment:
@@ -101,12 +103,7 @@ class Listing:
             if name is None:
                 return
             url, below = f"{url}{quote(name)}/", below / name
-        try:
-            yield from self._walk(url, below, one.deep, credential, _DEEPEST)
-        except Missing:
-            # the observation's own directory must be there; what it may have need not
-            if url == start:
-                raise
+        yield from self._walk(url, below, one.deep, credential, _DEEPEST)
 
     def _walk(
         self, url: str, below: Path, is_deep: bool, credential: Password | None, depth: int
