@@ -50,7 +50,8 @@ def write_cutout(
         archive.cutout(row.plate_id(), int(row["solnum"]), query.ra_deg, query.dec_deg, fetched, refresh=refresh)
         size = fetched.stat().st_size
         try:
-            with fits.open(fetched, memmap=False) as file:
+            # scaled, an image with BLANK would become floating point
+            with fits.open(fetched, memmap=False, do_not_scale_image_data=True) as file:
                 image = file[0]
                 if image.data is None or image.data.ndim != 2:
                     raise FormatError("What the archive sent is no image", where=row.plate_id())

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
 
 from skyvault.errors import ParameterError, UsageError
+from skyvault.formats.arrow import column_of, conform, plain_schema
+from skyvault.formats.registry import negotiate
+from skyvault.formats.stream import TableStream
+from skyvault.model.table import Column, Table
 from skyvault.session.cells import values_and_mask
 from skyvault.session.files import written_beside
 from skyvault.session.plate_times import old_utc_is_fine
 from skyvault.session.table_files import write_table
 
 if TYPE_CHECKING:
-    from astropy.table import Table
-
     from skyvault.session.lightcurve import Lightcurve
 
 #: format -> endings of file names
@@ -28,17 +33,17 @@ FORMATS: Final = {
 }
 
 #: what daschlab's CSV of photometry holds
-_PHOTOMETRY_CSV: Final = (
-    "time ref_number magcal_magdep limiting_mag_local ra_deg dec_deg fwhm_world ellipticity theta_j2000 iso_area_world "
-    "aflags bflags local_bin_reject_flag series platenum mosnum solnum expnum image_x image_y magcal_local_rms "
-    "magcal_local_error drad_rms2 extinction magcor_local blended_mag npoints_local background fwhm_image kron_radius "
-    "time_accuracy catalog_ra catalog_dec pm_ra_cosdec pm_dec plate_dist source_lc_index source_lc_row merge_n_hits"
-).split()
-_EXPOSURE_CSV: Final = (
-    "series platenum mosnum expnum solnum class exptime obs_date wcssource center_distance edge_distance lim_mag_apass "
-    "lim_mag_atlas n_solutions_apass n_magdep_apass median_colorterm_apass result_id_apass n_solutions_atlas "
-    "n_magdep_atlas median_colorterm_atlas result_id_atlas ra_deg dec_deg"
-).split()
+_PHOTOMETRY_CSV: Final = """
+time ref_number magcal_magdep limiting_mag_local ra_deg dec_deg fwhm_world ellipticity theta_j2000 iso_area_world
+aflags bflags local_bin_reject_flag series platenum mosnum solnum expnum image_x image_y magcal_local_rms
+magcal_local_error drad_rms2 extinction magcor_local blended_mag npoints_local background fwhm_image kron_radius
+time_accuracy catalog_ra catalog_dec pm_ra_cosdec pm_dec plate_dist source_lc_index source_lc_row merge_n_hits
+"""
+_EXPOSURE_CSV: Final = """
+series platenum mosnum expnum solnum class exptime obs_date wcssource center_distance edge_distance lim_mag_apass
+lim_mag_atlas n_solutions_apass n_magdep_apass median_colorterm_apass result_id_apass n_solutions_atlas
+n_magdep_atlas median_colorterm_atlas result_id_atlas ra_deg dec_deg
+"""
 
 
 def export(table: Any, path: str | Path, format: str | None = None, *, drop_rejects: bool = True) -> None:
@@ -65,112 +70,68 @@ def _write(rows: Any, target: Path, kind: str, drop_rejects: bool) -> None:
     if kind == "ecsv":
         write_table(rows, target)
         return
-    flat = flattened(rows, dates_as_text=kind == "csv")
     if kind == "csv":
-        wanted = [*(_EXPOSURE_CSV if "wcssource" in rows.colnames else _PHOTOMETRY_CSV)]
-        names = [name for name in wanted if name in flat.colnames] + ([] if drop_rejects else ["reject"])
-        flat = flat[names]
-    elif drop_rejects:
-        flat.remove_column("reject")
-    with written_beside(target) as beside:
-        if kind == "fits":
-            _fits_safe(flat).write(beside, format="fits", overwrite=True)
-        elif kind == "votable":
-            _votable_safe(flat).write(beside, format="votable", overwrite=True)
-        elif kind == "csv":
-            flat.write(beside, format="ascii.csv", overwrite=True)
-        else:
-            _write_parquet(flat, beside)
+        flat = flattened(rows, dates_as_text=True)
+        wanted = _EXPOSURE_CSV if "wcssource" in rows.colnames else _PHOTOMETRY_CSV
+        names = [name for name in wanted.split() if name in flat] + ([] if drop_rejects else ["reject"])
+        with written_beside(target) as beside:
+            pacsv.write_csv(pa.table({name: flat[name][0] for name in names}), beside)
+        return
+    flat = flattened(rows)
+    if drop_rejects:
+        del flat["reject"]
+    table = Table(name=target.stem or "table", columns=tuple(column for _, column in flat.values()))
+    cells = [conform(array, column) for array, column in flat.values()]
+    batch = pa.RecordBatch.from_arrays(cells, schema=plain_schema(table))
+    with written_beside(target) as beside, beside.open("wb") as file:
+        for block in negotiate(kind).write(TableStream(table, iter([batch]))):
+            file.write(block)
 
 
-def flattened(table: Any, *, dates_as_text: bool = False) -> Table:
-    """A plain astropy table: times as Julian dates (or ISO text), positions as degrees, quantities as columns."""
+def flattened(table: Any, *, dates_as_text: bool = False) -> dict[str, tuple[pa.Array, Column]]:
+    """Each column as an Arrow array and its description, null where missing.
+
+    Times become Julian dates (or ISO text), positions two columns in degrees.
+    """
     from astropy.coordinates import SkyCoord
-    from astropy.table import Column, MaskedColumn, Table
     from astropy.time import Time
 
-    made: dict[str, Any] = {}
+    made: dict[str, tuple[pa.Array, Column]] = {}
+
+    def add(name: str, values: Any, mask: Any, unit: str | None, about: str) -> None:
+        if values.dtype.kind == "U":
+            array = pa.array(values.astype(object), type=pa.string(), mask=mask)
+        else:
+            array = pa.array(values, mask=mask)
+        described = column_of(pa.field(name, array.type))
+        assert described is not None
+        made[name] = (array, replace(described, unit=unit, description=about or None))
+
     for name in table.colnames:
         column = table[name]
-        about = column.info.description or table.meaning(name) or None
+        about = column.info.description or table.meaning(name)
         if isinstance(column, SkyCoord):
             for ending, angle in (("ra", column.icrs.ra), ("dec", column.icrs.dec)):
                 key = f"{ending}_deg" if name == "pos" else f"{name}_{ending}_deg"
-                made[key] = Column(np.asarray(angle.deg), unit="deg", description=f"{about} ({ending})")
+                degrees = np.asarray(angle.deg)
+                add(key, degrees, ~np.isfinite(degrees), "deg", f"{about} ({ending})")
         elif isinstance(column, Time):
             mask = np.broadcast_to(np.asarray(column.mask), column.shape)
             if dates_as_text and column.format == "isot":
-                made[name] = MaskedColumn(np.asarray(getattr(column.isot, "unmasked", column.isot)), mask=mask)
-                continue
-            days = np.asarray(getattr(column.jd, "unmasked", column.jd))
-            told = {"unit": "d", "description": f"{about}; Julian date"}
-            made[name] = MaskedColumn(days, mask=mask, **told) if mask.any() else Column(days, **told)
+                add(name, np.asarray(getattr(column.isot, "unmasked", column.isot)), mask, None, about)
+            else:
+                days = np.asarray(getattr(column.jd, "unmasked", column.jd))
+                add(name, days, mask, "d", f"{about}; Julian date")
         else:
             values, mask = values_and_mask(column)
-            shown: dict[str, Any] = {"unit": getattr(column, "unit", None), "description": about}
-            made[name] = MaskedColumn(values, mask=mask, **shown) if mask.any() else Column(values, **shown)
-    flat = Table(made)
-    flat.meta = {key: value for key, value in table.meta.items() if isinstance(value, str | int | float)}
-    flat.meta.pop("daschlab_sess_key", None)
-    return flat
+            unit = getattr(column, "unit", None)
+            add(name, values, mask, _vounit(unit), about)
+    return made
 
 
-def _fits_safe(table: Table) -> Table:
-    """FITS has no missing integers without a code: columns become the next larger type that has room for one."""
-    from astropy.table import MaskedColumn
-
-    table.meta = {}
-    for name in table.colnames:
-        column = table[name]
-        if not isinstance(column, MaskedColumn):
-            continue
-        values, mask = values_and_mask(column)
-        about = {"unit": column.unit, "description": column.description}
-        if values.dtype.kind in "iu":
-            wide = np.where(mask, -1 if values.dtype.itemsize < 8 else 0, values.astype(np.int64))
-            made = MaskedColumn(wide, mask=mask, **about)
-            made.fill_value = np.iinfo(np.int64).min
-            table[name] = made
-        elif values.dtype.kind == "f":
-            from astropy.table import Column
-
-            table[name] = Column(np.where(mask, np.nan, values).astype(values.dtype), **about)
-        else:
-            from astropy.table import Column
-
-            table[name] = Column(np.where(mask, "", values), **about)
-    return table
-
-
-def _votable_safe(table: Table) -> Table:
-    """VOTable has no unsigned integers beyond 8 bits."""
-    from astropy.table import MaskedColumn
-
-    table.meta = {}
-    for name in table.colnames:
-        column = table[name]
-        values, mask = values_and_mask(column)
-        wider = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64, "int8": np.int16}.get(values.dtype.name)
-        if wider is not None:
-            table[name] = MaskedColumn(
-                values.astype(wider), mask=mask, unit=column.unit, description=column.info.description
-            )
-    return table
-
-
-def _write_parquet(table: Table, path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    fields, arrays = [], []
-    for name in table.colnames:
-        column = table[name]
-        values, mask = values_and_mask(column)
-        array = pa.array(values.astype(object) if values.dtype.kind == "U" else values, mask=mask)
-        about = {"unit": str(column.unit or ""), "description": column.info.description or ""}
-        fields.append(pa.field(name, array.type, metadata={key: told for key, told in about.items() if told}))
-        arrays.append(array)
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path, compression="zstd")
+def _vounit(unit: Any) -> str | None:
+    """A unit as VOUnit writes it: mas.yr**-1 for mas / yr."""
+    return None if unit is None else str(unit.to_string("vounit"))
 
 
 def to_lightkurve(curve: Lightcurve) -> Any:
