@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from skyvault.sandbox.plates import Plates, plates, project
-from skyvault.sandbox.star_fields import fields_near
+from skyvault.sandbox.star_fields import bright_stars, fields_near
 
 Ints16 = np.ndarray[Any, np.dtype[np.int16]]
 
@@ -60,7 +60,8 @@ def mosaic_file(directory: Path, plate_id: str, binning: int) -> Path:
     image = _noise((row, binning), (height, width))
     scale = float(all_plates.arcsec_px[row]) * binning
     ra0, dec0 = float(all_plates.ra_deg[row]), float(all_plates.dec_deg[row])
-    radius = max(width, height) * scale / 7200.0
+    # to the corners
+    radius = float(np.hypot(width, height)) * scale / 7200.0
     for ra, dec, mag in _stars(ra0, dec0, min(radius, 60.0)):
         east, north, front = project(ra, dec, ra0, dec0)
         if front:
@@ -121,7 +122,7 @@ def _tan(ra: float, dec: float, crpix1: float, crpix2: float, scale_deg: float) 
 
 
 def _stars(ra_deg: float, dec_deg: float, radius_deg: float) -> list[tuple[float, float, float]]:
-    found = []
+    found = list(zip(*(column.tolist() for column in bright_stars(ra_deg, dec_deg, radius_deg)), strict=True))
     for field in fields_near(ra_deg, dec_deg, radius_deg):
         found += list(zip(field.ra_deg.tolist(), field.dec_deg.tolist(), field.mag.tolist(), strict=True))
     return found

@@ -47,6 +47,30 @@ def fields_near(ra_deg: float, dec_deg: float, radius_deg: float) -> list[StarFi
     ]  # fmt: skip
 
 
+@functools.cache
+def _bright() -> tuple[Floats, Floats, Floats]:
+    """The real sky's stars down to VT 9 (Tycho-2, as the demo has them), but those at the place of a named object."""
+    import io
+    from importlib.resources import files
+
+    import pyarrow.parquet as pq
+
+    body = (files("skyvault") / "demo_data" / "stars.parquet").read_bytes()
+    table = pq.read_table(io.BytesIO(body), columns=["ra", "dec", "mag_vt", "bv"])
+    ra, dec, mag, color = (np.asarray(table[name].to_numpy(), np.float64) for name in table.column_names)
+    keep = np.ones(len(ra), np.bool_)
+    for one in variables():
+        keep &= separation(ra, dec, one.ra_deg, one.dec_deg) > 0.03
+    return ra[keep], dec[keep], (mag + np.nan_to_num(color, nan=0.6))[keep]
+
+
+def bright_stars(ra_deg: float, dec_deg: float, radius_deg: float) -> tuple[Floats, Floats, Floats]:
+    """Places (degrees) and B magnitudes of the real bright stars in a circle, which no catalogue here lists."""
+    ra, dec, mag = _bright()
+    near = separation(ra, dec, ra_deg, dec_deg) < radius_deg
+    return ra[near], dec[near], mag[near]
+
+
 def separation(ra1: Any, dec1: Any, ra2: Any, dec2: Any) -> Any:
     """Degrees between places."""
     ra1, dec1, ra2, dec2 = (np.radians(x) for x in (ra1, dec1, ra2, dec2))
