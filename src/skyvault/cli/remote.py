@@ -57,8 +57,28 @@ def _session() -> Any:
     from skyvault import __version__
 
     session = Session()
+    session.auth = _stored_credentials()
     session.headers["User-Agent"] = f"skyvault/{__version__} (IVOA-use)"
     return session
+
+
+def _stored_credentials() -> Any:
+    """What ``skyvault login`` has stored, sent to the very host it is for and to no other."""
+    from requests import PreparedRequest
+
+    from skyvault.cli.login import credentials_path
+    from skyvault.net.auth import Credentials
+
+    path = credentials_path()
+    known = Credentials.from_file(path) if path.exists() else Credentials()
+
+    def authorise(request: PreparedRequest) -> PreparedRequest:
+        header = known.header_for(request.url or "")
+        if header is not None:
+            request.headers["Authorization"] = header
+        return request
+
+    return authorise
 
 
 def _run_sync(service: Any, adql: str, tables: dict[str, str], maxrec: int | None, result: Path) -> None:
