@@ -77,6 +77,7 @@ def test_a_fault_in_tar_archives_is_overcome(kind: str, sandbox: Any, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("cls", [ROSATAllSky, XMMPointed, Suzaku, eRASS1DE, eROSITACalPV], ids=lambda c: c.__name__)
 @pytest.mark.parametrize("kind", KINDS, ids="a-{}-answer".format)
 def test_a_fault_during_fifty_observations_is_overcome(
@@ -129,7 +130,7 @@ def killed_until_whole(cls: type[Mission], sandbox: Any, tmp_path: Path, kills: 
         process.wait()
         process.stdout.close()
     sandbox.faults.clear()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=600)
     assert done.returncode == 0, done.stderr
     assert f"whole {len(mission)}" in done.stdout
     assert_whole(sandbox, mission, list(mission.filtered_obs_ids))
@@ -144,6 +145,7 @@ def test_a_download_that_is_killed_five_times_ends_in_the_same_tree(sandbox: Any
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["ROSATAllSky", "XMMPointed", "eRASS1DE", "NuSTARPointed"])
 def test_fifty_kills_of_a_download_end_in_the_same_tree(name: str, sandbox: Any, tmp_path: Path) -> None:
     killed_until_whole(mission_classes()[name], sandbox, tmp_path, 50, 60, 2)
