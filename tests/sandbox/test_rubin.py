@@ -94,8 +94,8 @@ def test_a_cutout_is_a_part_with_its_own_wcs(at):
     circle = {"ID": link_id(image), "CIRCLE": f"{image.ra_deg} {image.dec_deg} 0.02"}
     answer = requests.get(at["cutout"], params=circle, headers=BEARER, timeout=10)
     with fits.open(io.BytesIO(answer.content), memmap=False) as hdus:
-        assert hdus[1].data.shape[0] < 50
-        ra, dec = WCS(hdus[1].header).all_pix2world(*((n - 1) / 2 for n in hdus[1].data.shape[::-1]), 0)
+        assert hdus[1].data.shape[0] < 80
+        _, dec = WCS(hdus[1].header).all_pix2world(*((n - 1) / 2 for n in hdus[1].data.shape[::-1]), 0)
     assert abs(float(dec) - image.dec_deg) < 1e-3
     off = {"ID": link_id(image), "CIRCLE": "10 10 0.01"}
     assert requests.get(at["cutout"], params=off, headers=BEARER, timeout=10).status_code == 204
