@@ -106,6 +106,17 @@ def test_words_of_archives_are_understood_and_others_refused():
         to_barycenter([50_000.0], HJD_UTC, np.nan, 0.0)
 
 
+def test_many_times_come_out_as_few_do():
+    many = np.linspace(50_000.0, 50_100.0, 3000)
+    few = [to_barycenter(many[row : row + 1], HJD_UTC, RA, DEC).mjd[0] for row in range(0, 3000, 97)]
+    assert np.abs(to_barycenter(many, HJD_UTC, RA, DEC).mjd[::97] - few).max() < 3e-6 / 86_400 + 1e-11
+    centre = to_barycenter(many, TimeFrame("utc", "geocenter"), RA, DEC).mjd[::97]
+    alone = [
+        to_barycenter(many[row : row + 1], TimeFrame("utc", "geocenter"), RA, DEC).mjd[0] for row in range(0, 3000, 97)
+    ]
+    assert np.abs(centre - alone).max() < 3e-6 / 86_400 + 1e-11
+
+
 def test_holes_stay_holes():
     times = to_barycenter(np.ma.masked_array([50_000.0, 50_001.0, np.nan], mask=[0, 1, 0]), HJD_UTC, RA, DEC).mjd
     assert np.isfinite(times[0]) and np.isnan(times[1:]).all()
