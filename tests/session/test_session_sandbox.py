@@ -135,7 +135,9 @@ def test_what_does_not_exist_is_told_and_is_no_error(ready: Session, capsys: pyt
         assert "never scanned" in capsys.readouterr().err
 
 
-def test_a_place_and_time_off_every_plate_gives_empty_tables(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_place_and_time_off_every_plate_gives_empty_tables(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
     session.select_target(ra_deg=280.0, dec_deg=-30.0).select_refcat("atlas")
     assert "no source within 850 arcsec" in capsys.readouterr().err
     assert len(session.exposures(midpoint_max=Time("1880-01-01"))) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,7 +52,8 @@ def write_cutout(
         size = fetched.stat().st_size
         try:
             # scaled, an image with BLANK would become floating point
-            with fits.open(fetched, memmap=False, do_not_scale_image_data=True) as file:
+            quiet = warnings.catch_warnings(action="ignore", category=fits.verify.VerifyWarning)
+            with quiet, fits.open(fetched, memmap=False, do_not_scale_image_data=True) as file:
                 image = file[0]
                 if image.data is None or image.data.ndim != 2:
                     raise FormatError("What the archive sent is no image", where=row.plate_id())

@@ -6,6 +6,7 @@ than a gigabyte need little memory. Source: the value-added mosaics of DASCH dat
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -67,9 +68,13 @@ def _write(
     from astropy.io import fits
 
     try:
-        with fits.open(base, memmap=True) as file:
+        with warnings.catch_warnings(action="ignore", category=fits.verify.VerifyWarning), fits.open(base) as file:
             if len(file) != 2 or not isinstance(file[1], fits.CompImageHDU):
-                raise FormatError("The base image is no tile-compressed FITS file of two parts", where=str(base))
+                raise FormatError(
+                    "The base image is no tile-compressed FITS file of two parts",
+                    where=str(base),
+                    hint="Delete it and ask again.",
+                )
             image = file[1]
             _check_shape(image.shape, told["mosaic"], binning, base)
             turns = _turns(told)
