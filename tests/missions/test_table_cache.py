@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from missions.archive_tables import archive_table
 
+from missions.archive_tables import archive_table
 from skyvault.missions import Swift, XMMPointed
 from skyvault.missions.table_cache import cache_path, read_cache, read_zones
 
