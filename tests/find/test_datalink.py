@@ -37,6 +37,11 @@ def test_every_row_has_its_links_and_keeps_itself(in_i):
     assert len(found.bysemantics("proc")) == 128
 
 
+def test_rows_know_the_session_they_were_asked_with(in_i):
+    assert len(links(in_i[0])) == 2
+    assert len(links([in_i[0], in_i[1]])) == 4
+
+
 def test_requests_grow_with_the_batches_not_with_the_rows(rubin, monkeypatch):
     results = rubin.search(ALL.format(600))
     sent = requests_of(rubin, monkeypatch)

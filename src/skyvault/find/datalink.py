@@ -145,7 +145,7 @@ def links(
     rows is told in ``problems``; the others' links are there.
     """
     rows = _Rows.of(what)
-    used = session or getattr(what, "_session", None) or requests.Session()
+    used = session or _session_of(what) or requests.Session()
     found: list[pa.Table] = [rows.direct()]
     problems: list[LinkProblem] = []
     for address, identifiers in rows.services().items():
@@ -156,6 +156,13 @@ def links(
         problems += lost
     table = pa.concat_tables(found).sort_by("row") if len(found) > 1 else found[0]
     return Links(table, tuple(problems), what if hasattr(what, "__getitem__") else None, used)
+
+
+def _session_of(what: Any) -> Any:
+    """The session results were asked with, which each of their rows knows, too."""
+    if isinstance(what, (list, tuple)) and what:
+        what = what[0]
+    return getattr(what, "_session", None)
 
 
 def fetch(
