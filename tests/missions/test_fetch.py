@@ -175,18 +175,23 @@ def test_swifts_raw_data_have_no_cleaned_events_and_no_instrument_that_did_not_o
     assert not any("cl.evt" in name or name.startswith(("bat/", "uvot/", "xrt/products", "log")) for name in names)
 
 
-def test_an_observation_that_lacks_files_is_named_and_the_others_come(sandbox: Any, make: Any) -> None:
-    archive = sandbox.emulations["heasarc"]
-    mission = make(ROSATPointed, None, 500)
-    short = next(
-        one
-        for one in mission.filtered_obs_ids
-        if one[1].upper() == "P" and not any("_bas." in name for name in archive.files_of("rosat_pointed", one))
-    )
-    good = next(one for one in mission.filtered_obs_ids if one != short)
-    mission.filter_on_obs_ids([short, good])
-    with pytest.warns(MissionWarning, match=f"ObsID {short}: the archive has no"):
+def test_an_observation_that_lacks_files_is_named_and_the_others_come(make: Any) -> None:
+    mission = make(ROSATPointed, None, 1)
+    good = str(mission.filtered_obs_ids[0])
+    mission.reset_filter()
+    # never processed anew: its files have other names
+    mission.filter_on_obs_ids(["RP700068N00", good])
+    with pytest.warns(MissionWarning, match="ObsID RP700068N00: the archive has no"):
         assert mission.download() == [good]
+
+
+def test_nustar_without_cleaned_events_is_whole_with_what_there_is(make: Any) -> None:
+    mission = make(NuSTARPointed, None, 1)
+    mission.reset_filter()
+    mission.filter_on_obs_ids("60001003002")
+    assert mission.download() == ["60001003002"]
+    names = files_here(mission, "60001003002")
+    assert any("_uf" in name for name in names) and not any(name.startswith("event_cl") for name in names)
 
 
 # --- reports, plans, progress --------------------------------------------------------------------------------------
