@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skyvault.errors import ParameterError
-from skyvault.science.eclipse_times import Template, mean_cycle, time_eclipses
+from skyvault.science.eclipse_times import Template, mean_cycle, single_eclipse, time_eclipses
 from skyvault.science.events import find_events
 from skyvault.science.folding import LightElements
 
@@ -108,6 +108,18 @@ def test_an_epoch_without_an_eclipse_is_not_timed():
     assert np.isinf(timing.error[0]) and np.isfinite(timing.error[1])
     with pytest.raises(ParameterError, match="2 are needed"):
         timing.fitted()
+
+
+def test_one_smooth_eclipse_is_fitted_to_noise_and_flaws():
+    time, value, error, truth = eclipsing(noise=0.3, count=2000)
+    value[::50] += 5.0
+    template = single_eclipse(time, value, truth, error=error)
+    assert template.amplitude == pytest.approx(0.8, abs=0.1)
+    assert abs(template.phase[template.value.argmax()]) < 0.01
+    wide = template.value > template.value.min() + 0.5 * template.amplitude
+    assert wide.mean() == pytest.approx(0.094, abs=0.02)
+    fluxes = single_eclipse(time, -value, truth, error=error, are_magnitudes=False)
+    assert np.allclose(fluxes.value, -template.value)
 
 
 def test_a_template_goes_on_periodically():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from skyvault.science.aliases import same_up_to_alias
-from skyvault.science.eclipse_times import mean_cycle, time_eclipses
+from skyvault.science.eclipse_times import single_eclipse, time_eclipses
 from skyvault.science.folding import LightElements, fold, phase_dispersion
 from skyvault.science.periods import lomb_scargle
 from skyvault.science.time_scales import HJD_UTC, to_barycenter
@@ -90,14 +90,19 @@ def test_a_century_of_plates_tells_the_period_of_hd_5501(hd_5501):
 
 def test_eclipses_of_hd_5501_are_timed_by_epoch(hd_5501):
     time, magnitude, error = hd_5501
-    first = mean_cycle(time, magnitude, LightElements(PERIOD), bins=25)
-    elements = LightElements(PERIOD, float(LightElements(PERIOD).times(3000 + first.phase[first.value.argmax()])))
-    template = mean_cycle(time, magnitude, elements, bins=25)
-    years = np.array([1899, 1910, 1920, 1930, 1940, 1950])
+    first = single_eclipse(time, magnitude, LightElements(PERIOD), error=error)
+    # phase 0 in the middle of the eclipse, about 1920
+    epoch = float(LightElements(PERIOD).times(3000 + first.phase[first.value.argmax()]))
+    elements = LightElements(PERIOD, epoch)
+    template = single_eclipse(time, magnitude, elements, error=error)
+    assert 0.2 < template.amplitude < 0.4 and abs(template.phase[template.value.argmax()]) < 0.01
+    years = np.array([1898, 1906, 1914, 1922, 1930, 1938, 1946, 1954])
     timing = time_eclipses(
         time, magnitude, error, elements=elements, template=template,
-        epochs=51_544.5 + 365.25 * (years - 2000), widest_shift=0.15,
+        epochs=51_544.5 + 365.25 * (years - 2000), widest_shift=0.2,
     )  # fmt: skip
     timed = np.isfinite(timing.error)
+    # the eclipse is there in most epochs, at its time within 4 sigma and half a day: it drifts
     assert timed.sum() >= 4 and (np.abs(timing.o_minus_c[timed]) < 0.6).all()
-    assert (timing.depth[timed] > 0.1).all()
+    assert (np.abs(timing.o_minus_c[timed]) < 4 * timing.error[timed]).all()
+    assert (timing.depth[timed] > 0.15).all()

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skyvault.errors import ParameterError
-from skyvault.science.binning import medians
+from skyvault.science.binning import MAD, medians
 from skyvault.science.folding import LightElements, fold
-from skyvault.science.samples import Floats, Indices, usable_samples
+from skyvault.science.samples import Booleans, Floats, Indices, usable_samples
 
 #: epochs times shifts worked on in all
 MAX_EPOCHS: Final = 100_000
@@ -99,6 +99,49 @@ def mean_cycle(
     return Template(centers, np.interp(centers, centers[known], curve[known], period=1.0))
 
 
+def single_eclipse(
+    time: ArrayLike,
+    value: ArrayLike,
+    elements: LightElements,
+    *,
+    error: ArrayLike | None = None,
+    narrowest: float = 0.005,
+    widest: float = 0.1,
+    are_magnitudes: bool = True,
+) -> Template:
+    """A flat cycle with one smooth minimum of light (a Gaussian) where it fits best: a template for noisy light curves.
+
+    Its standard width is tried from ``narrowest`` to ``widest`` in cycles; its middle is anywhere. Measurements beyond
+    5 robust deviations are left out. Raises ParameterError where no minimum fits.
+    """
+    samples = usable_samples(time, value, error, at_least=10)
+    if not 0.0 < narrowest <= widest <= 0.25:
+        raise ParameterError("the widths of an eclipse must ascend from above 0 to at most 0.25 cycles")
+    sign = 1.0 if are_magnitudes else -1.0
+    rest = sign * (samples.value - np.median(samples.value))
+    kept = np.abs(rest) <= 5.0 * MAD * float(np.median(np.abs(rest)))
+    rest, weight = rest[kept], samples.weights[kept]
+    phase = fold(samples.time[kept], elements).phase
+    total = float(weight.sum())
+    best = (0.0, 0.0, 0.0, 0.0)
+    for width in np.geomspace(narrowest, widest, 12).tolist():
+        for middle in np.arange(-0.5, 0.5, 0.3 * width).tolist():
+            away = np.mod(phase - middle + 0.5, 1.0) - 0.5
+            dip = np.exp(-0.5 * (away / width) ** 2)
+            dip -= float(weight @ dip) / total
+            power = float(weight @ dip**2)
+            cross = float(weight @ (dip * rest))
+            if cross > 0.0 and power > 0.0 and cross**2 / power > best[0]:
+                best = (cross**2 / power, middle, width, cross / power)
+    if best[0] == 0.0:
+        raise ParameterError("no minimum of light fits this light curve at this period")
+    _, middle, width, depth = best
+    grid = np.asarray((np.arange(1000) + 0.5) / 1000.0 - 0.5, np.float64)
+    away = np.mod(grid - middle + 0.5, 1.0) - 0.5
+    level = float(np.median(samples.value))
+    return Template(grid, level + sign * depth * np.exp(-0.5 * (away / width) ** 2))
+
+
 def time_eclipses(
     time: ArrayLike,
     value: ArrayLike,
@@ -109,14 +152,18 @@ def time_eclipses(
     epochs: ArrayLike | None = None,
     widest_shift: float = 0.1,
     least_count: int = 5,
+    clip_sigma: float = 5.0,
     steps: int = 400,
 ) -> TimingTable:
     """Shift a template (the mean cycle of all measurements unless given) over each epoch by +-``widest_shift`` cycles.
 
     ``epochs`` are edges of time; without them each cycle is one. The level and the amplitude of each epoch are free,
-    the amplitude not below 0. Epochs of fewer than ``least_count`` measurements are left out.
+    the amplitude not below 0. Measurements ``clip_sigma`` robust deviations off the unshifted template (and off the
+    epoch's level) are left out, as plate flaws would decide alone; so are epochs of fewer than ``least_count``.
     """
     samples = usable_samples(time, value, error, at_least=10)
+    if not clip_sigma > 0.0:
+        raise ParameterError(f"clip_sigma is {clip_sigma!r}, but it must be positive")
     if not 0.0 < widest_shift <= 0.5:
         raise ParameterError(f"widest_shift is {widest_shift!r} cycles, but must be above 0 and at most 0.5")
     curve = mean_cycle(samples.time, samples.value, elements) if template is None else template
@@ -127,7 +174,9 @@ def time_eclipses(
         edges = np.asarray(epochs, np.float64)
         group = np.searchsorted(edges, samples.time, side="right") - 1
         group[(group < 0) | (group >= len(edges) - 1)] = -1
-    kept = group >= 0
+    kept = (group >= 0) & _not_wild(samples.value - curve.at(folded.phase), group, clip_sigma, curve.amplitude)
+    if not kept.any():
+        raise ParameterError("none of the measurements lies in the epochs to be timed")
     names, slot = np.unique(group[kept], return_inverse=True)
     n = len(names)
     if not 1 <= n <= MAX_EPOCHS:
@@ -175,6 +224,13 @@ def time_eclipses(
         last=last[rows],
         elements=elements,
     )
+
+
+def _not_wild(away: Floats, group: Indices, clip_sigma: float, amplitude: float) -> Booleans:
+    slot = group - group.min()
+    rest = np.abs(away - medians(slot, int(slot.max()) + 1, away)[slot])
+    # an eclipse that comes early or late is no flaw, however quiet the star is otherwise
+    return np.asarray(rest <= clip_sigma * MAD * float(np.median(rest)) + amplitude)
 
 
 def _bottom(chi2: Floats, best: Indices, shifts: Floats, unit: Floats) -> tuple[Floats, Floats]:
