@@ -172,6 +172,7 @@ class UserTables:
         *,
         nrows: int,
         bytes: int,
+        format: int,
         extra: Mapping[str, Any],
         space: Space,
         life_s: float,
@@ -206,8 +207,16 @@ class UserTables:
             )
             connection.execute(
                 "INSERT INTO snapshots (file, name, version, published_at, nrows, bytes, format)"
-                " VALUES (:file, :n, :version, :now, :nrows, :bytes, 1)",
-                {"file": snapshot, "n": files, "version": version, "now": now, "nrows": nrows, "bytes": bytes},
+                " VALUES (:file, :n, :version, :now, :nrows, :bytes, :format)",
+                {
+                    "file": snapshot,
+                    "n": files,
+                    "version": version,
+                    "now": now,
+                    "nrows": nrows,
+                    "bytes": bytes,
+                    "format": format,
+                },
             )
             until = now + life_s if before is None else max(before.destruction_time, now + life_s)
             made = UserTable(

@@ -132,15 +132,18 @@ class Builder:
             connection.execute("SET enable_progress_bar=false")
             self._fill(connection, stream)
             extra = self._measure(connection)
-            connection.execute("CREATE TABLE meta (key VARCHAR, value VARCHAR)")
             version = connection.execute("SELECT version()").fetchone()
-            for key, value in (
-                ("format", str(FORMAT)),
-                ("storage", str(version[0] if version else "")),
-                ("table", self.spec.table.name),
-                ("extra", json.dumps(extra)),
-            ):
-                connection.execute("INSERT INTO meta VALUES (?, ?)", [key, value])
+            facts = {
+                "format": str(FORMAT),
+                "storage": str(version[0] if version else ""),
+                "table": self.spec.table.name,
+                "extra": json.dumps(extra),
+            }
+            # one statement: each commit would be an fsync
+            connection.execute(
+                "CREATE TABLE meta AS SELECT unnest(?::VARCHAR[]) AS key, unnest(?::VARCHAR[]) AS value",
+                [list(facts), list(facts.values())],
+            )
             connection.execute("CHECKPOINT")
         except BaseException as problem:
             connection.close()

@@ -11,6 +11,8 @@ from skyvault.store.snapshot import Spec
 
 #: letters of a text that somebody sent which are kept
 MOST_NAME, MOST_TEXT = 200, 4000
+#: letters of all columns' descriptions together: the ledger keeps them
+MOST_TEXTS = 400_000
 #: names of positions in degrees, where no UCD says so; lower case
 _POSITION_NAMES = (
     ("ra", "dec"),
@@ -35,6 +37,8 @@ def describe(table: Table, name: str, *, position: Sequence[str] | None = None, 
         raise TooLarge(f"the table has {len(table.columns)} columns; at most {most_columns} are taken")
     columns = [_cleaned(column, i) for i, column in enumerate(table.columns)]
     _refuse_duplicates(columns, name)
+    if sum(len(column.description or "") for column in columns) > MOST_TEXTS:
+        raise TooLarge(f"the columns' descriptions have more than {MOST_TEXTS:,} letters", hint="Shorten them.")
     lon, lat, point = _asked(columns, position, name) if position else _found(columns)
     refs = {frame.id for frame in table.frames} | {frame.id for frame in table.time_frames}
     columns = [column if column.ref in refs else replace(column, ref=None) for column in columns]

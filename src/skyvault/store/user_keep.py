@@ -12,6 +12,7 @@ from skyvault.errors import Busy, IngestError, QuotaError, StoreError, TooLarge
 from skyvault.formats.stream import TableStream
 from skyvault.ledger.user_tables import Space, UserTable
 from skyvault.store.building import build_beside, rows_of
+from skyvault.store.layout import FORMAT
 from skyvault.store.snapshot import Spec, with_row_count
 from skyvault.store.user_describe import describe
 
@@ -30,6 +31,8 @@ WAIT_S = 55.0
 BUILD_BYTES = 256 << 20
 #: free disk space below which nothing is written on
 SPARE_BYTES = 256 << 20
+#: what queries need to know of a stored table
+_KNOWN = ("nrows", "positions", "regions", "indexed")
 #: rows in memory are at most so much larger than they are on disk, for stopping early what cannot fit
 _PACKED = 16
 
@@ -124,7 +127,7 @@ class UserKeeper:
         finally:
             self._builds.release()
         try:
-            extra = {key: value for key, value in built.extra.items() if key not in ("statistics", "duplicate_ids")}
+            extra = {key: value for key, value in built.extra.items() if key in _KNOWN}
             table = with_row_count(replace(spec.table, name=where.name), built.nrows, built.extra)
             return self.ledger.user_tables.commit(
                 where.owner,
@@ -133,6 +136,7 @@ class UserKeeper:
                 built.path.name,
                 nrows=built.nrows,
                 bytes=built.bytes,
+                format=FORMAT,
                 extra=extra,
                 space=where.space,
                 life_s=where.life_s,
