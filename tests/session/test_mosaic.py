@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from processes import environment
 from skyvault.errors import FormatError, NotFound, UsageError
 from skyvault.session.mosaic import make_mosaic
 from skyvault.session.mosaic_header import metadata_exposure, solutions_of
@@ -193,3 +197,32 @@ def test_the_bases_digest_is_told_in_hexadecimal(tmp_path: Path) -> None:
     shown, _ = make_mosaic(archive, "a01267", 16, tmp_path)
     header = fits.getheader(tmp_path / shown)
     assert (header["D_ORGMD5"], header["D_ORGSZ"]) == (digest.hexdigest(), 4)
+
+
+def test_a_disk_that_fills_leaves_no_half_plate(tmp_path: Path) -> None:
+    """A process that may write 8 kB a file makes a plate of 4,480 bytes and its header and tables."""
+    program = textwrap.dedent(
+        f"""
+        import resource, sys
+        from pathlib import Path
+        sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]!r}
+        from test_mosaic import OnePlate
+        from skyvault.errors import StoreError
+        from skyvault.session.mosaic import make_mosaic
+        root = Path({str(tmp_path)!r})
+        archive = OnePlate()
+        base = root / "base_mosaics" / "a01267_16.fits.fz"
+        base.parent.mkdir()
+        archive.base_mosaic("a01267", 16, base)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+        try:
+            make_mosaic(archive, "a01267", 16, root)
+        except StoreError as problem:
+            print(problem)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment(), timeout=60
+    )
+    assert "cannot be written" in done.stdout, done.stderr
+    assert list((tmp_path / "mosaics").iterdir()) == []

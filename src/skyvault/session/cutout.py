@@ -44,6 +44,7 @@ def write_cutout(
     Raises FormatError where what came is no image, and what the archive raises.
     """
     from astropy.io import fits
+    from astropy.utils.exceptions import AstropyUserWarning
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch.", dir=path.parent) as folder:
@@ -52,7 +53,7 @@ def write_cutout(
         size = fetched.stat().st_size
         try:
             # scaled, an image with BLANK would become floating point
-            quiet = warnings.catch_warnings(action="ignore", category=fits.verify.VerifyWarning)
+            quiet = warnings.catch_warnings(action="ignore", category=AstropyUserWarning)
             with quiet, fits.open(fetched, memmap=False, do_not_scale_image_data=True) as file:
                 image = file[0]
                 if image.data is None or image.data.ndim != 2:

@@ -221,7 +221,7 @@ def _first_line(problem: Exception) -> str:
 
 
 def built(raw: RawTable) -> dict[str, Any]:
-    """Astropy columns by name, in the file's order: Column, MaskedColumn, Quantity, Time and SkyCoord.
+    """Columns by name, in the file's order: arrays (masked where cells are missing), Column, Quantity, Time, SkyCoord.
 
     Raises Unfamiliar where the header describes an object this reader does not know.
     """
@@ -261,6 +261,8 @@ def _plain_column(
     told = {key: entry[key] for key in ("unit", "format", "description", "meta") if key in entry}
     if "meta" in told and not isinstance(told["meta"], dict):
         raise Unfamiliar
+    if not told:  # the table makes the column, once
+        return values if mask is None else np.ma.MaskedArray(values, mask=mask)
     if mask is None:
         return Column(values, name=entry["name"], copy=False, **told)
     return MaskedColumn(values, mask=mask, name=entry["name"], copy=False, **told)

@@ -6,6 +6,7 @@ than a gigabyte need little memory. Source: the value-added mosaics of DASCH dat
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,9 +67,10 @@ def _write(
     base: Path, path: Path, plate: PlateId, binning: int, told: Mapping[str, Any], curated: Mapping[str, Any]
 ) -> None:
     from astropy.io import fits
+    from astropy.utils.exceptions import AstropyUserWarning
 
     try:
-        with warnings.catch_warnings(action="ignore", category=fits.verify.VerifyWarning), fits.open(base) as file:
+        with warnings.catch_warnings(action="ignore", category=AstropyUserWarning), fits.open(base) as file:
             if len(file) != 2 or not isinstance(file[1], fits.CompImageHDU):
                 raise FormatError(
                     "The base image is no tile-compressed FITS file of two parts",
@@ -124,7 +126,11 @@ def _write_pixels(image: fits.CompImageHDU, turns: int, header: fits.Header, pat
     size = height * width * dtype.itemsize
     with path.open("wb") as file:
         file.write(begin)
-        file.truncate(len(begin) + -(-size // 2880) * 2880)
+        total = len(begin) + -(-size // 2880) * 2880
+        file.truncate(total)
+        if hasattr(os, "posix_fallocate"):
+            # writing to a mapped page without a place on the disk would kill the process
+            os.posix_fallocate(file.fileno(), 0, total)
     step = max(1, _STRIP_BYTES // (width * dtype.itemsize))
     for first in range(0, height, step):
         last = min(first + step, height)
@@ -145,7 +151,10 @@ def _write_pixels(image: fits.CompImageHDU, turns: int, header: fits.Header, pat
 
 def _raw(image: fits.CompImageHDU, first: int, last: int) -> np.ndarray[Any, Any]:
     """Rows of the stored numbers; a scaling in the header is not applied."""
-    strip = np.asarray(image.section[first:last])
+    try:
+        strip = np.asarray(image.section[first:last])
+    except OSError as problem:
+        raise FormatError(f"The base image cannot be unpacked ({problem})", hint="Delete it and ask again.") from None
     scale, zero = image.header.get("BSCALE", 1), image.header.get("BZERO", 0)
     if scale != 1 or zero != 0:
         strip = np.rint((strip.astype(np.float64) - zero) / scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -13,8 +14,16 @@ if TYPE_CHECKING:
 #: where a table's metadata names its session
 SESSION_KEY: Final = "daschlab_sess_key"
 
-#: by the session's folder, absolute
+#: by the session's folder, absolute; a program that opens thousands must not hold them all
 OPEN: Final[WeakValueDictionary[str, Session]] = WeakValueDictionary()
+#: the last ones stay, so that tables find theirs even if nobody holds the session itself
+_RECENT: Final[deque[Session]] = deque(maxlen=8)
+
+
+def remember(session: Session) -> None:
+    """Makes a session the one its folder's tables belong to."""
+    OPEN[str(session.root)] = session
+    _RECENT.append(session)
 
 
 def session_of(table: Any) -> Session:

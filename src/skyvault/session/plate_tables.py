@@ -154,11 +154,13 @@ def _reject(table: PlateTable[Any], rows: Bools, *, tag: str = "", verbose: bool
         if verbose:
             print(f"DID NOT mark {n_new} new rows as rejected; {n_all} total would be rejected")
         return
+    is_changed = is_new or not np.array_equal(before, after)
     table["reject"][:] = after
     table.meta[TAGS_KEY] = tags | {tag: bit}
     if verbose:
         print(f"Marked {n_new} new rows as rejected; {n_all} total are rejected")
-    table.save_rejections()
+    if is_changed:
+        table.save_rejections()
 
 
 def _reject_others(table: PlateTable[Any], rows: Bools, **how: Any) -> None:

@@ -21,7 +21,7 @@ from skyvault.session.exposures import ExposureRow, Exposures
 from skyvault.session.extract import Extract
 from skyvault.session.lightcurve import Lightcurve
 from skyvault.session.merge import merge
-from skyvault.session.open_sessions import OPEN, SESSION_KEY
+from skyvault.session.open_sessions import OPEN, SESSION_KEY, remember
 from skyvault.session.plate_times import accept_old_utc
 from skyvault.session.query import SAME_PLACE_ARCSEC, NameResolver, SessionQuery, folder_name
 from skyvault.session.refcat import RefcatSourceRow, RefcatSources
@@ -108,7 +108,7 @@ class Session:
                 f"The session's folder cannot be made ({problem.strerror})", where=str(self.root)
             ) from None
         self._query = SessionQuery.load(self.path("query.json"))
-        OPEN[str(self.root)] = self
+        remember(self)
         self._greet("Opened" if existed else "Created")
 
     def __repr__(self) -> str:
