@@ -218,8 +218,9 @@ def ephemeris_query(
 ) -> str:
     """ADQL that finds by TAP every exposure which can show the object: upload :meth:`Ephemeris.segments` with it.
 
-    The segments' circles hold the way between two rows, so nothing is missed; some exposures too many come back, which
-    :func:`match_ephemeris` sorts out. Names must be plain ADQL identifiers; raises ParameterError.
+    The segments' circles hold the way between two rows, so nothing is missed; some exposures too many come back, and
+    one that lasts over several segments comes back for each (regions cannot be compared for DISTINCT everywhere):
+    :func:`match_ephemeris` sorts that out. Names must be plain ADQL identifiers; raises ParameterError.
     """
     for name in (*table.split("."), upload, t_min, t_max, region):
         if not (name.isascii() and name.replace("_", "a").isalnum() and name[0].isalpha()):
@@ -228,7 +229,7 @@ def ephemeris_query(
     if collection is not None:
         chosen = "\n  AND p.obs_collection = '{}'".format(collection.replace("'", "''"))
     return (
-        f"SELECT DISTINCT {columns}\n"
+        f"SELECT {columns}\n"
         f"FROM {table} AS p\n"
         f"JOIN TAP_UPLOAD.{upload} AS o\n"
         f"  ON 1 = INTERSECTS(CIRCLE(o.ra, o.dec, o.radius), p.{region})\n"
