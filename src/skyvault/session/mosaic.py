@@ -6,6 +6,7 @@ than a gigabyte need little memory. Source: the value-added mosaics of DASCH dat
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Mapping
@@ -70,7 +71,10 @@ def _write(
     from astropy.utils.exceptions import AstropyUserWarning
 
     try:
-        with warnings.catch_warnings(action="ignore", category=AstropyUserWarning), fits.open(base) as file:
+        with (
+            warnings.catch_warnings(action="ignore", category=AstropyUserWarning),
+            fits.open(base, memmap=False) as file,
+        ):
             if len(file) != 2 or not isinstance(file[1], fits.CompImageHDU):
                 raise FormatError(
                     "The base image is no tile-compressed FITS file of two parts",
@@ -124,29 +128,24 @@ def _write_pixels(image: fits.CompImageHDU, turns: int, header: fits.Header, pat
     shape = (height, width) if turns % 2 == 0 else (width, height)
     begin = _header_of(image, shape, header)
     size = height * width * dtype.itemsize
+    step = max(1, _STRIP_BYTES // (width * dtype.itemsize))
     with path.open("wb") as file:
         file.write(begin)
-        total = len(begin) + -(-size // 2880) * 2880
-        file.truncate(total)
-        if hasattr(os, "posix_fallocate"):
-            # writing to a mapped page without a place on the disk would kill the process
-            os.posix_fallocate(file.fileno(), 0, total)
-    step = max(1, _STRIP_BYTES // (width * dtype.itemsize))
-    for first in range(0, height, step):
-        last = min(first + step, height)
-        strip = np.rot90(_raw(image, first, last), turns)
-        # opened anew for each strip, so that written pages do not stay in this process's memory
-        target: Any = np.memmap(path, dtype=dtype, mode="r+", offset=len(begin), shape=shape)
-        if turns == 0:
-            target[first:last] = strip
-        elif turns == 2:
-            target[height - last : height - first] = strip
-        elif turns == 1:  # counterclockwise: rows become columns, in the same order
-            target[:, first:last] = strip
-        else:
-            target[:, height - last : height - first] = strip
-        target.flush()
-        del target
+        file.truncate(len(begin) + -(-size // 2880) * 2880)
+        for first in range(0, height, step):
+            last = min(first + step, height)
+            strip = np.ascontiguousarray(np.rot90(_raw(image, first, last), turns), dtype=dtype)
+            # a quarter turn makes the rows columns: in the same order if counterclockwise
+            place = height - last if turns in (2, -1) else first
+            if turns % 2 == 0:
+                file.seek(len(begin) + place * width * dtype.itemsize)
+                file.write(memoryview(strip))
+                continue
+            file.flush()
+            for row, cells in enumerate(strip):
+                offset = len(begin) + (row * height + place) * dtype.itemsize
+                if os.pwrite(file.fileno(), cells, offset) != cells.nbytes:
+                    raise OSError(errno.ENOSPC, "the disk is full", str(path))
 
 
 def _raw(image: fits.CompImageHDU, first: int, last: int) -> np.ndarray[Any, Any]:
