@@ -120,9 +120,32 @@ def made(name: str, choice: Choice, settings: Settings, output: Path | None = No
         if choice.insts:
             mission.chosen_instruments = _listed(choice.insts)
     else:
-        mission = mission_class(name)(_listed(choice.insts) if choice.insts else None, **how)
+        insts = _listed(choice.insts) if choice.insts else None
+        cls = mission_class(name)
+        if hasattr(cls, "around") and "table" not in how:
+            return _searched(cls, insts, choice, how)
+        mission = cls(insts, **how)
     if choice.refresh:
         mission.refresh()
+    return mission
+
+
+def _searched(cls: Any, insts: list[str] | None, choice: Choice, how: dict[str, Any]) -> Mission:
+    """A mission whose archive answers for one place at a time."""
+    places = [*choice.positions, *choice.names]
+    pretty = cls.declaration.pretty_name
+    if len(places) != 1 or choice.positions_file is not None:
+        raise UsageError(
+            f"the archive of {pretty} answers for one place at a time", hint="Give one --name or one --position."
+        )
+    if how.pop("source", None) is not None:
+        raise UsageError(
+            f"--offline means nothing to {pretty}: what was asked once is kept, and taken from there",
+            hint="Leave it out, or give a saved state.",
+        )
+    target: Any = places[0] if choice.names else position(places[0])
+    radius = None if choice.radius is None else angle(choice.radius, "--radius")
+    mission: Mission = cls.around(target, radius, insts, refresh=choice.refresh, **how)
     return mission
 
 
@@ -155,6 +178,10 @@ def filtered(mission: Mission, choice: Choice, *, wants_matches: bool = False) -
 
 
 def _around(mission: Mission, choice: Choice, *, wants_matches: bool) -> pa.Table | None:
+    if getattr(mission, "search", None) is not None:
+        if wants_matches:
+            raise UsageError(f"all these observations of {mission.pretty_name} match the place", hint="No --matches.")
+        return None
     radius = None if choice.radius is None else angle(choice.radius, "--radius")
     if not (choice.positions_file or choice.positions or choice.names):
         if radius is not None:

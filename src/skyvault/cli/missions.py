@@ -30,7 +30,7 @@ def command(as_json: bool, home: Path | None) -> int:
     from skyvault.missions.naming import known_missions
 
     directory = settings_from(home=home).home / "missions"
-    listed = [_facts(name, cls.declaration, directory) for name, cls in known_missions().items()]
+    listed = [_facts(name, cls, directory) for name, cls in known_missions().items()]
     if as_json:
         print_json(listed)
         return 0
@@ -52,10 +52,13 @@ def command(as_json: bool, home: Path | None) -> int:
     ]
     schema = pa.schema([(key, pa.int64() if key == "rows" else pa.string()) for key in rows[0]])
     show(stream_of(pa.Table.from_pylist(rows, schema=schema), "missions"))
+    searched = ", ".join(one["class"] for one in listed if one["is_searched"])
+    click.echo(f"{searched} answer for one place: give --name or --position.", err=True)
     return 0
 
 
-def _facts(name: str, declaration: Any, directory: Path) -> dict[str, Any]:
+def _facts(name: str, cls: Any, directory: Path) -> dict[str, Any]:
+    declaration = cls.declaration
     rows, date, problem = None, None, None
     from skyvault.missions.faults import MissionTableError
     from skyvault.missions.table_cache import read_cache
@@ -75,6 +78,7 @@ def _facts(name: str, declaration: Any, directory: Path) -> dict[str, Any]:
         "instruments": list(declaration.instruments),
         "default_instruments": list(declaration.default_instruments),
         "fov_deg": dict(fov) if isinstance(fov, dict) else float(fov) if isinstance(fov, int | float) else dict(fov),
+        "is_searched": hasattr(cls, "around"),
         "rows": rows,
         "date": date,
         **({"problem": problem} if problem else {}),

@@ -200,7 +200,8 @@ def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
 
         icrs = SkyCoord(ra, dec, unit="deg", frame="fk5").icrs
         ra, dec = icrs.ra.deg, icrs.dec.deg
-    radius = _radius_deg(mission)
+    used = _instruments(mission, table)
+    radius = _radii_deg(mission, used, count)
     is_optical = declared.name in _OPTICAL
     waves = _OPTICAL.get(declared.name)
     if declared.name in _KEV:
@@ -214,13 +215,13 @@ def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
         "calib_level": pa.array([2 if is_optical else 1] * count, pa.int32()),
         "s_ra": pa.array(ra),
         "s_dec": pa.array(dec),
-        "s_fov": pa.array(np.full(count, 2 * radius)),
+        "s_fov": pa.array(2 * radius),
         "s_region": _regions(mission, table, ra, dec, radius),
         "t_min": _mjd(table["start"]),
         "t_max": _mjd(table["end"]),
         "t_exptime": _seconds(table["duration"]),
         "facility_name": declared.pretty_name,
-        "instrument_name": "/".join(mission.chosen_instruments[:8]),
+        "instrument_name": "/".join(mission.chosen_instruments[:8]) if used is None else pa.array(used),
         "access_url": _addresses(mission, table, settings),
     }
     if waves is not None:
@@ -235,7 +236,24 @@ def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
     return rows_from(columns, count, place)
 
 
-def _regions(mission: Mission, table: pa.Table, ra: Any, dec: Any, radius: float) -> list[str | None]:
+def _instruments(mission: Mission, table: pa.Table) -> list[str | None] | None:
+    """The instrument of each row, where an observation was made with one only."""
+    column = mission.declaration.fov_column
+    if column is None or column not in table.column_names:
+        return None
+    return [None if name is None else str(name) for name in table[column].to_pylist()]
+
+
+def _radii_deg(mission: Mission, used: list[str | None] | None, count: int) -> Any:
+    """The field of view of each row: that of its instrument, or of the chosen one that sees most."""
+    widest = _radius_deg(mission)
+    fov = mission.declaration.fov_deg
+    if used is None or not isinstance(fov, Mapping):
+        return np.full(count, widest)
+    return np.array([float(fov.get(name, widest)) if name else widest for name in used], np.float64)
+
+
+def _regions(mission: Mission, table: pa.Table, ra: Any, dec: Any, radii: Any) -> list[str | None]:
     tiles = mission.declaration.tile_columns
     if tiles is not None and set(tiles) <= set(table.column_names):
         west, east, south, north = (table[name].to_pylist() for name in tiles)
@@ -245,7 +263,7 @@ def _regions(mission: Mission, table: pa.Table, ra: Any, dec: Any, radius: float
         ]
     return [
         f"CIRCLE ICRS {lon:.6f} {lat:.6f} {radius:.6g}" if np.isfinite(lon) and np.isfinite(lat) else None
-        for lon, lat in zip(ra, dec, strict=True)
+        for lon, lat, radius in zip(ra, dec, radii, strict=True)
     ]
 
 

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 def known_missions() -> dict[str, type[Mission]]:
     """All mission classes by their class name: those that come with Skyvault, and those of installed packages.
 
-    A package that cannot be loaded is told by a warning.
+    Those of TIME_DOMAIN_MISSIONS are made for one search. A package that cannot be loaded is told by a warning.
     """
+    import skyvault.missions
     from skyvault import plugins
-    from skyvault.missions import mission_classes
+    from skyvault.missions import TIME_DOMAIN_MISSIONS, mission_classes
 
     added, problems = plugins.load_all("missions")
     for problem in problems:
         warnings.warn(problem.what, MissionWarning, stacklevel=2)
-    return mission_classes() | {cls.__name__: cls for cls in added.values()}
+    searched = {name: getattr(skyvault.missions, name) for name in TIME_DOMAIN_MISSIONS}
+    return mission_classes() | searched | {cls.__name__: cls for cls in added.values()}
 
 
 def mission_class(name: str) -> type[Mission]:
