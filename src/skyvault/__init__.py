@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skyvault.find.search import find
     from skyvault.find.tap import get_tap_service
     from skyvault.model.table import Column, Table
+    from skyvault.session.session import open_session
 
 #: public name -> the module that holds it
 _HOME_OF = {
@@ -23,9 +24,10 @@ _HOME_OF = {
     "SkyvaultError": "skyvault.errors",
     "Table": "skyvault.model.table",
     "get_tap_service": "skyvault.find.tap",
+    "open_session": "skyvault.session.session",
 }
 
-__all__ = ["Column", "Settings", "SkyvaultError", "Table", "__version__", "find", "get_tap_service"]
+__all__ = ["Column", "Settings", "SkyvaultError", "Table", "__version__", "find", "get_tap_service", "open_session"]
 
 
 def __getattr__(name: str) -> Any:

@@ -134,12 +134,12 @@ def _write_pixels(image: fits.CompImageHDU, turns: int, header: fits.Header, pat
         file.truncate(len(begin) + -(-size // 2880) * 2880)
         for first in range(0, height, step):
             last = min(first + step, height)
-            strip = np.ascontiguousarray(np.rot90(_raw(image, first, last), turns), dtype=dtype)
+            strip: Any = np.ascontiguousarray(np.rot90(_raw(image, first, last), turns), dtype=dtype)
             # a quarter turn makes the rows columns: in the same order if counterclockwise
             place = height - last if turns in (2, -1) else first
             if turns % 2 == 0:
                 file.seek(len(begin) + place * width * dtype.itemsize)
-                file.write(memoryview(strip))
+                file.write(strip)
                 continue
             file.flush()
             for row, cells in enumerate(strip):
