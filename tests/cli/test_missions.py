@@ -290,6 +290,43 @@ def test_a_file_without_positions_is_told_with_its_columns(tmp_path):
         read_positions(path)
 
 
+# --- archives that answer for one place ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mission", "where"),
+    [("ztf", ("--name", "RY Cnc")), ("dasch", ("--position", "129.98 19.82")), ("tess", ("--name", "TIC 25155310"))],
+)
+def test_an_archive_that_answers_for_one_place_is_asked_for_it(cli, sandbox, mission, where):
+    code, out, _ = cli("observations", mission, *where, "--json")
+    found = ids(out)
+    assert code == 0 and found
+    # what was asked once is kept
+    sandbox.faults.set(Fault("unreachable"))
+    assert ids(cli("observations", mission, *where, "--json")[1]) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "answers for one place at a time"),
+        (("--name", "RY Cnc", "--name", "HD 5501"), "answers for one place at a time"),
+        (("--name", "RY Cnc", "--matches"), "all these observations of ZTF match the place"),
+        (("--name", "RY Cnc", "--offline"), "what was asked once is kept"),
+    ],
+)
+def test_what_such_an_archive_cannot_be_asked_is_told(cli, arguments, told):
+    code, _, err = cli("observations", "ztf", *arguments)
+    assert code == 2 and told in err
+
+
+def test_images_of_such_an_archive_are_fetched(cli, tmp_path):
+    asked = ("ztf", "--name", "RY Cnc", "--time", "2018-10-05/2018-10-07")
+    code, out, err = cli("fetch", *asked, "--output", tmp_path / "images", "--json")
+    assert code == 0, err
+    assert len(json.loads(out)["whole"]) == len(ids(cli("observations", *asked, "--json")[1])) > 0
+
+
 def test_help_needs_no_astropy():
     code = "import sys; from skyvault.cli.main import run; run(['fetch', '--help']); print('astropy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment(), capture_output=True, text=True)

@@ -40,6 +40,14 @@ def test_a_place_is_written_in_many_ways(settings, target):
     assert abs(place.ra[0] - LMC_X1[0]) < 1e-3 and abs(place.dec[0] - LMC_X1[1]) < 1e-3
 
 
+def test_a_row_of_one_instrument_names_it_and_has_its_field_of_view(settings):
+    rows = find(LMC_X1, missions=["chandra"], settings=settings).table
+    fields = {"ACIS": 2 * 27.8 / 60, "HRC": 2 * 49.5 / 60}
+    assert set(rows["instrument_name"].to_pylist()) <= set(fields) and rows.num_rows
+    for name, fov in zip(rows["instrument_name"].to_pylist(), rows["s_fov"].to_pylist(), strict=True):
+        assert fov == pytest.approx(fields[name])
+
+
 def test_sky_coordinates_of_any_frame_are_places():
     from astropy.coordinates import SkyCoord
 
