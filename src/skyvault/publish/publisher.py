@@ -295,7 +295,7 @@ class Publisher:
                 self.layout,
                 spec,
                 stream,
-                memory_bytes=self.settings.memory_limit,
+                memory_bytes=max(self.settings.memory_limit, 256 << 20),
                 threads=self.settings.threads,
                 skip_bad=skip_bad,
                 advance=self.progress.advance if self.progress is not None else None,

@@ -119,7 +119,7 @@ class Builder:
             str(self.path),
             config={
                 "threads": self.threads,
-                "memory_limit": f"{max(self.memory_bytes, 256 << 20)}B",
+                "memory_limit": f"{max(self.memory_bytes, 64 << 20)}B",
                 "temp_directory": str(self.temporary),
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,

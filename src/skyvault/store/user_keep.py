@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BUILDS = 2
 WAIT_S = 55.0
 #: memory that sorts one table's rows; what is more goes to disk
-BUILD_BYTES = 256 << 20
+BUILD_BYTES = 176 << 20
 #: free disk space below which nothing is written on
 SPARE_BYTES = 256 << 20
 #: what queries need to know of a stored table
