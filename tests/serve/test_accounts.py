@@ -175,12 +175,24 @@ def test_a_form_without_its_token_or_from_elsewhere_is_refused(anybody: Client) 
     assert browser("POST", "/account/tokens", "NAME=x&CSRF=wrong", origin=ours).status == 403
     assert browser("POST", "/account/tokens", f"NAME=x&CSRF={csrf}", origin="http://evil.example").status == 403
     assert browser("POST", "/account/tokens", f"NAME=x&CSRF={csrf}", sec_fetch_site="cross-site").status == 403
-    assert browser("POST", "/account/tokens", f"NAME=x&CSRF={csrf}").status == 403
     assert browser("POST", "/tap/async", "QUERY=SELECT+1", origin="http://evil.example").status == 403
     # a remembered password is sent by browsers, too
     forged = anybody.as_user("alice")("POST", "/tap/async", "QUERY=SELECT+1", origin="http://evil.example")
     assert forged.status == 403
     assert browser("POST", "/account/tokens", f"NAME=x&CSRF={csrf}", origin=ours).status == 200
+
+
+def test_a_program_may_log_in_for_a_cookie_as_authvo_describes(anybody: Client) -> None:
+    offers = anybody("GET", "/tap/capabilities").headers.get_all("WWW-Authenticate") or []
+    assert 'standard_id="ivo://ivoa.net/sso#tls-with-password"' in offers[2]
+    answer = anybody("POST", "/login", urlencode({"username": "alice", "password": PASSWORD}))
+    assert (answer.status, answer.headers["X-VO-Authenticated"]) == (200, "alice")
+    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    job = anybody("POST", "/tap/async", "LANG=ADQL&QUERY=SELECT+1", cookie=cookie)
+    assert (job.status, job.headers["X-VO-Authenticated"]) == (303, "alice")
+    assert anybody("POST", "/login", urlencode({"username": "alice", "password": "wrong word"})).status == 401
+    # but it changes no account without the form's token
+    assert anybody("POST", "/account/tokens", "NAME=x", cookie=cookie).status == 403
 
 
 def test_a_forged_cookie_is_nobody_s(anybody: Client) -> None:

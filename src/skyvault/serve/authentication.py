@@ -125,8 +125,9 @@ class Accounts:
         if session is None or user is None:
             return NOBODY
         if method not in SAFE:
-            # SameSite keeps other sites' forms from sending the cookie; this is the second wall
-            refuse_foreign(headers, host, is_browser=True)
+            # SameSite keeps other sites' forms from sending the cookie; this is the second wall, forms have a third.
+            # A program that logged in for a cookie says nothing of where it comes from
+            refuse_foreign(headers, host)
         return Identity(user, self.ledger.users.groups_of(user.id), session.scopes, "session", session.id)
 
 
@@ -180,19 +181,14 @@ def challenges(base: str) -> tuple[str, ...]:
     )
 
 
-def refuse_foreign(headers: Headers, host: str, *, is_browser: bool = False) -> None:
-    """Raises Forbidden for a request that another site made a browser send (cross-site request forgery).
-
-    ``is_browser``: it certainly is one, so that it must say where it comes from.
-    """
+def refuse_foreign(headers: Headers, host: str) -> None:
+    """Raises Forbidden for a request that another site made a browser send (cross-site request forgery)."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin") or headers.get("referer")
     good = True
     if site is not None:
         good = site in ("same-origin", "none")
     elif origin is not None:
         good = urlsplit(origin).netloc.lower() == host.lower()
-    elif is_browser:
-        good = False
     if not good:
         raise Forbidden("this request does not come from the pages of this service", hint="Use a token.")
 

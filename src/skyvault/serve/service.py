@@ -36,7 +36,7 @@ QUERY_THREADS = 8
 WAITING = 128
 #: threads that make users' tables, and how many more may wait
 BUILD_THREADS = 4
-BUILDS_WAITING = 64
+BUILDS_WAITING = 128
 
 
 class Service:

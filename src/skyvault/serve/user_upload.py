@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skyvault.formats.stream import TableStream
 
 #: bodies taken at once by a process, and how much of one is written at a time
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 128
 _PIECE = 1 << 20
 #: what a compressed table may unpack to, times the size that is taken
 _UNPACKED = 10

@@ -59,8 +59,9 @@ def build_beside(
         )
         with disk_faults(layout.store):
             built = builder.build(stream)
+            # the file itself is durable already
             building.rename(path)
-            durable(path)
+            durable(path.parent)
         built.path = path
         return built
     finally:

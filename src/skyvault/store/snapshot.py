@@ -574,8 +574,8 @@ def disk_full(directory: Path) -> StoreError:
 
 
 def durable(path: Path) -> None:
-    """The file and its directory entry survive a power cut."""
-    for target in (path, path.parent):
+    """The file and its directory entry survive a power cut; of a directory, its entries."""
+    for target in (path,) if path.is_dir() else (path, path.parent):
         handle = os.open(target, os.O_RDONLY)
         try:
             os.fsync(handle)
