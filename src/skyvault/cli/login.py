@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def credentials_path() -> Path:
-    """The user's credentials file (mode 0600), an ini file with a section a host."""
+    """The user's credentials file (mode 0600, a section a host): that of the settings, or a usual place."""
     import platformdirs
 
+    from skyvault.config import Settings
+
+    configured = Settings().credentials_file
+    if configured is not None:
+        return configured
     return Path(platformdirs.user_config_dir("skyvault", appauthor=False)) / "credentials"
 
 
