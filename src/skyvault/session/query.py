@@ -60,7 +60,7 @@ class SessionQuery:
     def new_from_radec(cls, ra_deg: float, dec_deg: float) -> Self:
         """From ICRS degrees."""
         try:
-            return cls("", float(ra_deg), float(dec_deg))
+            return cls("", float(ra_deg) if float(ra_deg) != 360.0 else 0.0, float(dec_deg))
         except (TypeError, ValueError):
             raise ParameterError(f"ra_deg {ra_deg!r} and dec_deg {dec_deg!r} are no numbers") from None
 
