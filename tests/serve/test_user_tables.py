@@ -232,6 +232,17 @@ def test_a_position_of_other_names_is_indexed_on_request(alice: Client) -> None:
     assert put(alice, "r", body, "text/csv", "?POSITION=lon,nothing").status == 400
 
 
+def test_a_column_of_regions_is_indexed_and_asked(alice: Client) -> None:
+    field = '<FIELD name="s_region" datatype="char" arraysize="*" xtype="adql:REGION"/><FIELD name="k" datatype="int"/>'
+    body = "".join(f"<TR><TD>CIRCLE ICRS {10 * n} 0 1</TD><TD>{n}</TD></TR>" for n in range(20))
+    document = (
+        f"<VOTABLE><RESOURCE><TABLE>{field}<DATA><TABLEDATA>{body}</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"
+    )
+    assert put(alice, "fields", document.encode()).status == 201
+    assert column(ask(alice, "SELECT k FROM tap_user.fields WHERE 1 = CONTAINS(POINT(30.2, 0.1), s_region)")) == ["3"]
+    assert column(ask(alice, "SELECT COUNT(*) AS n FROM tap_user.fields WHERE s_region IS NOT NULL")) == ["20"]
+
+
 def test_a_row_that_is_not_on_the_sky_stays_but_no_cone_finds_it(alice: Client) -> None:
     put(alice, "t", b"ra,dec,k\n10,20,1\n10,200,2\n999999,20,3\n,,4\n", "text/csv")
     assert column(ask(alice, "SELECT COUNT(*) AS n FROM tap_user.t")) == ["4"]
@@ -408,7 +419,8 @@ def test_of_many_who_put_one_table_the_last_one_stays_whole(alice: Client) -> No
     assert set(answers) <= {200, 201}
     (count,) = column(ask(alice, "SELECT COUNT(*) AS n FROM tap_user.one"))
     assert 10 <= int(count) < 20
-    only_new = at_once(8, lambda i: alice("PUT", "/tap/user_tables/new", votable(), if_none_match="*").status)
+    body = votable()
+    only_new = at_once(8, lambda i: alice("PUT", "/tap/user_tables/new", body, if_none_match="*").status)
     assert sorted(only_new) == [201] + [409] * 7
 
 

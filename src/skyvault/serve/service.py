@@ -94,6 +94,8 @@ class Service:
         self.runner.stop(grace_s=min(self.settings.stop_grace_s, 5.0))
         self._threads.shutdown(cancel_futures=True)
         self._builders.shutdown(cancel_futures=True)
+        if self.user_rules is not None:
+            self.user_rules.keeper.close()
         self.accounts.close()
         if self._janitor.is_alive():
             self._janitor.join(timeout=5.0)

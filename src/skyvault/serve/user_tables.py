@@ -126,7 +126,8 @@ class UserTableRoutes:
             kind = request.headers.get("content-type")
 
             def act() -> UserTable:
-                return self.rules.keeper.keep(opened(file, kind, settings, keep.name), keep, position=position)
+                stream = opened(file, kind, settings, keep.name)
+                return self.rules.keeper.keep(stream, keep, position=position, size_bytes=file.stat().st_size)
 
             table = await self.service.building(act)
         return self._kept(request, table, 201 if is_new else 200)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from skyvault.formats.stream import TableStream
     from skyvault.model.table import Table
     from skyvault.store.layout import Layout
+    from skyvault.store.workbench import Workbench
 
 
 def build_beside(
@@ -32,6 +33,7 @@ def build_beside(
     keep_bad: bool = False,
     advance: Callable[[int], None] | None = None,
     carried: Mapping[int, Sequence[Carried]] | None = None,
+    workbench: Workbench | None = None,
 ) -> Built:
     """Write a snapshot file into the store under a name of its own. Raises what :class:`Builder` does.
 
@@ -56,6 +58,7 @@ def build_beside(
             keep_bad=keep_bad,
             advance=advance,
             carried=carried,
+            workbench=workbench,
         )
         with disk_faults(layout.store):
             built = builder.build(stream)

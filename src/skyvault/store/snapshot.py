@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from skyvault.adql.storage import KEY_STRIDE, storage_names
 from skyvault.errors import IngestError, StoreError
 from skyvault.model.table import NUMERIC, Column, Table
 from skyvault.store.layout import FORMAT
+from skyvault.store.workbench import Workbench, connected
 
 if TYPE_CHECKING:
     import duckdb
@@ -89,11 +91,12 @@ class Builder:
         keep_bad: bool = False,
         advance: Callable[[int], None] | None = None,
         carried: Mapping[int, Sequence[Carried]] | None = None,
+        workbench: Workbench | None = None,
     ) -> None:
         """``carried`` gives, by region column, indices to take over instead of reading the regions again.
 
         Rows whose position is not on the sky are an error, unless they are left out (``skip_bad``) or kept without
-        a place (``keep_bad``).
+        a place (``keep_bad``). A small file may be built on a ``workbench`` instead of in a database of its own.
         """
         self.spec = spec
         self.carried = carried or {}
@@ -103,6 +106,7 @@ class Builder:
         self.threads = threads
         self.skip_bad = skip_bad
         self.keep_bad = keep_bad
+        self.workbench = workbench
         self.advance = advance
         self.names = storage_names(spec.table.column_names)
         self.bad_rows = 0
@@ -115,45 +119,51 @@ class Builder:
         import duckdb
 
         self.path.unlink(missing_ok=True)
-        connection = duckdb.connect(
-            str(self.path),
-            config={
-                "threads": self.threads,
-                "memory_limit": f"{max(self.memory_bytes, 64 << 20)}B",
-                "temp_directory": str(self.temporary),
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "python_enable_replacements": False,
-            },
-        )
         try:
-            connection.execute("SET TimeZone='UTC'")
-            # stdout is the command's answer
-            connection.execute("SET enable_progress_bar=false")
-            self._fill(connection, stream)
-            extra = self._measure(connection)
-            version = connection.execute("SELECT version()").fetchone()
-            facts = {
-                "format": str(FORMAT),
-                "storage": str(version[0] if version else ""),
-                "table": self.spec.table.name,
-                "extra": json.dumps(extra),
-            }
-            # one statement: each commit would be an fsync
-            connection.execute(
-                "CREATE TABLE meta AS SELECT unnest(?::VARCHAR[]) AS key, unnest(?::VARCHAR[]) AS value",
-                [list(facts), list(facts.values())],
-            )
-            connection.execute("CHECKPOINT")
+            with self._opened() as connection:
+                extra = self._write(connection, stream)
         except BaseException as problem:
-            connection.close()
             self.path.unlink(missing_ok=True)
+            self.path.with_name(f"{self.path.name}.wal").unlink(missing_ok=True)
             if isinstance(problem, duckdb.Error):
                 raise self._explained(problem) from None
             raise
-        connection.close()
         durable(self.path)
         return Built(self.path, extra["nrows"], self.path.stat().st_size, extra, self.bad_rows, self.notes)
+
+    @contextmanager
+    def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if self.workbench is not None:
+            with self.workbench.opened(self.path) as connection:
+                yield connection
+            return
+        connection = connected(str(self.path), self.temporary, memory_bytes=self.memory_bytes, threads=self.threads)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _write(self, connection: duckdb.DuckDBPyConnection, stream: TableStream) -> dict[str, Any]:
+        """Everything the file holds; returns what the ledger keeps."""
+        connection.execute("SET TimeZone='UTC'")
+        # stdout is the command's answer
+        connection.execute("SET enable_progress_bar=false")
+        self._fill(connection, stream)
+        extra = self._measure(connection)
+        version = connection.execute("SELECT version()").fetchone()
+        facts = {
+            "format": str(FORMAT),
+            "storage": str(version[0] if version else ""),
+            "table": self.spec.table.name,
+            "extra": json.dumps(extra),
+        }
+        # one statement: each commit would be an fsync
+        connection.execute(
+            "CREATE TABLE meta AS SELECT unnest(?::VARCHAR[]) AS key, unnest(?::VARCHAR[]) AS value",
+            [list(facts), list(facts.values())],
+        )
+        connection.execute("CHECKPOINT")
+        return extra
 
     def _explained(self, problem: Exception) -> Exception:
         import duckdb
@@ -330,7 +340,11 @@ class Builder:
         told: dict[str, Any] = {"unreadable": 0}
         self._regions[index] = told
         query = f"SELECT rowid, _row, {identifier(self.names[index])} FROM data"
-        reader = connection.cursor().sql(query).to_arrow_reader(REGION_ROWS)
+        cursor = connection.cursor()
+        # a connection of its own begins in the database it was opened with; all rows, or a result would be left open
+        place = str(connection.execute("SELECT current_database()").fetchall()[0][0])
+        cursor.execute(f"USE {identifier(place)}")
+        reader = cursor.sql(query).to_arrow_reader(REGION_ROWS)
 
         def batches() -> Iterator[pa.RecordBatch]:
             for keys, rows, unreadable in _ahead(lambda batch: _region_cells(batch, column), reader, self.threads):

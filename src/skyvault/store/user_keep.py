@@ -15,6 +15,7 @@ from skyvault.store.building import build_beside, rows_of
 from skyvault.store.layout import FORMAT
 from skyvault.store.snapshot import Spec, with_row_count
 from skyvault.store.user_describe import describe
+from skyvault.store.workbench import Workbench
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +30,9 @@ BUILDS = 2
 WAIT_S = 55.0
 #: memory that sorts one table's rows; what is more goes to disk
 BUILD_BYTES = 176 << 20
+#: uploads up to this size share one database while they are built, and how much memory that has
+SMALL_BYTES = 4 << 20
+SMALL_MEMORY_BYTES = 128 << 20
 #: free disk space below which nothing is written on
 SPARE_BYTES = 256 << 20
 #: what queries need to know of a stored table
@@ -58,14 +62,26 @@ class UserKeeper:
         self.ledger = ledger
         self.settings = settings
         self._builds = threading.BoundedSemaphore(BUILDS)
+        self._workbench = Workbench(layout.temporary, memory_bytes=SMALL_MEMORY_BYTES, threads=min(2, settings.threads))
 
-    def keep(self, stream: TableStream, where: Keep, *, position: Sequence[str] | None = None) -> UserTable:
-        """Keep all rows of ``stream``; nothing is visible before the last one is safely on disk.
+    def close(self) -> None:
+        self._workbench.close()
+
+    def keep(
+        self,
+        stream: TableStream,
+        where: Keep,
+        *,
+        position: Sequence[str] | None = None,
+        size_bytes: int | None = None,
+    ) -> UserTable:
+        """Keep all rows of ``stream``, which come from ``size_bytes`` (None: who knows how many); nothing is visible
+        before the last one is safely on disk.
 
         Raises IngestError and FormatError for rows that cannot be kept, TooLarge and QuotaError, Conflict, Busy.
         """
         spec = describe(stream.table, where.name, position=position, most_columns=self.settings.upload_columns)
-        return self._build(spec, stream, where)
+        return self._build(spec, stream, where, is_small=size_bytes is not None and size_bytes <= SMALL_BYTES)
 
     def append(self, table: UserTable, stream: TableStream, where: Keep) -> UserTable:
         """The rows there are and those of ``stream``, whose columns are found by name. Raises Conflict when the table
@@ -101,7 +117,7 @@ class UserKeeper:
         stream = TableStream(table.table, rows_of(self.layout, table.table, table.snapshot))
         return self._build(spec, stream, _at_version(where, table))
 
-    def _build(self, spec: Spec, stream: TableStream, where: Keep) -> UserTable:
+    def _build(self, spec: Spec, stream: TableStream, where: Keep, *, is_small: bool = False) -> UserTable:
         self.ledger.user_tables.refuse_early(
             where.owner, where.name, where.space, replaces=None if where.replaces is None else "any"
         )
@@ -118,6 +134,7 @@ class UserKeeper:
                     memory_bytes=min(BUILD_BYTES, self.settings.memory_limit),
                     threads=min(2, self.settings.threads),
                     keep_bad=True,
+                    workbench=self._workbench if is_small else None,
                 )
             except StoreError as error:
                 # the sentence of a publish names a setting and a path of the operator's
