@@ -35,7 +35,7 @@ with DuckStore(settings) as store:
     print("ready", flush=True)
     for n in itertools.count():
         name = f"t{n % 3}"
-        table = keeper.keep(open_table(body), place(name))
+        table = keeper.keep(open_table(body), place(name), size_bytes=len(body) if n % 2 else None)
         print("kept", name, flush=True)
         table = keeper.append(table, open_table(body), place(name))
         keeper.index(table, place(name), column="k")
@@ -85,7 +85,7 @@ def _kill_often(home: Path, times: int) -> None:
 
 
 def test_a_process_that_is_killed_leaves_whole_tables_only(tmp_path: Path) -> None:
-    _kill_often(tmp_path, 5)
+    _kill_often(tmp_path, 6)
 
 
 @pytest.mark.slow
