@@ -1,0 +1,115 @@
+"""Contact sheets: one star on many plates side by side, oldest first, marked and dated, all in equal grey."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from skyvault.science.epoch_frames import BLANK, EpochFrames
+from skyvault.science.time_series_plot import GREY, INK, ORANGE
+
+#: pixels: between frames, under a frame for its two lines, above all for the title, below for the caption
+_GAP: Final = 8
+_LINES: Final = 30
+_TITLE: Final = 34
+_CAPTION: Final = 24
+_DPI: Final = 100
+#: pixels of a frame in the picture, at least and at most
+_SMALLEST, _LARGEST = 110, 420
+#: grey of the line around a frame
+_FRAME: Final = 170
+
+
+def contact_sheet(
+    frames: EpochFrames, *, columns: int | None = None, title: str = "", mark_arcsec: float | None = None
+) -> Any:
+    """A matplotlib Figure of all frames, by time from left to right; north is up, east left.
+
+    Each has a circle of ``mark_arcsec`` around the target (a seventh of the frame's half if None), its date and its
+    exposure's name; where the plate ends before the target, that is said instead. ``columns``: about square if None.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import EllipseCollection
+    from matplotlib.figure import Figure
+
+    count, grid = len(frames), frames.grid
+    across = max(1, min(count, columns or max(3, math.ceil(math.sqrt(1.25 * count)))))
+    down = -(-count // across)
+    # small frames are shown larger by whole factors, so that pixels stay square and equal
+    zoom = max(1, math.ceil(_SMALLEST / grid.width)) if grid.width < _SMALLEST else 1
+    shrink = max(1, math.ceil(grid.width / _LARGEST))
+    width, height = (_shown(side, zoom, shrink) for side in (grid.width, grid.height))
+    total_x = across * (width + _GAP) + _GAP
+    total_y = down * (height + _LINES + _GAP) + _GAP + _TITLE + _CAPTION
+    # as RGB: matplotlib takes three times as long to draw grey numbers
+    sheet = np.full((total_y, total_x, 3), 255, np.uint8)
+    corners = []
+    for number, frame in enumerate(frames.frames):
+        left = _GAP + (number % across) * (width + _GAP)
+        top = _TITLE + _GAP + (number // across) * (height + _LINES + _GAP)
+        picture = _scaled(frame.grey[::-1], zoom, shrink)
+        sheet[top - 1 : top + height + 1, left - 1 : left + width + 1] = _FRAME
+        sheet[top : top + height, left : left + width] = picture[:, :, None]
+        corners.append((left, top))
+
+    figure = Figure(figsize=(total_x / _DPI, total_y / _DPI), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    axes.imshow(sheet, extent=(0, total_x, total_y, 0), interpolation="nearest")
+    axes.set_xlim(0, total_x)
+    axes.set_ylim(total_y, 0)
+    arcsec = grid.pixel_arcsec * grid.width / width
+    mark = 2.0 * (mark_arcsec if mark_arcsec is not None else grid.width * grid.pixel_arcsec / 14.0) / arcsec
+    middles = np.array([(left + width / 2.0, top + height / 2.0) for left, top in corners])
+    shown = np.array([frame.shows_target for frame in frames.frames], bool)
+    if shown.any():
+        sizes = np.full(int(shown.sum()), mark)
+        axes.add_collection(
+            EllipseCollection(
+                sizes, sizes, np.zeros(len(sizes)), units="xy", offsets=middles[shown], transOffset=axes.transData,
+                facecolors="none", edgecolors=ORANGE, linewidths=1.1,
+            )
+        )  # fmt: skip
+    font = 6.5 if width < 150 else 7.5
+    for (left, top), frame, (x, y) in zip(corners, frames.frames, middles, strict=True):
+        axes.text(left, top + height + 11, frame.cutout.date(), fontsize=font, color=INK, va="baseline")
+        axes.text(
+            left, top + height + 22, _short(frame.cutout.name, width, font), fontsize=font, color=GREY, va="baseline"
+        )
+        if not frame.shows_target:
+            axes.text(x, y, "target not\non this plate", fontsize=font, color=INK, ha="center", va="center")
+    axes.text(_GAP, 23, title or "Epochs", fontsize=11, color=INK, va="baseline")
+    axes.text(_GAP, total_y - 9, _caption(frames), fontsize=6.5, color=GREY, va="baseline")
+    return figure
+
+
+def _caption(frames: EpochFrames) -> str:
+    side = frames.grid.width * frames.grid.pixel_arcsec / 60.0
+    ra, dec = frames.target
+    rule = frames.stretch
+    unit = "times the sky's noise above the sky" if rule.unit == "noise" else "in pixel values"
+    return (
+        f"RA {ra:.5f}, Dec {dec:+.5f} (ICRS); frames {side:.3g} arcmin wide, north up, east left; "
+        f"{rule.curve} from {rule.low:g} to {rule.high:g} {unit}"
+    )
+
+
+def _short(name: str, width: int, font: float) -> str:
+    room = max(6, int(width / (font * 0.75)))
+    return name if len(name) <= room else name[: room - 1] + "…"
+
+
+def _shown(side: int, zoom: int, shrink: int) -> int:
+    return side * zoom if shrink == 1 else -(-side // shrink)
+
+
+def _scaled(grey: Any, zoom: int, shrink: int) -> Any:
+    if shrink > 1:
+        rows, columns = (-(-side // shrink) * shrink for side in grey.shape)
+        whole = np.full((rows, columns), BLANK, np.float32)
+        whole[: grey.shape[0], : grey.shape[1]] = grey
+        return whole.reshape(rows // shrink, shrink, columns // shrink, shrink).mean(axis=(1, 3)).astype(np.uint8)
+    return grey.repeat(zoom, axis=0).repeat(zoom, axis=1) if zoom > 1 else grey
