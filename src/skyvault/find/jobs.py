@@ -17,7 +17,7 @@ from pyvo.io import uws
 
 from skyvault.errors import FormatError, UsageError
 from skyvault.find.faults import QueryRefused, ServiceFault, ServiceUnreachable
-from skyvault.find.results import Results, refuse_fault
+from skyvault.find.results import Results, is_told_cut, refuse_fault
 from skyvault.find.session import document
 from skyvault.net.addresses import shown_address, split_address
 
@@ -37,6 +37,8 @@ class Job(AsyncTAPJob):  # type: ignore[misc]
     """A TAP job. ``save`` writes where it is, and :func:`resume_job` takes it up, tomorrow or elsewhere."""
 
     _job: Any
+    #: how many rows come at most, where the result does not say whether it is whole
+    row_limit: Callable[[], int | None] | None = None
     #: seconds between two looks where the service does not hold its answers
     poll_s = 1.0
     sleep: Callable[[float], object] = staticmethod(time.sleep)
@@ -141,6 +143,8 @@ class Job(AsyncTAPJob):  # type: ignore[misc]
                 url=address,
                 session=self._session,
                 asked_rows=self._client_set_maxrec,
+                row_limit=self.row_limit,
+                is_told_cut=is_told_cut(response),
             )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -167,6 +171,7 @@ class Job(AsyncTAPJob):  # type: ignore[misc]
 
 def resume_job(path: str | os.PathLike[str], *, token: Any = None, settings: Settings | None = None) -> Job:
     """A job that was saved, by this or another process. Raises FormatError, ServiceFault (it is no longer there)."""
+    from skyvault.find.offers import offer_of
     from skyvault.find.tap import get_tap_service
 
     try:
@@ -181,7 +186,8 @@ def resume_job(path: str | os.PathLike[str], *, token: Any = None, settings: Set
         raise FormatError("this is no saved job", where=str(path)) from None
     if not is_ours:
         raise FormatError("the saved job has a form this version does not know", where=str(path))
-    session = get_tap_service(service, token=token, settings=settings)._session
-    job = Job(address, session=session)
+    asked = get_tap_service(service, token=token, settings=settings)
+    job = Job(address, session=asked._session)
     job._client_set_maxrec = maxrec
+    job.row_limit = lambda: offer_of(asked).row_limit(maxrec)
     return job

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO, Any, Final
 
-import numpy as np
 import pyarrow as pa
 from pyvo.dal.tap import TAPResults
 
 from skyvault.errors import FormatError, SkyvaultError
+from skyvault.find.arrays import distinct, masked, structured
 from skyvault.find.faults import QueryRefused, ServiceFault, ServiceUnreachable, TruncatedWarning, WrongAnswer
 from skyvault.net.addresses import shown_address
 from skyvault.net.faults import said
@@ -45,15 +45,37 @@ class Results(TAPResults):  # type: ignore[misc]
     ) -> None:
         self.arrow = arrow
         self._is_filled = False
+        self._columns: dict[str, Any] = {}
         super().__init__(skeleton, url=url, session=session)
         self._client_set_maxrec = asked_rows
         self.is_truncated = self._status[0].lower() == "overflow"
         self.check_overflow_warning(asked_rows)
 
     @classmethod
-    def read(cls, file: IO[bytes], *, url: str, session: Any = None, asked_rows: int | None = None) -> Results:
-        """Results from a VOTable (a seekable binary file). Raises QueryRefused, WrongAnswer."""
-        skeleton, arrow = read_document(file, url)
+    def read(
+        cls,
+        file: IO[bytes],
+        *,
+        url: str,
+        session: Any = None,
+        asked_rows: int | None = None,
+        row_limit: Callable[[], int | None] | None = None,
+        is_told_cut: bool = False,
+    ) -> Results:
+        """Results from a VOTable, a Parquet file or an Arrow stream (a seekable binary file).
+
+        ``row_limit`` tells the service's limit where a Parquet file does not say whether it is whole; ``is_told_cut``:
+        a header of the answer said it is not. Raises QueryRefused, WrongAnswer.
+        """
+        from skyvault.find.columnar import is_columnar, read_columnar
+
+        file.seek(0)
+        if is_columnar(file.read(8)):
+            skeleton, arrow = read_columnar(
+                file, shown_address(url), row_limit=row_limit or (lambda: asked_rows), is_told_cut=is_told_cut
+            )
+        else:
+            skeleton, arrow = read_document(file, url)
         from pyvo.dal.exceptions import DALFormatError, DALQueryError
 
         try:
@@ -74,7 +96,7 @@ class Results(TAPResults):  # type: ignore[misc]
         if not self._is_filled:
             self._is_filled = True
             element = self._resultstable
-            element.array = _masked(self.arrow, element.fields)
+            element.array = structured(self.arrow, element.fields)
             element._nrows = len(self)
         return self._resultstable
 
@@ -82,6 +104,27 @@ class Results(TAPResults):  # type: ignore[misc]
     def votable(self) -> Any:
         self.resultstable  # noqa: B018 (fills in the rows)
         return self._votable
+
+    def getcolumn(self, name: str) -> Any:
+        """A masked array of one column, by its name or ID. Raises KeyError."""
+        if self._is_filled or name not in self.fieldnames:
+            return super().getcolumn(name)
+        if name not in self._columns:
+            self._columns[name] = masked(self.arrow.column(self.fieldnames.index(name)))
+        return self._columns[name]
+
+    def to_table(self) -> Any:
+        """An astropy Table with units, UCDs and descriptions; columns of one name are numbered."""
+        from astropy.table import MaskedColumn, Table
+
+        element = self._resultstable
+        names = distinct(self.fieldnames)
+        columns = []
+        for name, field, column in zip(names, element.fields, self.arrow.columns, strict=True):
+            columns.append(MaskedColumn(masked(column), name=name, copy=False))
+            field.to_table_column(columns[-1])
+        known = {key: getattr(element, key, None) for key in ("ID", "name", "ref", "ucd", "utype", "description")}
+        return Table(columns, meta={key: value for key, value in known.items() if value is not None}, copy=False)
 
     @property
     def fielddescs(self) -> Any:
@@ -111,22 +154,11 @@ class Results(TAPResults):  # type: ignore[misc]
 
 def read_document(file: IO[bytes], url: str) -> tuple[Any, pa.Table]:
     """A VOTable as astropy's VOTableFile without rows, and the rows of its first table."""
-    from astropy.io.votable import parse
-    from astropy.io.votable.exceptions import VOWarning
-
     from skyvault.formats.votable_in import open_votable
 
     place = shown_address(url)
     skeleton, has_rows = _without_rows(file, place)
-    import io
-
-    with warnings.catch_warnings():
-        # small liberties of services; what matters is refused below
-        warnings.simplefilter("ignore", VOWarning)
-        try:
-            document = parse(io.BytesIO(skeleton))
-        except Exception as error:
-            raise WrongAnswer(f"the answer is no VOTable ({_one_line(str(error))})", where=place) from None
+    document = parse_skeleton(skeleton, place)
     columns = pa.table({})
     if has_rows:
         file.seek(0)
@@ -144,6 +176,23 @@ def read_document(file: IO[bytes], url: str) -> tuple[Any, pa.Table]:
     if len(fields) != columns.num_columns:
         raise WrongAnswer(f"the answer has {columns.num_columns} columns and describes {len(fields)}", where=place)
     return document, columns
+
+
+def parse_skeleton(skeleton: bytes, place: str) -> Any:
+    """A VOTable without rows as astropy's VOTableFile. Raises WrongAnswer."""
+    import io
+
+    from astropy.io.votable import parse
+    from astropy.io.votable.exceptions import VOWarning
+
+    _defuse(skeleton, place)
+    with warnings.catch_warnings():
+        # small liberties of services; what matters is refused elsewhere
+        warnings.simplefilter("ignore", VOWarning)
+        try:
+            return parse(io.BytesIO(skeleton))
+        except Exception as error:
+            raise WrongAnswer(f"the answer is no VOTable ({_one_line(str(error))})", where=place) from None
 
 
 def _empty(file: IO[bytes], fields: Sequence[Any], place: str) -> pa.Table:
@@ -176,7 +225,6 @@ def _without_rows(file: IO[bytes], place: str) -> tuple[bytes, bool]:
         told = said(bytes(head[:4096]))
         raise WrongAnswer(f"the answer is no VOTable{f': {told!r}' if told else ''}", where=place)
     if begin is None:
-        _defuse(head, place)
         return bytes(head), False
     # the end is looked for from behind: rows are long, what follows them is short
     size = file.seek(0, 2)
@@ -195,9 +243,7 @@ def _without_rows(file: IO[bytes], place: str) -> tuple[bytes, bool]:
             break
     else:
         raise WrongAnswer("the answer breaks off", where=place)
-    skeleton = bytes(head[: begin.start()]) + tail
-    _defuse(skeleton, place)
-    return skeleton, True
+    return bytes(head[: begin.start()]) + tail, True
 
 
 def _defuse(document: bytes | bytearray, place: str) -> None:
@@ -205,65 +251,14 @@ def _defuse(document: bytes | bytearray, place: str) -> None:
         raise WrongAnswer("the answer declares a document type or entities, which are not read", where=place)
 
 
-def _masked(arrow: pa.Table, fields: Sequence[Any]) -> Any:
-    """astropy's form of a VOTable's rows: a masked structured array with object columns for texts and lists."""
-    rows = arrow.num_rows
-    kinds, columns, masks = [], [], []
-    for field, column in zip(fields, arrow.columns, strict=True):
-        values, mask = _values(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0))
-        kinds.append((str(field.name), values.dtype, values.shape[1:]))
-        columns.append(values)
-        masks.append(mask)
-    names = _distinct([kind[0] for kind in kinds])
-    array: Any = np.ma.zeros(rows, dtype=[(name, *kind[1:]) for name, kind in zip(names, kinds, strict=True)])
-    array.mask = np.zeros(rows, array.mask.dtype)
-    for name, values, mask in zip(names, columns, masks, strict=True):
-        array.data[name] = values
-        if mask is not None:
-            array.mask[name] = mask if values.ndim == 1 else mask.reshape(-1, *([1] * (values.ndim - 1)))
-    return array
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Names as they are; a repeated one with its position behind."""
-    seen: set[str] = set()
-    result = []
-    for index, name in enumerate(names):
-        name = name if name not in seen else f"{name}_{index}"
-        seen.add(name)
-        result.append(name)
-    return result
-
-
-def _values(column: pa.Array) -> tuple[Any, Any]:
-    """numpy values of an Arrow column, and where they are NULL (None: nowhere)."""
-    kind = column.type
-    mask = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        values = column.fill_null("") if mask is not None else column
-        return values.to_numpy(zero_copy_only=False), mask
-    if pa.types.is_fixed_size_list(kind) and not column.null_count:
-        flat = column.flatten()
-        if not pa.types.is_nested(flat.type) and not flat.null_count:
-            return flat.to_numpy(zero_copy_only=False).reshape(len(column), kind.list_size), None
-    if pa.types.is_nested(kind):
-        values = np.empty(len(column), dtype=object)
-        for index, cell in enumerate(column.to_numpy(zero_copy_only=False)):
-            values[index] = np.array([]) if cell is None else np.asarray(cell)
-        return values, mask
-    if pa.types.is_floating(kind):
-        # NaN is VOTable's NULL of floating-point numbers, and masked as pyvo has it
-        values = (column.fill_null(float("nan")) if mask is not None else column).to_numpy(zero_copy_only=False)
-        is_nan = np.isnan(values)
-        return values, is_nan if is_nan.any() else None
-    if mask is not None:
-        column = column.fill_null(pa.scalar(False if pa.types.is_boolean(kind) else 0, kind))
-    return column.to_numpy(zero_copy_only=False), mask
-
-
 def _one_line(text: Any) -> str:
     words = " ".join(str(text).split())
     return words if len(words) <= 500 else f"{words[:497]}..."
+
+
+def is_told_cut(response: Any) -> bool:
+    """Whether a header says that rows were left out, as this project's server does for forms that cannot."""
+    return bool(response.headers.get("x-skyvault-overflow", "").strip().lower() == "true")
 
 
 def refuse_fault(response: Any, url: str) -> None:

@@ -203,7 +203,7 @@ class _PatientAdapter(HTTPAdapter):  # type: ignore[misc]
     def _whole(self, response: requests.Response, deadline: float) -> requests.Response:
         """Documents are read here, so that one that breaks off is asked for again; files are left to who wants them."""
         kind = response.headers.get("content-type", "").lower()
-        if not any(word in kind for word in ("xml", "json", "text", "parquet")) or response.raw is None:
+        if not any(word in kind for word in ("xml", "json", "text", "parquet", "arrow")) or response.raw is None:
             return response
         body = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 (the response owns it)
         length = 0
@@ -236,8 +236,12 @@ def document(response: requests.Response) -> IO[bytes]:
     held: IO[bytes] | None = getattr(response.raw, "document", None)
     if held is None:
         held = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 (the caller closes it)
-        for block in response.iter_content(_BLOCK_BYTES):
-            held.write(block)
+        try:
+            for block in response.iter_content(_BLOCK_BYTES):
+                held.write(block)
+        except requests.RequestException:
+            held.close()
+            raise requests.ConnectionError("the answer broke off") from None
     held.seek(0)
     return held
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,8 @@ from skyvault.config import Secret, Settings
 from skyvault.errors import UsageError
 from skyvault.find.faults import ServiceUnreachable
 from skyvault.find.jobs import Job
-from skyvault.find.results import Results, refuse_fault
+from skyvault.find.offers import may_be_large, offer_of
+from skyvault.find.results import Results, is_told_cut, refuse_fault
 from skyvault.find.services import address_of, token_for
 from skyvault.find.session import TOTAL_S, ArchiveSession, document
 from skyvault.net.addresses import shown_address, split_address
@@ -82,7 +84,13 @@ class Service(TAPService):  # type: ignore[misc]
         uploads: Any = None,
         **keywords: Any,
     ) -> Query:
-        return Query(
+        asked = {name.upper() for name in keywords}
+        form = None
+        if language == "ADQL" and not asked & {"FORMAT", "RESPONSEFORMAT"} and may_be_large(query or "", maxrec):
+            form = offer_of(self).form
+            if form is not None:
+                keywords["RESPONSEFORMAT"] = form
+        made = Query(
             self.baseurl,
             query,
             mode=mode,
@@ -92,6 +100,8 @@ class Service(TAPService):  # type: ignore[misc]
             session=self._session,
             **keywords,
         )
+        made.row_limit = lambda: offer_of(self).row_limit(maxrec)
+        return made
 
     def run_sync(
         self,
@@ -121,6 +131,7 @@ class Service(TAPService):  # type: ignore[misc]
         response = asked.submit()
         job = Job(response.url, session=self._session)
         job._client_set_maxrec = maxrec
+        job.row_limit = asked.row_limit
         return job
 
     def run_async(
@@ -174,7 +185,9 @@ class Tables(VOSITables):  # type: ignore[misc]
 
 
 class Query(TAPQuery):  # type: ignore[misc]
-    """A query that is read by our decoder."""
+    """A query that is read by our decoder; ``row_limit`` tells how many rows come at most."""
+
+    row_limit: Callable[[], int | None] | None = None
 
     def submit(self, *, post: bool = False) -> requests.Response:
         """Send it, files of uploads too. Raises ServiceUnreachable, QueryRefused, ServiceFault."""
@@ -198,4 +211,6 @@ class Query(TAPQuery):  # type: ignore[misc]
                 url=self.queryurl,
                 session=self._session,
                 asked_rows=self._client_set_maxrec,
+                row_limit=self.row_limit,
+                is_told_cut=is_told_cut(response),
             )
