@@ -78,7 +78,11 @@ def cli_page() -> str:
 
 
 def _help(command: click.Command, path: str) -> str:
-    with click.Context(command, info_name=path, terminal_width=100, max_content_width=100) as context:
+    # -h too, as the command line has it: click keeps a command's help option as it was first asked for
+    names = ["-h", "--help"]
+    with click.Context(
+        command, info_name=path, terminal_width=100, max_content_width=100, help_option_names=names
+    ) as context:
         return command.get_help(context).strip()
 
 

@@ -56,7 +56,7 @@ class Bench:
         return eventually(lambda: (job := self.ledger.jobs.get(job_id)).phase in phases and job)
 
 
-def eventually(look: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What ``look`` gives as soon as it is true."""
     pause, deadline = threading.Event(), time.monotonic() + seconds
     while not (found := look()):

@@ -80,7 +80,10 @@ class Faults:
             self._faults.append(fault)
 
     def clear(self) -> None:
-        self.set()
+        """None any more, and none has struck."""
+        with self._lock:
+            self._faults = []
+            self.struck = {}
 
     def all(self) -> list[Fault]:
         with self._lock:
