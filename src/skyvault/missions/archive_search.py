@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skyvault.errors import SkyvaultError
 from skyvault.missions.faults import MissionValueError, MissionWarning, NoObsAfterFilterError
 from skyvault.missions.naming import mission_class
+from skyvault.net.stopping import side_by_side
 
 if TYPE_CHECKING:
     from skyvault.missions.archive import Archive
@@ -65,8 +65,7 @@ def multi_mission_filter_on_positions(
         except SkyvaultError as error:
             return error
 
-    with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="missions") as threads:
-        outcomes = list(threads.map(one, range(len(listed))))
+    outcomes = side_by_side(one, range(len(listed)), parallel=_PARALLEL, name="missions")
     found = [outcome for outcome in outcomes if not isinstance(outcome, SkyvaultError)]
     failed = [
         (cls.declaration.pretty_name, outcome)

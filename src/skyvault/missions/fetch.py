@@ -8,7 +8,6 @@ import shutil
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,6 +44,7 @@ from skyvault.net.fits_sums import refuse_damaged_fits
 from skyvault.net.partial import disk_fault
 from skyvault.net.remote_file import Order as FileOrder
 from skyvault.net.remote_file import Packing, RemoteFile
+from skyvault.net.stopping import side_by_side
 from skyvault.net.unpack import unpack
 
 #: ends of the names of files that are FITS at every archive
@@ -195,13 +195,7 @@ class _Work:
         if progress is not None and missing:
             progress.start(f"files of {len(missing)} observations", len(missing))
         try:
-            with ThreadPoolExecutor(self.order.connections, thread_name_prefix="list") as threads:
-                try:
-                    for _ in threads.map(look, missing):
-                        pass
-                except BaseException:
-                    threads.shutdown(wait=False, cancel_futures=True)
-                    raise
+            side_by_side(look, missing, parallel=self.order.connections, name="list")
         finally:
             if progress is not None and missing:
                 progress.finish()

@@ -15,7 +15,6 @@ import threading
 import time
 import xml.parsers.expat
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -103,6 +102,8 @@ class Sesame:
     def _asked(self, ask: dict[str, list[str]], *, has_some: bool) -> dict[str, Place]:
         """Answers of the resolver; what it said of some names counts, even where it failed at others."""
         batches = _batches({key: names[0] for key, names in ask.items()})
+        from skyvault.net.stopping import side_by_side
+
         with contextlib.ExitStack() as stack:
             client = self._client
             if client is None:
@@ -110,8 +111,9 @@ class Sesame:
 
                 client = stack.enter_context(HttpClient())
             asked = client
-            with ThreadPoolExecutor(min(_PARALLEL, len(batches)), thread_name_prefix="sesame") as threads:
-                outcomes = list(threads.map(lambda batch: self._one_request(asked, batch), batches))
+            outcomes = side_by_side(
+                lambda batch: self._one_request(asked, batch), batches, parallel=_PARALLEL, name="sesame"
+            )
         answers: dict[str, Place | None] = {}
         problem: SkyvaultError | None = None
         for outcome in outcomes:

@@ -8,7 +8,6 @@ then on everything is as with every other mission: filters, states, cached table
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -42,6 +41,7 @@ from skyvault.net.client import HttpClient
 from skyvault.net.faults import Refused
 from skyvault.net.remote_file import Order as FileOrder
 from skyvault.net.remote_file import RemoteFile
+from skyvault.net.stopping import side_by_side
 
 
 class TimeDomainArchive(Protocol):
@@ -266,8 +266,7 @@ class ImageDownloader:
         refused = []
         rows = order.rows.to_pylist()
         # addresses of some archives must be asked for, one by one
-        with ThreadPoolExecutor(order.connections) as pool:
-            answers = list(pool.map(asked, rows))
+        answers = side_by_side(asked, rows, parallel=order.connections, name="addresses")
         for row, remote in zip(rows, answers, strict=True):
             obs_id = str(row["ObsID"])
             if isinstance(remote, SkyvaultError):

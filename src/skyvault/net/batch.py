@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +14,11 @@ from skyvault.net.client import HttpClient
 from skyvault.net.download import Downloader, Fetched
 from skyvault.net.faults import Unreachable
 from skyvault.net.remote_file import Order
+from skyvault.net.stopping import side_by_side
 from skyvault.net.unpack import UnpackLimits
 
 #: more threads than that only wait for each other on one machine
 _MOST_PARALLEL: Final = 64
-_LOOK_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def fetch_files(
 ) -> FetchReport:
     """Fetch all files, ``parallel`` at once (fewer where an archive's manners say so).
 
-    A file that fails never stops the others. Progress counts bytes. Ctrl-C stops after the blocks under way, keeps
+    A file that fails never stops the others. Progress counts bytes. Ctrl-C stops at once, keeps
     what came and raises KeyboardInterrupt; ``file_total_s`` limits each file with its retries. ``on_done`` is told of
     each file at once, in the thread that fetched it.
     Raises UsageError when two orders have the same target.
@@ -90,9 +89,8 @@ def fetch_files(
     _refuse_same_targets(wanted)
     if not 1 <= parallel <= _MOST_PARALLEL:
         raise UsageError(f"{parallel} files at once are not possible: 1 to {_MOST_PARALLEL} are")
-    stop = threading.Event()
     bar = _SharedProgress(progress)
-    downloader = Downloader(client, ledger=ledger, on_bytes=bar.advance, is_stopped=stop.is_set, limits=limits)
+    downloader = Downloader(client, ledger=ledger, on_bytes=bar.advance, limits=limits)
 
     def told(order: Order) -> Fetched | FetchProblem:
         result = one(order)
@@ -100,8 +98,6 @@ def fetch_files(
         return result
 
     def one(order: Order) -> Fetched | FetchProblem:
-        if stop.is_set():
-            return FetchProblem(order, Cancelled("stopped before it began", where=order.remote.name))
         try:
             return downloader.fetch(order, refresh=refresh, total_s=file_total_s)
         except SkyvaultError as error:
@@ -116,16 +112,9 @@ def fetch_files(
     total = None if None in sizes else sum(size or 0 for size in sizes)
     bar.start(f"{len(wanted)} files", total)
     try:
-        with ThreadPoolExecutor(min(parallel, max(1, len(wanted))), thread_name_prefix="fetch") as threads:
-            futures = [threads.submit(told, order) for order in wanted]
-            try:
-                _wait_for(futures)
-            except BaseException:
-                stop.set()
-                raise
+        results = side_by_side(told, wanted, parallel=parallel, name="fetch")
     finally:
         bar.finish()
-    results = [future.result() for future in futures]
     return FetchReport(
         tuple(result for result in results if isinstance(result, Fetched)),
         tuple(result for result in results if isinstance(result, FetchProblem)),
@@ -180,13 +169,6 @@ def _refuse_same_targets(orders: Sequence[Order]) -> None:
                 f"{other.remote.name} and {order.remote.name} would be written to the same file",
                 where=str(order.target),
             )
-
-
-def _wait_for(futures: Sequence[Future[Fetched | FetchProblem]]) -> None:
-    """Until all are done; wakes up often enough that Ctrl-C is heard at once."""
-    left = set(futures)
-    while left:
-        _, left = wait(left, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
 
 
 class _SharedProgress:

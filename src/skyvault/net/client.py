@@ -22,6 +22,7 @@ from skyvault.net.auth import Credentials, Password, Token
 from skyvault.net.faults import FetchError, Missing, Refused, Unreachable, WrongContent, said
 from skyvault.net.politeness import Politeness
 from skyvault.net.retry import TRANSIENT_STATUS, RetryPolicy, retry_after_s
+from skyvault.net.stopping import LOOK_S, checking, look
 from skyvault.net.transport import read_in_large_blocks
 
 Result = TypeVar("Result")
@@ -31,8 +32,6 @@ _MAX_REDIRECTS: Final = 10
 #: asking twice does what asking once does (RFC 9110 section 9.2.2)
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "PUT"))
 _ERROR_PAGE_BYTES: Final = 4096
-#: how often a waiting thread looks whether it shall go on waiting
-_LOOK_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +173,17 @@ class HttpClient:
         host: str,
         *,
         deadline: float | None,
-        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Wait before the next try, or raise ``error`` where there shall be none or somebody stopped the work."""
+        """Wait before the next try, or raise ``error`` where there shall be none. Raises Cancelled when stopped."""
         if error.retry_after_s is not None:
             self.politeness.hold(host, min(error.retry_after_s, self.retries.patience_s))
         left_s = self.retries.wait_s(failures, error.retry_after_s, self.random)
         if left_s is None or (deadline is not None and self.clock() + left_s >= deadline):
             raise error
         while left_s > 0:
-            if is_stopped():
-                raise error
-            self.sleep(min(left_s, _LOOK_S))
-            left_s -= _LOOK_S
+            look()
+            self.sleep(min(left_s, LOOK_S))
+            left_s -= LOOK_S
 
     # -- one try ---------------------------------------------------------------------------------------------------
 
@@ -233,7 +230,7 @@ class HttpClient:
                 authorization = self.credentials.header_for(here, own)
                 if authorization is not None:
                     request.headers["Authorization"] = authorization
-                with _network_faults(here):
+                with _network_faults(here), self._within(deadline, url):
                     response = self._client.send(request, stream=True, auth=_no_auth)
                 stack.callback(_close, response)
                 if response.status_code not in _REDIRECTS or "location" not in response.headers:
@@ -249,13 +246,27 @@ class HttpClient:
         """The body piece by piece as it comes. Raises Unreachable when it breaks off or the deadline passes."""
         pieces = response.iter_bytes() if decoded else response.iter_raw()
         while True:
-            with _network_faults(url):
+            with _network_faults(url), self._within(deadline, url):
+                # before, not after: a block that has come is not thrown away
+                look()
                 block = next(pieces, None)
             if block is None:
                 return
+            yield block
+
+    @contextmanager
+    def _within(self, deadline: float | None, url: str) -> Iterator[None]:
+        """No read goes on after the deadline, however slowly single bytes come."""
+
+        def check() -> None:
             if deadline is not None and self.clock() > deadline:
                 raise Unreachable("the time allowed was over before the answer was whole", where=shown_address(url))
-            yield block
+
+        if deadline is None:
+            yield
+        else:
+            with checking(check):
+                yield
 
     def refuse_fault(self, response: httpx2.Response, url: str) -> None:
         """Raise what a status of 400 or more means: Missing, Refused, Unreachable or FetchError."""

@@ -21,6 +21,7 @@ from skyvault.net.content import HEAD_BYTES, refuse_cut_fits, refuse_wrong_start
 from skyvault.net.faults import FetchError, Unreachable, WrongContent
 from skyvault.net.partial import Part, PartState, new_state
 from skyvault.net.remote_file import Checksum, Order, Packing, RemoteFile, digest_told
+from skyvault.net.stopping import look, stopped_when
 from skyvault.net.unpack import UnpackLimits, unpack
 
 #: so many new bytes make a try a success, after which the retries count from one again
@@ -51,8 +52,8 @@ class _Restart(Exception):
 class Downloader:
     """Fetches single files through ``client``; rows go to ``ledger``, if given.
 
-    ``on_bytes`` is told how many bytes of a file are here beyond what was told before, ``is_stopped`` is asked after
-    each block. Shared by threads.
+    ``on_bytes`` is told how many bytes of a file are here beyond what was told before, ``is_stopped`` is asked
+    while it waits and after each block. Shared by threads.
     """
 
     def __init__(
@@ -77,6 +78,14 @@ class Downloader:
         Raises Missing, Refused, WrongContent, FetchError (trying again is of no use), Unreachable (retries and
         ``total_s`` are used up), StoreError (disk), Conflict (another process fetches it), Cancelled.
         """
+        try:
+            with stopped_when(self.is_stopped):
+                return self._fetch(order, refresh=refresh, total_s=total_s)
+        except Cancelled as error:
+            error.where = error.where or order.remote.name
+            raise
+
+    def _fetch(self, order: Order, *, refresh: bool, total_s: float | None) -> Fetched:
         begun = time.monotonic()
         if not refresh and self.is_whole(order):
             self._tidy(order)
@@ -223,7 +232,6 @@ class _One:
                     failures,
                     host_of(self.url),
                     deadline=self.deadline,
-                    is_stopped=self.downloader.is_stopped,
                 )
 
     # -- a try ----------------------------------------------------------------------------------------------------
@@ -330,8 +338,7 @@ class _One:
                 self._look(part)
                 is_looked_at = True
             self._tell(part)
-            if self.downloader.is_stopped():
-                raise Cancelled("stopped", where=self.remote.name, hint="What came is kept; fetch again to go on.")
+            look()
         if total is not None and part.length < total:
             raise Unreachable(f"the connection ended after {part.length:,} of {total:,} bytes", where=self.remote.name)
 

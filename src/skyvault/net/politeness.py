@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from skyvault.errors import ConfigError
 from skyvault.net.faults import Unreachable
+from skyvault.net.stopping import LOOK_S, is_watched, look
 
 _MINUTE_S = 60.0
 
@@ -62,7 +63,7 @@ class Politeness:
     def turn(self, host: str, *, deadline: float | None = None) -> Iterator[None]:
         """One request to ``host``, from sending until its body is read; waits for its turn.
 
-        Raises Unreachable when ``deadline`` (on the clock) comes first.
+        Raises Unreachable when ``deadline`` (on the clock) comes first, Cancelled when its thread is stopped.
         """
         one = self._host(host)
         with one.changed:
@@ -70,7 +71,9 @@ class Politeness:
                 left_s = None if deadline is None else deadline - self._clock()
                 if left_s is not None and left_s <= 0:
                     raise Unreachable("no turn came before the deadline", where=host)
-                known = [limit for limit in (delay_s, left_s) if limit is not None]
+                look()
+                pause_s = LOOK_S if is_watched() else None
+                known = [limit for limit in (delay_s, left_s, pause_s) if limit is not None]
                 self._wait(one.changed, min(known) if known else None)
             one.busy += 1
             one.begun.append(self._clock())

@@ -16,6 +16,7 @@ from skyvault.net.content import HEAD_BYTES, is_fits_start
 from skyvault.net.faults import WrongContent
 from skyvault.net.partial import disk_fault
 from skyvault.net.remote_file import Packing, RemoteFile
+from skyvault.net.stopping import look
 
 _BLOCK: Final = 1 << 20
 
@@ -63,6 +64,7 @@ def _unpack_stream(packed: Path, beside: Path, remote: RemoteFile, limits: Unpac
         pieces = _gunzip(source) if remote.packing is Packing.GZIP else _uncompress(source)
         try:
             for piece in pieces:
+                look()
                 if written == 0 and remote.content == "fits" and not is_fits_start(piece[:HEAD_BYTES]):
                     raise WrongContent("what is packed inside is no FITS file", where=remote.name)
                 written += len(piece)
@@ -111,6 +113,7 @@ def _unpack_tar(packed: Path, beside: Path, remote: RemoteFile, limits: UnpackLi
     try:
         with tarfile.open(packed, "r:*") as archive:
             for member in archive:
+                look()
                 count += 1
                 total += member.size
                 if count > limits.files or total > limits.total_bytes:
