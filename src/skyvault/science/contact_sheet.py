@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any, Final
 
 import numpy as np
@@ -10,11 +11,11 @@ import numpy as np
 from skyvault.science.epoch_frames import BLANK, EpochFrames
 from skyvault.science.time_series_plot import GREY, INK, ORANGE
 
-#: pixels: between frames, under a frame for its two lines, above all for the title, below for the caption
+#: pixels: between frames, under a frame for its two lines, above all for the title, below for a line of the caption
 _GAP: Final = 8
 _LINES: Final = 30
 _TITLE: Final = 34
-_CAPTION: Final = 24
+_CAPTION: Final = 12
 _DPI: Final = 100
 #: pixels of a frame in the picture, at least and at most
 _SMALLEST, _LARGEST = 110, 420
@@ -42,7 +43,8 @@ def contact_sheet(
     shrink = max(1, math.ceil(grid.width / _LARGEST))
     width, height = (_shown(side, zoom, shrink) for side in (grid.width, grid.height))
     total_x = across * (width + _GAP) + _GAP
-    total_y = down * (height + _LINES + _GAP) + _GAP + _TITLE + _CAPTION
+    caption = textwrap.wrap(_caption(frames), max(30, int(total_x / 5.6)))
+    total_y = down * (height + _LINES + _GAP) + _GAP + _TITLE + _CAPTION * (1 + len(caption))
     # as RGB: matplotlib takes three times as long to draw grey numbers
     sheet = np.full((total_y, total_x, 3), 255, np.uint8)
     corners = []
@@ -82,7 +84,8 @@ def contact_sheet(
         if not frame.shows_target:
             axes.text(x, y, "target not\non this plate", fontsize=font, color=INK, ha="center", va="center")
     axes.text(_GAP, 23, title or "Epochs", fontsize=11, color=INK, va="baseline")
-    axes.text(_GAP, total_y - 9, _caption(frames), fontsize=6.5, color=GREY, va="baseline")
+    for line, text in enumerate(reversed(caption)):
+        axes.text(_GAP, total_y - 9 - line * _CAPTION, text, fontsize=6.5, color=GREY, va="baseline")
     return figure
 
 
@@ -98,7 +101,8 @@ def _caption(frames: EpochFrames) -> str:
 
 
 def _short(name: str, width: int, font: float) -> str:
-    room = max(6, int(width / (font * 0.75)))
+    # letters are about 0.6 of the font's size wide, and a point is 100 / 72 pixels
+    room = max(6, int(width / (font * 0.88)))
     return name if len(name) <= room else name[: room - 1] + "…"
 
 

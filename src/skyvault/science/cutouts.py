@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from skyvault.errors import FormatError, NotFound, ParameterError
-from skyvault.science.reprojected import Image, SkyGrid, pixels_at, reproject
+from skyvault.science.reprojected import Image, SkyGrid, in_a_line, pixels_at, reproject
 
 #: pixels and bytes an image may have that is called a cutout
 MAX_PIXELS: Final = 36_000_000
@@ -86,6 +86,9 @@ def read_cutout(
             with fits.open(io.BytesIO(raw), memmap=False, do_not_scale_image_data=True) as file:
                 chosen = _image_of(file, hdu, where)
                 header = chosen.header
+                date = _date(header)
+                if not np.isfinite(date):
+                    date = _date(file[0].header)
                 wcs = _wcs(header, where)
                 part = _part(wcs, chosen.shape[-2:], target, radius_arcmin, where)
                 pixels = _values(chosen, part, where)
@@ -93,10 +96,12 @@ def read_cutout(
         raise
     except Exception as problem:
         # damaged files fail in many ways
-        raise FormatError(f"This cannot be read as FITS ({str(problem)[:120].rstrip('.')})", where=where) from None
+        raise FormatError(f"This cannot be read as FITS ({in_a_line(problem)})", where=where) from None
     if radius_arcmin is not None:
         wcs = wcs[part]
-    return Cutout(pixels, wcs, where if name is None else name, _date(header) if mjd is None else mjd)
+    if name is None:
+        name = where.removesuffix(".gz").removesuffix(".fits")
+    return Cutout(pixels, wcs, name, date if mjd is None else mjd)
 
 
 def _part(
@@ -208,9 +213,7 @@ def _wcs(header: Any, where: str) -> Any:
     except FormatError:
         raise
     except Exception as problem:
-        raise FormatError(
-            f"The image's WCS cannot be used ({type(problem).__name__}: {str(problem)[:120]})", where=where
-        ) from None
+        raise FormatError(f"The image's WCS cannot be used ({in_a_line(problem)})", where=where) from None
     if not (np.isfinite(scale) and scale != 0.0 and np.isfinite(reference).all()):
         raise FormatError("The image's WCS holds no scale", where=where)
     return sky

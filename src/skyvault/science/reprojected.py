@@ -196,8 +196,14 @@ def pixels_at(wcs: Any, ra: Any, dec: Any) -> tuple[Floats, Floats]:
                 found = wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg", frame="icrs"))
     except Exception as problem:
         # a wrong header has many ways to fail in a WCS
-        raise FormatError(f"The image's WCS cannot be used ({type(problem).__name__}: {str(problem)[:120]})") from None
+        raise FormatError(f"The image's WCS cannot be used ({in_a_line(problem)})") from None
     return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
+
+
+def in_a_line(problem: Exception) -> str:
+    """What a library says of a broken header, as one line; wcslib's own says places in its source first."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip() and " at line " not in line]
+    return f"{type(problem).__name__}: {' '.join(lines)[:120].rstrip('. ')}".rstrip(": ")
 
 
 def _coarser(x: Floats, y: Floats) -> int:
