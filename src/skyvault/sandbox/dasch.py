@@ -181,7 +181,7 @@ class Dasch(Emulation):
             metadata["astrometry"] = {
                 "b01HeaderGz": astrometry_header(plate_id),
                 "resultId": "AQEBAQEBAQEBAQEBAQEBAQ==",
-                "rotationDelta": -int(all_plates.rotation[row]),
+                "rotationDelta": int(all_plates.rotation[row]),
                 "exposures": [dasch_rows.exposure_of_plate(one) for one in solved],
             }
             metadata["photometry"] = {
