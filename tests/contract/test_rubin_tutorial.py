@@ -14,7 +14,7 @@ from astropy.wcs import WCS
 from pyvo.dal.adhoc import DatalinkResults
 
 from skyvault import get_tap_service
-from skyvault.find import fetch, really_contains, show_image
+from skyvault.find import fetch, open_image, read_mask, really_contains, send_image, show_image
 
 TARGET = SkyCoord(ra=62.0 * u.degree, dec=-37.0 * u.degree, frame="icrs")
 AT_THE_POINT = "SELECT * FROM ivoa.ObsCore WHERE CONTAINS(POINT('ICRS', 62.0, -37.0), s_region) = 1"
@@ -195,6 +195,37 @@ def test_images_are_saved_under_the_names_given(service, in_i, tmp_path, monkeyp
     report = fetch(in_i[1], tmp_path / "ours.fits", session=service._session)
     assert not report.problems
     assert (tmp_path / "ours.fits").read_bytes() == (tmp_path / "dp02_02c_image_calexp.fits").read_bytes()
+
+
+def test_the_saved_file_is_reopened_with_its_mask_and_variance(service, in_i, tmp_path):
+    """Without the science pipelines: the planes of the mask by name, laid over the image with a transparency."""
+    path = tmp_path / "dp02_02c_image_calexp.fits"
+    fetch(in_i[1], path, session=service._session)
+    with open_image(path) as exposure:
+        shapes = [exposure[name].data.shape for name in ("MASK", "VARIANCE")]
+        assert [exposure[1].data.shape, *shapes] == [(400, 400)] * 3
+        assert np.median(exposure["VARIANCE"].data) > 0
+    mask = read_mask(path)
+    assert {"BAD", "SAT", "INTRP", "CR", "EDGE", "DETECTED", "NO_DATA"} <= set(mask.planes)
+    assert mask.counts()["DETECTED"] > 100
+    figure = show_image(path, mask=True, mask_transparency=80, has_colour_bar=True, save=tmp_path / "calexp.png")
+    assert (tmp_path / "calexp.png").stat().st_size > 20_000
+    assert "DETECTED" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_saved_file_is_sent_to_a_viewer_beside(service, in_i, tmp_path):
+    from pyvo import samp
+
+    hub = samp.SAMPHubServer(web_profile=False, addr="127.0.0.1", lockfile=str(tmp_path / "hub"), label="tutorial")
+    hub.start()
+    viewer = samp.SAMPIntegratedClient(name="viewer", addr="127.0.0.1")
+    try:
+        viewer.connect(hub=hub)
+        viewer.bind_receive_notification("image.load.fits", lambda *told: None)
+        assert send_image(in_i[1], session=service._session, cache=tmp_path / "images", hub=hub) == ("viewer",)
+    finally:
+        viewer.disconnect()
+        hub.stop()
 
 
 def test_two_deep_coadds_in_i_have_the_point(service, tmp_path):

@@ -7,7 +7,8 @@ from astropy.wcs import WCS
 
 from skyvault.errors import FormatError, NotFound
 from skyvault.find import open_image, really_contains, show_image
-from skyvault.find.image import ImageWarning, footprint_wcs, read_header
+from skyvault.find.footprint import ImageWarning, footprint_wcs
+from skyvault.find.image_header import read_header
 from skyvault.sandbox.rubin_images import file_bytes
 from skyvault.sandbox.rubin_sky import exposures
 

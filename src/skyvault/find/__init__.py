@@ -10,10 +10,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skyvault.find.datalink import Links, fetch, links
+    from skyvault.find.datalink import Links, links
+    from skyvault.find.display import show_image
+    from skyvault.find.fetching import fetch
+    from skyvault.find.footprint import really_contains
     from skyvault.find.found import Found, Problem
-    from skyvault.find.image import open_image, really_contains, show_image
+    from skyvault.find.image import open_image
     from skyvault.find.jobs import Job, resume_job
+    from skyvault.find.mask import Mask, read_mask
+    from skyvault.find.samp import send_image, send_table
     from skyvault.find.search import find
     from skyvault.find.tap import Service, get_tap_service
 
@@ -22,22 +27,27 @@ _HOME_OF = {
     "Found": "found",
     "Job": "jobs",
     "Links": "datalink",
+    "Mask": "mask",
     "Problem": "found",
     "Service": "tap",
-    "fetch": "datalink",
+    "fetch": "fetching",
     "find": "search",
     "get_tap_service": "tap",
     "links": "datalink",
     "open_image": "image",
-    "really_contains": "image",
+    "read_mask": "mask",
+    "really_contains": "footprint",
     "resume_job": "jobs",
-    "show_image": "image",
+    "send_image": "samp",
+    "send_table": "samp",
+    "show_image": "display",
 }
 
 __all__ = [
     "Found",
     "Job",
     "Links",
+    "Mask",
     "Problem",
     "Service",
     "fetch",
@@ -45,8 +55,11 @@ __all__ = [
     "get_tap_service",
     "links",
     "open_image",
+    "read_mask",
     "really_contains",
     "resume_job",
+    "send_image",
+    "send_table",
     "show_image",
 ]
 

@@ -168,7 +168,7 @@ class Found:
         Missions fetch as :meth:`Mission.download` does, other rows by their data links. One that fails does not stop
         the others; ask ``is_complete``.
         """
-        from skyvault.find.datalink import fetch
+        from skyvault.find.fetching import fetch
 
         folder = Path(directory).absolute()
         whole: dict[str, tuple[str, ...]] = {}

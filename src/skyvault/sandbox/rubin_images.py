@@ -20,6 +20,21 @@ SIDE: Final = 400
 _NOISE: Final = {1: 95.0, 2: 65.0, 3: 20.0}
 _PSF_PIXELS: Final = 0.9
 _STAMP: Final = 5
+#: planes of the masks: name and number of the bit
+MASK_PLANES: Final = {
+    "BAD": 0,
+    "SAT": 1,
+    "INTRP": 2,
+    "CR": 3,
+    "EDGE": 4,
+    "DETECTED": 5,
+    "DETECTED_NEGATIVE": 6,
+    "SUSPECT": 7,
+    "NO_DATA": 8,
+}
+_EDGE_PIXELS: Final = 5
+#: nJy a pixel holds
+_FULL: Final = 40_000.0
 #: tables a science pipeline keeps beside the pixels
 _TABLES: Final = (
     *("ARCHIVE_INDEX", "FilterLabel", "Detector", "TransformMap", "ExposureSummaryStats", "Detector", "SkyWcs"),
@@ -99,6 +114,18 @@ def pixels(image: Image) -> Any:
     return data
 
 
+def _mask(data: Any) -> Any:
+    """int32, (400, 400): detected stars, saturated pixels, which are then interpolated, and the edge."""
+    bits = {name: np.int32(1 << bit) for name, bit in MASK_PLANES.items()}
+    mask = np.where(data > 2000.0, bits["DETECTED"], np.int32(0)).astype(np.int32)
+    mask[data > _FULL] |= bits["SAT"] | bits["INTRP"]
+    mask[:_EDGE_PIXELS] |= bits["EDGE"]
+    mask[-_EDGE_PIXELS:] |= bits["EDGE"]
+    mask[:, :_EDGE_PIXELS] |= bits["EDGE"]
+    mask[:, -_EDGE_PIXELS:] |= bits["EDGE"]
+    return mask
+
+
 def file_bytes(image: Image) -> bytes:
     """The file: headers of the exposure, pixels, mask, variance, and the tables of a science pipeline."""
     from astropy.io import fits
@@ -117,10 +144,15 @@ def file_bytes(image: Image) -> bytes:
     data = pixels(image)
     planes = [("IMAGE", data)]
     if image.level > 1:
-        mask = np.where(data > 2000.0, 32, 0).astype(np.int32)
+        mask = _mask(data)
         variance = (_NOISE[image.level] ** 2 + np.clip(data, 0.0, None) / 2).astype(np.float32)
         planes += [("MASK", mask), ("VARIANCE", variance)]
     hdus = [first, *(fits.ImageHDU(plane, header=wcs, name=name) for name, plane in planes)]
+    if image.level > 1:
+        for name, bit in MASK_PLANES.items():
+            # long names are cards of HIERARCH, as the pipeline writes them
+            key = f"MP_{name}"
+            hdus[2].header[key if len(key) <= 8 else f"HIERARCH {key}"] = bit
     if image.level > 1:
         for name in _TABLES:
             hdus.append(fits.BinTableHDU.from_columns([fits.Column("id", "J", array=np.arange(2))]))
