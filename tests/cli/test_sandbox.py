@@ -58,6 +58,15 @@ def wait_for(url: str) -> bool:
     return answers(url)
 
 
+def test_its_settings_are_there_before_the_sky_is_simulated(start, tmp_path):
+    process = start("--here")
+    assert "Simulating" in process.stderr.readline()
+    assert "endpoints.heasarc" in (tmp_path / "skyvault.toml").read_text()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0 and not (tmp_path / "skyvault.toml").exists()
+
+
 def test_commands_in_its_directory_ask_it_while_it_runs(start, tmp_path):
     process = start(*QUICK, "--here", "--json")
     told = json.loads(process.stdout.readline())

@@ -114,11 +114,10 @@ def test_many_names_go_in_few_requests(sandbox, sandbox_settings):
     assert sandbox.faults.struck["slow"] - before == 5
 
 
-def test_a_damaged_memory_counts_as_none(sandbox, sandbox_settings):
-    path = sandbox_settings.home / "resolved_names.json"
-    path.parent.mkdir(parents=True)
+def test_a_damaged_memory_counts_as_none(sandbox, sandbox_settings, tmp_path):
+    path = tmp_path / "names.json"
     path.write_text('{"format": 1, "names": {"wd2317-054": ["x"]}}')
-    assert Sesame(sandbox_settings).resolve([UNLISTED])
+    assert Sesame(sandbox_settings, cache=path).resolve([UNLISTED])
     assert len(json.loads(path.read_text())["names"]) == 1
 
 

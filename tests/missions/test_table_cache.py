@@ -1,12 +1,16 @@
 """The cache of tables: copies for speed beside the Parquet file, which never say anything else than it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from missions.archive_tables import archive_table
+from skyvault.config import Settings
 from skyvault.missions import Swift, XMMPointed
+from skyvault.missions.connections import table_directory
+from skyvault.missions.faults import MissionWarning
 from skyvault.missions.table_cache import cache_path, read_cache, read_zones
 
 POSITIONS = np.column_stack([np.linspace(1, 359, 50), np.linspace(-80, 80, 50)])
@@ -66,3 +70,42 @@ def test_a_cache_that_cannot_be_written_is_read_all_the_same(tmp_path):
         (tmp_path / name).mkdir()
     assert len(XMMPointed(cache=tmp_path))
     assert cache_path(tmp_path, "xmm_pointed").is_file()
+
+
+class Desk:
+    """Gives the first rows of a table, as an archive would."""
+
+    def __init__(self, count: int = 20) -> None:
+        self.count = count
+        self.asked = 0
+
+    def observations(self, declaration):
+        self.asked += 1
+        return archive_table(Swift).slice(0, self.count), "https://swift.example/tap"
+
+
+def test_a_table_that_cannot_be_kept_is_used_all_the_same_and_that_is_said(tmp_path):
+    (tmp_path / "missions").write_text("a file where the folder should be")
+    with pytest.warns(MissionWarning, match=r"Swift cannot be kept .* fetched again next time"):
+        mission = Swift(settings=Settings(home=tmp_path), source=Desk())
+    assert len(mission.all_obs_info)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_data_directory_that_is_read_only_stops_nobody(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir(mode=0o555)
+    with pytest.warns(MissionWarning, match="cannot be kept"):
+        assert len(Swift(settings=Settings(home=home), source=Desk()))
+
+
+def test_what_a_sandbox_said_never_passes_for_what_the_archive_says(tmp_path):
+    real, simulated = Desk(20), Desk(10)
+    elsewhere = Settings(home=tmp_path, endpoints={"heasarc": {"tap": "http://127.0.0.1:8421/heasarc/tap"}})
+    Swift(settings=elsewhere, source=simulated)
+    assert Swift(settings=Settings(home=tmp_path), source=real).num_obs == 20
+    assert Swift(settings=elsewhere, source=simulated).num_obs == 10
+    assert (real.asked, simulated.asked) == (1, 1)
+    # XMM's table comes from HEASARC where ESA cannot answer
+    declaration = XMMPointed.declaration
+    assert table_directory(elsewhere, declaration) != table_directory(Settings(home=tmp_path), declaration)

@@ -14,7 +14,7 @@ from missions.time_domain_cases import CASES, RY_CNC, Case, same
 from skyvault.config import Settings
 from skyvault.errors import SkyvaultError
 from skyvault.missions import DASCH, TESS, TIME_DOMAIN_MISSIONS, ZTF, Rubin
-from skyvault.missions.connections import close_all
+from skyvault.missions.connections import close_all, table_directory
 from skyvault.missions.faults import (
     MissionValueError,
     MissionWarning,
@@ -67,7 +67,7 @@ def test_another_place_is_another_table(case: Case, settings: Settings, tmp_path
     first = case.make(settings, tmp_path)
     assert case.mission_class.__name__
     other = (first.search.ra_deg + 0.01, first.search.dec_deg)
-    folder = Path(settings.home) / "missions" / first.name
+    folder = table_directory(settings, first.declaration) / first.name
     if case.mission_class is not TESS:
         case.mission_class.around(other, settings=settings, **dict(case.how))
         assert len(list(folder.iterdir())) == 2

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import textwrap
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from skyvault.cli.options import home_option, json_option, print_json, settings_from
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
 
 #: characters of a line that the other columns take
 _OTHER_COLUMNS: Final = 64
@@ -29,8 +32,8 @@ def command(as_json: bool, home: Path | None) -> int:
     """List the missions whose observations can be looked up and fetched."""
     from skyvault.missions.naming import known_missions
 
-    directory = settings_from(home=home).home / "missions"
-    listed = [_facts(name, cls, directory) for name, cls in known_missions().items()]
+    settings = settings_from(home=home)
+    listed = [_facts(name, cls, settings) for name, cls in known_missions().items()]
     if as_json:
         print_json(listed)
         return 0
@@ -57,14 +60,15 @@ def command(as_json: bool, home: Path | None) -> int:
     return 0
 
 
-def _facts(name: str, cls: Any, directory: Path) -> dict[str, Any]:
+def _facts(name: str, cls: Any, settings: Settings) -> dict[str, Any]:
     declaration = cls.declaration
     rows, date, problem = None, None, None
+    from skyvault.missions.connections import table_directory
     from skyvault.missions.faults import MissionTableError
     from skyvault.missions.table_cache import read_cache
 
     try:
-        cached = read_cache(directory, declaration.name)
+        cached = read_cache(table_directory(settings, declaration), declaration.name)
         if cached is not None:
             rows, date = cached[0].num_rows, cached[1].date
     except MissionTableError as error:

@@ -58,11 +58,12 @@ def command(
     place = directory or settings_from(home=home).home / "sandbox"
     sandbox = Sandbox(place, port=port, archives=wanted)
     with _stopped_by_sigterm(), contextlib.ExitStack() as stack:
-        if not (place / "tap").is_dir():
-            click.echo("Simulating the sky, once ...", err=True)
-        sandbox.build()
         if is_here:
+            # at once: it listens already, and a command that comes too early waits instead of asking the real archives
             stack.enter_context(_settings_here(sandbox))
+        if not (place / "tap").is_dir():
+            click.echo("Simulating the sky, once, for some seconds ...", err=True)
+        sandbox.build()
         _tell(sandbox, as_environment=as_environment, as_json=as_json, is_here=is_here)
         sandbox.serve()
     return 0

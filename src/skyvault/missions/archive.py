@@ -28,6 +28,7 @@ from skyvault.missions.archive_layout import (
 from skyvault.missions.archive_processes import ProcessedArchive
 from skyvault.missions.archive_record import ProcessRecord
 from skyvault.missions.faults import MissionTypeError, MissionValueError, MissionWarning, NotDownloadedError
+from skyvault.net.partial import disk_fault
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -255,6 +256,12 @@ class Archive(ProcessedArchive):
 
     def save(self) -> None:
         """Write everything; what was saved before stays until the new one is whole on disk. Raises StoreError."""
+        try:
+            self._write()
+        except OSError as error:
+            raise disk_fault(error, self._layout.save_info) from None
+
+    def _write(self) -> None:
         import pyarrow.parquet as pq
 
         self._layout.save_info.mkdir(parents=True, exist_ok=True)
@@ -262,9 +269,10 @@ class Archive(ProcessedArchive):
         for one in self:
             one.save(self._layout.save_info)
             rows = self._layout.save_info / f"{one.name}_observations.parquet"
-            if not rows.is_file() or pq.read_metadata(rows).num_rows != len(one):
+            chosen = one.filtered_obs_info
+            if not rows.is_file() or not pq.read_table(rows).equals(chosen):
                 beside = rows.with_name(f".{rows.name}.part")
-                pq.write_table(one.filtered_obs_info, beside)
+                pq.write_table(chosen, beside)
                 beside.replace(rows)
             known[one.name] = {
                 "output": one.top_level_path,

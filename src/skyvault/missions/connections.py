@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skyvault.config import Settings
+from skyvault.errors import StoreError
 
 if TYPE_CHECKING:
     from skyvault.ledger.downloads import Downloads
@@ -58,7 +60,7 @@ class Archives:
         """Who fetches files."""
         from skyvault.missions.fetch import ArchiveFiles
 
-        return ArchiveFiles(self.settings, self.client, downloads=self._downloads)
+        return ArchiveFiles(self.settings, self.client, downloads=self._downloads_if_any)
 
     @property
     def resolver(self) -> Resolver | None:
@@ -107,6 +109,23 @@ class Archives:
                 self._ledger.close()
             self._client = self._ledger = self._resolver = None
 
+    def _downloads_if_any(self) -> Downloads | None:
+        """Files are fetched all the same where nothing can be written down: each observation has its own manifest."""
+        try:
+            return self._downloads()
+        except (StoreError, OSError) as error:
+            import warnings
+
+            from skyvault.missions.faults import MissionWarning
+
+            reason = error.what if isinstance(error, StoreError) else error.strerror or type(error).__name__
+            warnings.warn(
+                f"what is fetched cannot be written down in {self.settings.home}: {reason.rstrip('.')}",
+                MissionWarning,
+                stacklevel=2,
+            )
+            return None
+
     def _downloads(self) -> Downloads:
         with self._lock:
             if self._ledger is None:
@@ -118,6 +137,27 @@ class Archives:
                 self._ledger = open_ledger(Layout(home).ledger)
             downloads: Downloads = self._ledger.downloads
             return downloads
+
+
+def elsewhere(settings: Settings, *archives: str) -> str:
+    """A word for the addresses at which the settings say that archives are; empty where all are at their own.
+
+    What another archive of that name said, such as the sandbox's, must never pass for what the real one says.
+    """
+    own = {url for archive in archives for url in settings.endpoints.get(archive.lower(), {}).values()}
+    if not own:
+        return ""
+    from urllib.parse import urlsplit
+
+    host = urlsplit(min(own)).netloc.rpartition("@")[2]
+    word = "".join(one if one.isalnum() or one in ".-" else "-" for one in host)[:60]
+    return f"at-{word}-{hashlib.sha256(repr(sorted(own)).encode()).hexdigest()[:8]}"
+
+
+def table_directory(settings: Settings, declaration: Declaration) -> Path:
+    """Where a mission's table is cached."""
+    archives = [one.archive for one in (declaration, declaration.alternative) if one is not None]
+    return Path(settings.home) / "missions" / elsewhere(settings, *archives)
 
 
 _shared: dict[str, Archives] = {}

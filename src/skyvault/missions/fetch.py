@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from skyvault.config import Secret, Settings
-from skyvault.errors import SkyvaultError
+from skyvault.errors import SkyvaultError, StoreError
 from skyvault.ledger.downloads import Downloads
 from skyvault.missions.declaration import Declaration
 from skyvault.missions.download import Login, Order, file_id
@@ -396,7 +396,9 @@ class _Work:
             return ObservationProblem(one.obs_id, "it was not fetched", may_pass=True)
         first = next((f for f in one.faults if isinstance(f.error, Refused)), one.faults[0])
         more = f" ({len(one.faults)} of {max(1, len(one.files))} files)" if len(one.faults) > 1 else ""
-        where = host_of(first.order.remote.url)
+        # what the disk says is about a place here
+        is_ours = isinstance(first.error, StoreError)
+        where = str(self.root) if is_ours else host_of(first.order.remote.url)
         reason = f"{first.error.what.rstrip('.')}{more}, {where}."
         return ObservationProblem(
             one.obs_id,

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skyvault.errors import StoreError
 from skyvault.missions.columns import observations, read_table
 from skyvault.missions.declaration import Declaration, ProductKind
 from skyvault.missions.download import Downloader, Order, ReportingDownloader, logins_of
@@ -123,8 +124,9 @@ class Mission(FilteredSelection):
 
     def _default_cache(self) -> Path:
         from skyvault.config import Settings
+        from skyvault.missions.connections import table_directory
 
-        return Path((self._settings or Settings()).home) / "missions"
+        return table_directory(self._settings or Settings(), self.declaration)
 
     # --- the table's origin ----------------------------------------------------------------------------------------
 
@@ -149,7 +151,15 @@ class Mission(FilteredSelection):
         archive, service = source.observations(self.declaration)
         rows = observations(archive, self.declaration, where=service)
         origin = origin_now(self.declaration.name, service, rows)
-        write_cache(self._cache, rows, origin)
+        try:
+            write_cache(self._cache, rows, origin)
+        except StoreError as error:
+            # the table is here, and was long in coming
+            warnings.warn(
+                f"the table of {self.pretty_name} cannot be kept and will be fetched again next time: {error}",
+                MissionWarning,
+                stacklevel=4,
+            )
         self._service = service
         self._cached_rows = rows
         return rows, origin

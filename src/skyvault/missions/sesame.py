@@ -53,7 +53,8 @@ Place = tuple[float, float]
 class Sesame:
     """A resolver of names; see :class:`skyvault.missions.parse_name.Resolver`.
 
-    ``cache`` is the file of remembered answers (None: ``resolved_names.json`` in the data directory; False: none).
+    ``cache`` is the file of remembered answers (None: ``resolved_names.json`` in the data directory, another for
+    another address; False: none).
     With ``may_parse`` coordinates within names are taken from them first. ``clock`` gives seconds since 1970.
     """
 
@@ -73,7 +74,7 @@ class Sesame:
         self.url = settings.endpoint(ARCHIVE, SERVICE, DEFAULT_URL)
         self._client = client
         self._may_parse = may_parse
-        path = settings.home / "resolved_names.json" if cache is None or cache is True else cache
+        path = cache if cache is not None and cache is not True else settings.home / _file_of(settings)
         self._kept = None if path is False else _Kept(Path(str(path)).expanduser(), clock)
 
     def resolve(self, names: Sequence[str]) -> dict[str, Place]:
@@ -158,6 +159,13 @@ class Sesame:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(name[:40] for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _file_of(settings: Settings) -> str:
+    from skyvault.missions.connections import elsewhere
+
+    word = elsewhere(settings, ARCHIVE)
+    return f"resolved_names-{word}.json" if word else "resolved_names.json"
 
 
 def _batches(names: dict[str, str]) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ A mission made from the cache never touches the network.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from skyvault.errors import StoreError
 from skyvault.missions.faults import MissionTableError
 from skyvault.missions.match import Zones
 
@@ -77,18 +79,27 @@ def cache_path(directory: Path, mission: str) -> Path:
 
 
 def write_cache(directory: Path, table: pa.Table, origin: Origin) -> Path:
-    """Put a table into the cache; the old one stays until the new one is whole on disk."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Put a table into the cache; the old one stays until the new one is whole on disk. Raises StoreError."""
     path = cache_path(directory, origin.mission)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(path, table, origin)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else f"it cannot be written ({error.strerror or error})"
+        raise StoreError(reason, where=str(path)) from None
+    return path
+
+
+def _write(path: Path, table: pa.Table, origin: Origin) -> None:
     described = table.replace_schema_metadata({_KEY: json.dumps({"format": _FORMAT, **asdict(origin)}).encode()})
     # first the copies, which count only beside the table whose hash they bear
-    _write_copies(directory, table, origin)
+    _write_copies(path.parent, table, origin)
     with _whole(path) as file:
         # LZ4 without dictionaries and statistics, in groups for several threads, reads fastest
         pq.write_table(
             described, file, compression="lz4", use_dictionary=False, write_statistics=False, row_group_size=_GROUP
         )
-    return path
 
 
 def read_cache(directory: Path, mission: str) -> tuple[pa.Table, Origin] | None:

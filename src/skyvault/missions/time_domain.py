@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from skyvault.config import Settings
 from skyvault.errors import SkyvaultError, TransientError
-from skyvault.missions.connections import default_archives
+from skyvault.missions.connections import default_archives, table_directory
 from skyvault.missions.declaration import Declaration
 from skyvault.missions.download import Order
 from skyvault.missions.download_report import (
@@ -95,7 +95,7 @@ class TimeDomainMission(Mission):
             )
         self.search = search
         self.archive = self._archive_of(settings, client)
-        folder = Path(cache) if cache is not None else Path(settings.home) / "missions"
+        folder = Path(cache) if cache is not None else table_directory(settings, self.declaration)
         if search is not None:
             folder = folder / self.declaration.name / search.key
         is_kept = search is not None and cache_path(folder, self.declaration.name).exists()
