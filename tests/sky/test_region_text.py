@@ -79,6 +79,8 @@ regions = st.one_of(shapes, st.lists(shapes, min_size=2, max_size=4).map(lambda 
         ("UNION ICRS (CIRCLE 1 2 3 MOC 4/13 17-18)", Union((Circle(1, 2, 3), Moc.from_text("4/13 17-18")))),
         ("MOC '4/13'", Moc.from_text("4/13")),
         ('MOC {"4": [13]}', Moc.from_text("4/13")),
+        ("4/13 17-18 8/3002", Moc.from_text("4/13 17-18 8/3002")),
+        ('{"4": [13]}', Moc.from_text("4/13")),
         # what CAST(text AS shape) makes of it
         ("CIRCLE CIRCLE 1 2 3", Circle(1, 2, 3)),
         ("REGION CIRCLE ICRS 1 2 3", Circle(1, 2, 3)),

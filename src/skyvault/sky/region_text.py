@@ -57,6 +57,8 @@ _TOKEN: Final = re.compile(
     re.ASCII,
 )
 _MOC: Final = re.compile(r"[\s,/0-9-]*", re.ASCII)
+#: a MOC without the word: an order and a slash, or JSON; no other region begins so
+_BARE_MOC: Final = re.compile(r"[0-9]{1,2}\s*/|\{", re.ASCII)
 _DALI_COUNT: Final = {"point": 2, "circle": 3, "range": 4}
 
 
@@ -69,7 +71,7 @@ def parse_region(text: str, xtype: str | None = None) -> Region:
         raise RegionError(f"a region of {len(text)} characters is longer than the {MAX_TEXT} that are read")
     kind = (xtype or "").lower().removeprefix("adql:")
     stripped = text.strip()
-    if kind == "moc":
+    if kind == "moc" or _BARE_MOC.match(stripped):
         return Moc.from_text(stripped)
     if stripped[:3].upper() == "MOC" and stripped[3:].lstrip()[:1] in ("'", "{"):
         return Moc.from_text(stripped[3:].strip().strip("'"))
