@@ -83,14 +83,15 @@ class HttpClient:
         self.clock = clock
         self.sleep = sleep
         self.random = random
-        self._client = httpx2.Client(
-            transport=transport,
-            verify=verify,
-            headers={"User-Agent": f"skyvault/{skyvault.__version__}", "Accept": "*/*"},
-            # Politeness counts connections by host; a limit over all hosts would let one slow archive stop the rest
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=20.0),
-            follow_redirects=False,
-        )
+        with _wrong_environment():
+            self._client = httpx2.Client(
+                transport=transport,
+                verify=verify,
+                headers={"User-Agent": f"skyvault/{skyvault.__version__}", "Accept": "*/*"},
+                # Politeness counts connections by host; a limit over all would let one slow archive stop the rest
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=20.0),
+                follow_redirects=False,
+            )
         read_in_large_blocks(self._client)
         _hide_secrets_in_the_log()
 
@@ -280,7 +281,9 @@ class HttpClient:
             wish_s = retry_after_s(response.headers.get("retry-after"))
             after = f" and asks to come back after {wish_s:,.0f} s" if wish_s is not None else quoted
             raise Unreachable(f"the archive answers {status}{after}", where=place, retry_after_s=wish_s)
-        if status in (401, 403, 407):
+        if status == 407:
+            raise Refused("the proxy wants a user and password", where=place, hint=_PROXY_HINT)
+        if status in (401, 403):
             known = "authorization" in response.request.headers
             hint = (
                 "The credentials were refused; check them."
@@ -355,11 +358,60 @@ def _network_faults(url: str) -> Iterator[None]:
             cause = cause.__cause__ or cause.__context__
         if cause is not None:
             raise FetchError(
-                f"the archive's certificate cannot be trusted: {cause.verify_message}", where=host_of(url)
+                f"the archive's certificate cannot be trusted: {cause.verify_message}",
+                where=host_of(url),
+                hint="If your institute has an authority of its own, let SSL_CERT_FILE name its certificates.",
             ) from None
-        raise Unreachable(_in_words(error), where=shown_address(url)) from None
+        if isinstance(error, httpx2.ProxyError):
+            refusal = " ".join(str(error).split())[:100]
+            what = f"the proxy does not let the request through ({refusal})"
+            if refusal.startswith(("502", "503", "504")):
+                raise Unreachable(what, where=shown_address(url)) from None
+            raise FetchError(what, where=shown_address(url), hint=_PROXY_HINT) from None
+        raise Unreachable(_in_words(error) + _by_proxy(url, error), where=shown_address(url)) from None
     except (httpx2.InvalidURL, httpx2.CookieConflict, ValueError) as error:
         raise FetchError(f"the request cannot be made: {type(error).__name__}", where=shown_address(url)) from None
+
+
+_PROXY_HINT: Final = (
+    "See HTTP_PROXY, HTTPS_PROXY and NO_PROXY; a user and password are given as http://USER:PASSWORD@HOST:PORT."
+)
+
+
+@contextmanager
+def _wrong_environment() -> Iterator[None]:
+    """What the environment says of proxies and certificates, refused in a sentence; it may hold a password."""
+    try:
+        yield
+    except ImportError:
+        raise ConfigError(
+            "proxies of the SOCKS kind are not spoken to", where="HTTP_PROXY, HTTPS_PROXY, ALL_PROXY", hint=_PROXY_HINT
+        ) from None
+    except (ValueError, httpx2.InvalidURL):
+        raise ConfigError(
+            "the address of the proxy cannot be read", where="HTTP_PROXY, HTTPS_PROXY, ALL_PROXY", hint=_PROXY_HINT
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"the file of certificates cannot be read: {error.strerror or type(error).__name__}",
+            where="SSL_CERT_FILE or SSL_CERT_DIR",
+        ) from None
+
+
+def _by_proxy(url: str, error: httpx2.HTTPError) -> str:
+    """Which proxy was asked for the connection that failed, without its password."""
+    from urllib.request import getproxies, proxy_bypass
+
+    if not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return ""
+    parts = split_address(url)
+    known = getproxies()
+    proxy = known.get(parts.scheme) or known.get("all")
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return ""
+    with suppress(ValueError):
+        return f", asked of the proxy {shown_address(proxy if '://' in proxy else f'http://{proxy}').rstrip('/')}"
+    return ", asked of a proxy"
 
 
 def _in_words(error: httpx2.HTTPError) -> str:
