@@ -15,6 +15,7 @@ import numpy as np
 
 from skyvault.errors import Conflict, ParameterError, SkyvaultError, StoreError, UsageError
 from skyvault.session import archive_tables
+from skyvault.session.beyond_plates import BeyondPlates
 from skyvault.session.columns import REFCAT_RADIUS_ARCSEC, REFCATS
 from skyvault.session.cutout import find_cutout, write_cutout
 from skyvault.session.exposures import ExposureRow, Exposures
@@ -45,7 +46,9 @@ _REFCAT_KEY: Final = "skyvault_refcat"
 _LIMITS_KEY: Final = "skyvault_midpoint_jd"
 #: what a session puts into its folder; nothing else in there is ever deleted
 _OWN_FILES: Final = ("query.json", "refcat.ecsv", "exposures.ecsv")
-_OWN_FOLDERS: Final = ("lightcurves", "cutouts", "extracts", "base_mosaics", "mosaics", ".skyvault")
+_OWN_FOLDERS: Final = (
+    "lightcurves", "cutouts", "extracts", "base_mosaics", "mosaics", "missions", "images", "spectra", ".skyvault",
+)  # fmt: skip
 
 
 def open_session(
@@ -74,7 +77,7 @@ def open_session(
     return Session(str(folder), interactive, archive=archive, resolver=resolver, settings=settings)
 
 
-class Session:
+class Session(BeyondPlates):
     """Everything about one target. Made by :func:`open_session`.
 
     ``root`` is its folder. Methods that need an earlier step say which one; all raise SkyvaultError with a sentence.
