@@ -29,6 +29,8 @@ STATUS_KEY = b"skyvault.query_status"
 
 ROW_GROUP = 100_000
 _BATCH = 65_536
+#: bytes read at a time from each column
+_READ_BYTES = 1 << 16
 
 
 # --- Parquet --------------------------------------------------------------------------------------------------------
@@ -111,7 +113,8 @@ def open_parquet(
     origin = source if isinstance(source, ByteSource) else ByteSource(source, limits=limits, name=name)
     file = origin.spooled()
     try:
-        reader = pq.ParquetFile(file)
+        # otherwise pyarrow keeps the bytes of every row group it has read: as much memory as the file is large
+        reader = pq.ParquetFile(file, pre_buffer=False, buffer_size=_READ_BYTES)
         schema: pa.Schema = reader.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as exc:
         file.close()
