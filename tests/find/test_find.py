@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import skyvault
+from skyvault.config import Settings
 from skyvault.errors import ParameterError, UsageError
 from skyvault.find.asking import ask_side_by_side
 from skyvault.find.place import Place
@@ -16,6 +17,7 @@ from skyvault.find.rows import COLUMNS
 from skyvault.find.search import find
 from skyvault.missions.faults import MissionValueError, NameResolveError
 from skyvault.sandbox import Fault
+from skyvault.sandbox.rubin import TOKEN
 from skyvault.sandbox.vo_services import IMAGES, MIRRORED, OWN, PLATES, QUASAR_DEG, SAME_IMAGES, SPECTRA
 
 LMC_X1 = (84.91179, -69.74320)
@@ -292,3 +294,48 @@ def test_odd_columns_of_services_lose_no_rows():
     assert [row["s_dec"] for row in rows] == [1.0, None, None]
     assert rows[0]["s_region"] == "CIRCLE ICRS 1 2 0.5" and rows[1]["s_region"].startswith("POLYGON ICRS 1 1 2")
     assert rows[0]["separation"] == pytest.approx(1.8027, abs=1e-3) and rows[1]["separation"] is None
+
+
+# --- the archive that wants a token --------------------------------------------------------------------------------
+
+
+def test_rubin_without_a_token_says_how_to_give_one(settings):
+    found = find((62.0, -37.0), missions="rubin", settings=settings)
+    assert len(found) == 0 and [one.service for one in found.problems] == ["rubin"]
+    assert "[127.0.0.1" in found.problems[0].reason and "SKYVAULT_CREDENTIALS_FILE" in found.problems[0].reason
+
+
+def test_a_token_that_is_given_goes_to_rubin_only(settings, monkeypatch):
+    sent = []
+    from skyvault.missions import Chandra, Rubin
+
+    inner = Rubin.__init__
+    monkeypatch.setattr(Rubin, "__init__", lambda self, *a, **k: (sent.append(k.get("token")), inner(self, *a, **k))[1])
+    found = find((62.0, -37.0), missions=["rubin", "chandra"], token=TOKEN, settings=settings)
+    assert not found.problems and found.counts["rubin"] > 1000
+    assert sent == [TOKEN] and "token" not in Chandra.__init__.__kwdefaults__
+    assert TOKEN not in repr(found) + str(vars(found))
+
+
+def test_a_token_of_the_credentials_file_is_taken(settings, tmp_path):
+    path = tmp_path / "credentials.ini"
+    host = settings.endpoint("rubin", "tap", "").split("/")[2]
+    path.write_text(f"[{host}]\ntoken = {TOKEN}\n")
+    path.chmod(0o600)
+    known = Settings(home=tmp_path / "home", endpoints=settings.endpoints, credentials_file=path)
+    found = find((62.0, -37.0), missions="rubin", settings=known)
+    assert not found.problems and found.counts["rubin"] > 1000
+
+
+def test_a_wrong_token_is_told_without_showing_it(settings):
+    wrong = find((62.0, -37.0), missions="rubin", token="gt-wrong", settings=settings)
+    assert "token" in wrong.problems[0].reason and "gt-wrong" not in str(wrong.problems)
+
+
+def test_every_mission_declares_what_it_sees():
+    from skyvault.find.by_mission import class_of, default_missions
+
+    for name in default_missions():
+        declared = class_of(name).declaration
+        low, high = declared.energy_kev or declared.wavelength_m
+        assert 0 < low < high, name

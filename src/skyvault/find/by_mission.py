@@ -15,9 +15,11 @@ from skyvault.errors import SkyvaultError, UsageError
 from skyvault.find.place import Place
 from skyvault.find.rows import nothing, rows_from
 from skyvault.missions.faults import NoObsAfterFilterError
+from skyvault.net.addresses import host_of
+from skyvault.net.faults import Refused
 
 if TYPE_CHECKING:
-    from skyvault.config import Settings
+    from skyvault.config import Secret, Settings
     from skyvault.missions.mission import Mission
 
 #: missions whose archives are asked for one place at a time: module and class
@@ -27,30 +29,10 @@ _TIME_DOMAIN: Final = {
     "tess": ("tess", "TESS"),
     "rubin": ("rubin", "Rubin"),
 }
-#: energies in keV between which each mission sees
-_KEV: Final[Mapping[str, tuple[float, float]]] = {
-    "xmm_pointed": (0.15, 12.0),
-    "chandra": (0.1, 10.0),
-    "nustar_pointed": (3.0, 79.0),
-    "rosat_pointed": (0.1, 2.4),
-    "rosat_all_sky": (0.1, 2.4),
-    "swift": (0.2, 150.0),
-    "suzaku": (0.2, 12.0),
-    "asca": (0.4, 12.0),
-    "integral_pointed": (3.0, 10_000.0),
-    "erosita_calpv": (0.2, 10.0),
-    "erosita_all_sky_de_dr1": (0.2, 10.0),
-    "xrism_pointed": (0.3, 13.0),
-}
-#: wavelengths in metres
-_OPTICAL: Final[Mapping[str, tuple[float, float]]] = {
-    "dasch": (3.5e-7, 7.0e-7),
-    "ztf": (4.0e-7, 9.0e-7),
-    "tess": (6.0e-7, 1.0e-6),
-    "rubin": (3.2e-7, 1.06e-6),
-}
 #: archives that tell what covers a point, and take no radius
 _POINTS_ONLY: Final = frozenset(("dasch",))
+#: archives that answer only who has a token
+_TOKEN_WANTED: Final = frozenset(("rubin",))
 #: what the archives of light curves and images give, where it is no image
 _KINDS: Final[Mapping[str, str]] = {"tess": "timeseries"}
 #: photon energy times wavelength, keV m (CODATA 2018)
@@ -83,13 +65,16 @@ def class_of(name: str) -> type[Mission]:
 
 
 def observations_of(
-    cls: type[Mission], place: Place, settings: Settings, kinds: frozenset[str]
+    cls: type[Mission], place: Place, settings: Settings, kinds: frozenset[str], token: Secret | str | None = None
 ) -> tuple[pa.Table, Mission | None]:
-    """The rows of one mission, and the mission with these chosen. None found: no rows."""
+    """The rows of one mission, and the mission with these chosen. None found: no rows.
+
+    ``token`` is for missions whose archive wants one; no other sees it.
+    """
     if kinds and not kinds & kinds_of(cls):
         return nothing(), None
-    if cls.declaration.name in _OPTICAL:
-        return _time_domain(cls, place, settings)
+    if cls.declaration.name in _TIME_DOMAIN:
+        return _time_domain(cls, place, settings, token)
     mission = cls(settings=settings)
     try:
         if place.region is None:
@@ -111,7 +96,7 @@ def observations_of(
 
 def kinds_of(cls: type[Mission]) -> frozenset[str]:
     """The kinds of data (ObsCore's dataproduct_type) a mission has."""
-    if cls.declaration.name in _OPTICAL:
+    if cls.declaration.name in _TIME_DOMAIN:
         return frozenset(("image", "timeseries"))
     return frozenset(("event", "image")) if "image" in cls.declaration.products else frozenset(("event",))
 
@@ -157,23 +142,30 @@ def _radius_deg(mission: Mission) -> float:
     return max(chosen or [float(value) for value in fov.values()])
 
 
-def _time_domain(cls: Any, place: Place, settings: Settings) -> tuple[pa.Table, Mission | None]:
+def _time_domain(
+    cls: Any, place: Place, settings: Settings, token: Secret | str | None
+) -> tuple[pa.Table, Mission | None]:
     """An archive that is asked for one place at a time."""
     if place.region is not None:
         raise UsageError("the archive answers for places, not for regions", hint="Give a position and a radius.")
     if len(place) > _MOST_PLACES:
         raise UsageError(f"the archive is asked for {_MOST_PLACES} places at most, not for {len(place):,}")
+    how = {"token": token} if token is not None and cls.declaration.name in _TOKEN_WANTED else {}
     tables: list[pa.Table] = []
     missions: list[Any] = []
     for index in range(len(place)):
         target = (float(place.ra[index]), float(place.dec[index]))
         try:
             radius = None if cls.declaration.name in _POINTS_ONLY else place.radius_deg
-            mission = cls.around(target, radius, settings=settings)
+            mission = cls.around(target, radius, settings=settings, **how)
             if place.time is not None:
                 _filter_time(mission, place)
         except NoObsAfterFilterError:
             continue
+        except Refused as error:
+            if cls.declaration.name in _TOKEN_WANTED:
+                raise Refused(error.what, where=error.where, hint=_token_hint(cls.declaration, settings)) from None
+            raise
         except SkyvaultError as error:
             # what has nothing at a place says so in a class of its own
             if type(error).__name__ in ("NoObservations", "NoObservationsError"):
@@ -186,6 +178,13 @@ def _time_domain(cls: Any, place: Place, settings: Settings) -> tuple[pa.Table, 
         return nothing(), None
     # several places are several missions, which one fetch cannot do together
     return pa.concat_tables(tables), missions[0] if len(missions) == 1 else None
+
+
+def _token_hint(declared: Any, settings: Settings) -> str:
+    """How to give a token, without writing it where others may read it."""
+    host = host_of(settings.endpoint(declared.archive, declared.service, declared.service_url))
+    kept = settings.credentials_file or "a file of mode 0600 named by SKYVAULT_CREDENTIALS_FILE"
+    return f"Give find(..., token=...), or write a section [{host}] with token = ... into {kept}."
 
 
 def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
@@ -202,10 +201,10 @@ def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
         ra, dec = icrs.ra.deg, icrs.dec.deg
     used = _instruments(mission, table)
     radius = _radii_deg(mission, used, count)
-    is_optical = declared.name in _OPTICAL
-    waves = _OPTICAL.get(declared.name)
-    if declared.name in _KEV:
-        low, high = _KEV[declared.name]
+    is_optical = declared.name in _TIME_DOMAIN
+    waves = declared.wavelength_m
+    if declared.energy_kev is not None:
+        low, high = declared.energy_kev
         waves = (_KEV_M / high, _KEV_M / low)
     columns: dict[str, Any] = {
         "mission": declared.name,

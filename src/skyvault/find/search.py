@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyvault.config import Settings
+from skyvault.config import Secret, Settings
 from skyvault.errors import ParameterError, UsageError
 from skyvault.find.asking import ask_side_by_side, problem_of
 from skyvault.find.found import Found, Problem
@@ -30,6 +30,7 @@ def find(
     kinds: str | Sequence[str] | None = None,
     services: str | None = None,
     deadline_s: float = DEADLINE_S,
+    token: Secret | str | None = None,
     settings: Settings | None = None,
 ) -> Found:
     """Observations of many missions that cover a place; with ``services="registry"`` those of the whole VO, too.
@@ -39,6 +40,7 @@ def find(
     cover the place by its own field of view. ``time`` is "2001-01-01/2010-12-31" (either end may be ".."), MJD UTC or
     a pair of times. ``missions`` are names (all by default; an empty list: none); ``collections`` and ``kinds``
     (ObsCore's dataproduct_type: image, spectrum, event ...) narrow the rows. Each archive has ``deadline_s``.
+    ``token`` is for Rubin's archive only; without it, the one for its host in the credentials file is taken.
 
     The result always comes: who did not answer stands in its ``problems``. Raises only for what nobody could be asked:
     NameResolveError, ParameterError, RegionError, MissionValueError.
@@ -57,7 +59,7 @@ def find(
     if not classes and services is None:
         raise UsageError("nobody is asked", hint='Name missions, or services="registry".')
     tasks: dict[str, Any] = {
-        name: partial(observations_of, cls, place, settings, wanted_kinds) for name, cls in classes.items()
+        name: partial(observations_of, cls, place, settings, wanted_kinds, token) for name, cls in classes.items()
     }
     problems: list[Problem] = []
     vo_services, notes = _services(place, settings, wanted_kinds, services, deadline_s, problems)

@@ -50,6 +50,7 @@ class ASCA(Mission):
         default_instruments=(*_SIS, *_GIS),
         aliases={"S0": "SIS0", "S1": "SIS1", "G2": "GIS2", "G3": "GIS3"},
         fov_deg={**{name: 11 / 60 for name in _SIS}, **{name: 25 / 60 for name in _GIS}},
+        energy_kev=(0.4, 12.0),
         directory="asca/data/rev2/{oi}/",
         files=(
             *everything("aux", "calib", "telem", unpack=_UNPACKED),

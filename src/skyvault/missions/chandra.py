@@ -63,6 +63,7 @@ class Chandra(Mission):
             Selector("grating", {"HETG": ("HETG",), "LETG": ("LETG",)}, otherwise=("NONE", "")),
         ),
         fov_deg={"ACIS": 27.8 / 60, "HRC": 49.5 / 60},
+        energy_kev=(0.1, 10.0),
         fov_column="instrument",
         directory="chandra/data/byobsid/{oi[-1:]}/{oi}/",
         files=(

@@ -74,6 +74,7 @@ class DASCH(TimeDomainMission):
         selectors=(Selector("series", {name: (name,) for name in _ALL}),),
         fov_column="series",
         fov_deg={name: half_side_deg(name) for name in _ALL},
+        wavelength_m=(3.5e-7, 7.0e-7),
         politeness=Politeness(connections=2, requests_per_minute=30),
         notes=("2024-12-29: data release 7. Cite https://dasch.cfa.harvard.edu/citing/.",),
     )  # fmt: skip

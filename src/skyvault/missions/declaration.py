@@ -143,7 +143,11 @@ class Declaration:
     #: ISO-dated things to know
     notes: tuple[str, ...] = ()
     products: Mapping[ProductKind, Mapping[str, Product]] = field(default_factory=dict)
+    #: energy bands of the products, by instrument
     bands: Mapping[str, tuple[Band, ...]] = field(default_factory=dict)
+    #: what the mission sees: photon energies in keV, or wavelengths in metres
+    energy_kev: tuple[float, float] | None = None
+    wavelength_m: tuple[float, float] | None = None
     #: the service that has the files, and its default address
     files_service: str = "files"
     files_url: str = "https://heasarc.gsfc.nasa.gov/FTP/"

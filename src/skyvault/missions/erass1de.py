@@ -44,6 +44,7 @@ class eRASS1DE(Mission):
         instruments=TELESCOPES,
         default_instruments=TELESCOPES,
         fov_deg=1.8,
+        energy_kev=(0.2, 10.0),
         directory="erodat/data/download/{oi[3:6]}/{oi[0:3]}/",
         files=(
             Wanted(("*_EventList_*",), "EXP_{version}", required=True),

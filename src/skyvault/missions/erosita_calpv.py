@@ -35,6 +35,7 @@ class eROSITACalPV(FieldMission):
         instruments=TELESCOPES,
         default_instruments=TELESCOPES,
         fov_deg=4.5,
+        energy_kev=(0.2, 10.0),
         # a field's observations come together
         bundle=Bundle("{download}", (Wanted(("*{oi}*",), but_not=("*eRO*",), required=True),)),
         narrowing=TM_ROWS,

@@ -38,6 +38,7 @@ class INTEGRALPointed(Mission):
         instruments=_ALL,
         default_instruments=("JEMX1", "JEMX2", "ISGRI"),
         fov_deg={"JEMX1": 2.4, "JEMX2": 2.4, "ISGRI": 4.15, "PICsIT": 4.15, "SPI": 7.0},
+        energy_kev=(3.0, 10_000.0),
         directory="integral/data/scw/{oi[0:4]}/{oi}.{scw_ver}/",
         shared_directory="integral/data/",
         files=(

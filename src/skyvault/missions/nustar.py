@@ -71,6 +71,7 @@ class NuSTARPointed(Mission):
         default_instruments=("FPMA", "FPMB"),
         aliases={"FA": "FPMA", "FB": "FPMB"},
         fov_deg=6.5 / 60,
+        energy_kev=(3.0, 79.0),
         directory="nustar/data/obs/{oi[1:3]}/{oi[0:1]}/{oi}/",
         files=(
             Wanted(("nu{oi}.cat.gz",), rename="{oi}_cat.fits"),

@@ -30,6 +30,7 @@ class ROSATAllSky(Mission):
         instruments=("PSPC",),
         default_instruments=("PSPC",),
         fov_deg=3.0,
+        energy_kev=(0.1, 2.4),
         directory="rosat/data/pspc/processed_data/900000/{oi}/",
         files=(
             Wanted(("{oi}_anc.fits*", "{oi}_bas.fits*"), required=True),

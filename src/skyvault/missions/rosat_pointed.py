@@ -57,6 +57,7 @@ class ROSATPointed(Mission):
         aliases={"PSPC-B": "PSPCB", "PSPC-C": "PSPCC", "PSPC B": "PSPCB", "PSPC C": "PSPCC"},
         selectors=(Selector("instrument", {name: (name,) for name in (*_PSPC, "HRI")}),),
         fov_deg={"PSPCB": 1.0, "PSPCC": 1.0, "HRI": 19 / 60},
+        energy_kev=(0.1, 2.4),
         fov_column="instrument",
         directory="rosat/data/{camera}/processed_data/{oi[2:3]}00000/{oi}/",
         url_words=url_words,

@@ -63,6 +63,7 @@ class Rubin(TimeDomainMission):
         fov_column="band",
         # from the middle of a detector of 4072 by 4000 pixels of 0.2 arcsec to its edge
         fov_deg=dict.fromkeys(_BANDS, 0.113),
+        wavelength_m=(3.2e-7, 1.06e-6),
         politeness=Politeness(connections=4, requests_per_minute=120),
     )
 

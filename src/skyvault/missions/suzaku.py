@@ -49,6 +49,7 @@ class Suzaku(Mission):
         default_instruments=_XIS,
         aliases={f"X{i}": f"XIS{i}" for i in range(4)},
         fov_deg=9.5 / 60,
+        energy_kev=(0.2, 12.0),
         directory="suzaku/data/obs/{oi[0:1]}/{oi}/",
         files=(
             *everything("auxil", "xis/hk", unpack=_UNPACKED),

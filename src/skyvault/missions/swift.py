@@ -33,6 +33,7 @@ class Swift(Mission):
         instruments=("XRT", "BAT", "UVOT"),
         default_instruments=("XRT", "BAT"),
         fov_deg={"XRT": 11.8 / 60, "BAT": 50.0, "UVOT": 8.5 / 60},
+        energy_kev=(0.2, 150.0),
         directory="swift/data/obs/{start:%Y_%m}/{oi}/",
         files=(
             *everything("auxil"),

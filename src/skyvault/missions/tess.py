@@ -61,6 +61,7 @@ class TESS(TimeDomainMission):
         default_instruments=("Photometer",),
         # 11 pixels of 21 arcsec
         fov_deg=0.032,
+        wavelength_m=(6.0e-7, 1.0e-6),
         politeness=Politeness(connections=4, requests_per_minute=120),
     )
 

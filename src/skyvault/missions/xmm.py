@@ -61,6 +61,7 @@ _AT_HEASARC = Declaration(
     default_instruments=("M1", "M2", "PN"),
     aliases={"MOS1": "M1", "MOS2": "M2", "RGS1": "R1", "RGS2": "R2"},
     fov_deg=15 / 60,
+    energy_kev=(0.15, 12.0),
     directory="xmm/data/rev0/{oi}/ODF/",
     files=_ODF,
     assess=assess,

@@ -68,6 +68,7 @@ class XRISMPointed(Mission):
         instruments=("RESOLVE", "XTEND"),
         default_instruments=("RESOLVE", "XTEND"),
         fov_deg={"XTEND": 19 / 60, "RESOLVE": 1.5 / 60},
+        energy_kev=(0.3, 13.0),
         directory="xrism/data/obs/{oi[0:1]}/{oi}/",
         files=(
             *everything("auxil", unpack=_UNPACKED),

@@ -62,6 +62,7 @@ class ZTF(TimeDomainMission):
         selectors=(Selector("filtercode", {"zg": ("zg",), "zr": ("zr",), "zi": ("zi",)}),),
         fov_column="filtercode",
         fov_deg={"zg": 0.435, "zr": 0.435, "zi": 0.435},
+        wavelength_m=(4.0e-7, 9.0e-7),
         politeness=Politeness(connections=2, requests_per_minute=60),
     )
 
