@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy import units as u
 
 from missions.archive_tables import archive_table
 from skyvault.errors import SkyvaultError
@@ -110,6 +111,12 @@ BAD: dict[str, tuple[type[Exception], Callable[[Mission], Any]]] = {
     "three coordinates": (MissionValueError, lambda m: m.filter_on_positions([1, 2, 3])),
     "NaN position": (MissionValueError, lambda m: m.filter_on_positions([[1, 2], [np.nan, 3]])),
     "beyond the pole": (MissionValueError, lambda m: m.filter_on_positions([1, 91])),
+    "masked position": (MissionValueError, lambda m: m.filter_on_positions(np.ma.masked_all((2, 2)), 180)),
+    "position in metres": (MissionTypeError, lambda m: m.filter_on_positions([1, 2] * u.m)),
+    "empty name": (MissionValueError, lambda m: m.filter_on_name(" ")),
+    "name of two lines": (MissionValueError, lambda m: m.filter_on_name("M31\nM33")),
+    "endless name": (MissionValueError, lambda m: m.filter_on_name("x" * 10_000)),
+    "no information to assess": (SkyvaultError, lambda m: m.assess_process_obs(None)),
     "text position": (MissionTypeError, lambda m: m.filter_on_positions("M31")),
     "no position": (MissionValueError, lambda m: m.filter_on_positions([])),
     "distances of wrong number": (MissionValueError, lambda m: m.filter_on_positions([[1, 2], [3, 4]], [1.0])),

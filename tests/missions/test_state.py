@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 from missions.archive_tables import archive_table
 from skyvault.config import Settings
-from skyvault.errors import NotFound
+from skyvault.errors import NotFound, SkyvaultError
 from skyvault.missions import Chandra, Mission, Swift, XMMPointed
 from skyvault.missions.faults import (
     IncompatibleSaveError,
@@ -126,6 +128,26 @@ def test_a_damaged_state_is_refused_in_a_sentence(tmp_path: Path, damage: Any, e
     path = tmp_path / "chandra_state.json"
     path.write_text(damage(json.loads(path.read_text())))
     with pytest.raises(error):
+        Chandra(save_file_path=path, table=archive_table(Chandra))
+
+
+WORDS = ("chos_inst", "selected_obs", "science_usable", "filtering_operations", "table", "processed", "downloaded_type")
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_state_edited_by_hand_is_taken_up_or_refused_in_a_sentence(tmp_path: Path, word: str) -> None:
+    mission = Chandra(table=archive_table(Chandra))
+    mission.filter_on_time("1990-01-01", "2040-01-01")
+    mission.save(tmp_path)
+    path = tmp_path / "chandra_state.json"
+    saved = json.loads(path.read_text())
+    for value in (None, 5, "x", [], {}, [5], {"a": 1}, [{"name": "filter_on_time", "arguments": {"a": {"b": 1}}}]):
+        path.write_text(json.dumps({**saved, word: value}))
+        with contextlib.suppress(SkyvaultError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", MissionWarning)
+            Chandra(save_file_path=path, table=archive_table(Chandra)).update()
+    path.write_text("[" * 100_000)
+    with pytest.raises(IncompatibleSaveError):
         Chandra(save_file_path=path, table=archive_table(Chandra))
 
 

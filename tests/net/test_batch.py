@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from skyvault.errors import UsageError
 from skyvault.net.batch import fetch_files, plan_fetch, retry
 from skyvault.net.cache import ContentCache
 from skyvault.net.faults import Missing, Unreachable
+from skyvault.net.partial import Part
 from skyvault.net.remote_file import Checksum, Order, Packing, RemoteFile
 
 
@@ -154,6 +156,7 @@ from pathlib import Path
 from skyvault.ledger.ledger import open_ledger
 from skyvault.net.batch import fetch_files
 from skyvault.net.client import HttpClient
+from skyvault.net.partial import Part
 from skyvault.net.remote_file import Checksum, Order, Packing, RemoteFile
 out = Path(sys.argv[1])
 orders = [Order(RemoteFile(url=url, checksum=Checksum.read(sum), packing=Packing(packing)), out / name)
@@ -231,3 +234,38 @@ def test_a_fetch_killed_at_any_byte_ends_in_the_right_tree(archive, tmp_path, ki
             archive.sent_bytes - before <= sum(len(file.body) for file in archive.files.values()) + tries * 12_000_000
         )
         done += 1
+
+
+def test_processes_that_fetch_the_same_files_at_once_all_end_with_whole_files(orders, archive, tmp_path) -> None:
+    code = """
+import json, sys
+from pathlib import Path
+from skyvault.net.batch import fetch_files
+from skyvault.net.client import HttpClient
+from skyvault.net.remote_file import Order, RemoteFile
+
+orders = [Order(RemoteFile(url=url), Path(target)) for url, target in json.load(sys.stdin)]
+with HttpClient() as client:
+    report = fetch_files(orders, client)
+print(json.dumps([len(report.rows), [problem.reason for problem in report.problems]]))
+"""
+    wanted = json.dumps([(one.remote.url, str(one.target)) for one in orders])
+    racing = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True, env=environment())
+        for _ in range(3)
+    ]
+    for process in racing:
+        assert process.stdin is not None
+        process.stdin.write(wanted)
+        process.stdin.close()
+        process.stdin = None
+    for process in racing:
+        assert json.loads(process.communicate(timeout=60)[0]) == [len(orders), []]
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == sorted(one.target.name for one in orders)
+
+
+def test_a_file_that_another_fetches_is_waited_for(orders, client) -> None:
+    part = Part(orders[0].target, None)
+    part.append(b"x")
+    threading.Timer(0.4, part.close).start()
+    assert fetch_files(orders[:1], client).is_complete

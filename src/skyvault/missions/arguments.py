@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skyvault.missions.faults import MissionTypeError, MissionValueError
+
+#: no ID and no name of an object is longer
+_LONGEST_TEXT: Final = 200
 
 Floats = NDArray[np.float64]
 Times = np.ndarray[Any, np.dtype[np.datetime64]]
@@ -31,12 +34,13 @@ def positions_deg(positions: Any, frame: str, argument: str = "positions") -> tu
         lon = np.atleast_1d(np.asarray(coordinate.ra.deg, np.float64)).ravel()
         lat = np.atleast_1d(np.asarray(coordinate.dec.deg, np.float64)).ravel()
     else:
-        value = positions.to_value("deg") if hasattr(positions, "to_value") else positions
-        if isinstance(value, (list, tuple)) and any(hasattr(one, "to_value") for one in value):
-            value = [one.to_value("deg") if hasattr(one, "to_value") else one for one in value]
         try:
-            array = np.asarray(value, np.float64)
-        except (TypeError, ValueError):
+            value = positions.to_value("deg") if hasattr(positions, "to_value") else positions
+            if isinstance(value, (list, tuple)) and any(hasattr(one, "to_value") for one in value):
+                value = [one.to_value("deg") if hasattr(one, "to_value") else one for one in value]
+            # a masked value is none, whatever lies below the mask
+            array = np.ma.filled(np.ma.asarray(value, np.float64), np.nan)
+        except (TypeError, ValueError):  # astropy's UnitConversionError is both
             raise MissionTypeError(
                 f"{argument} are no positions: {str(positions)[:80]!r}",
                 hint="Give [ra, dec] or [[ra, dec], ...] in degrees, or a SkyCoord.",
@@ -101,13 +105,17 @@ def radii_deg(distance: Any, count: int, argument: str = "search_distance") -> F
 def texts(value: Any, argument: str) -> list[str]:
     """One text or many as a list."""
     if isinstance(value, str):
-        return [value]
+        value = [value]
     if not isinstance(value, (Sequence, np.ndarray, set, frozenset)) or isinstance(value, (bytes, Mapping)):
         raise MissionTypeError(f"{argument} must be a text or a list of texts, not {type(value).__name__}")
     words = [str(word) if isinstance(word, np.str_) else word for word in value]
     for word in words:
         if not isinstance(word, str):
             raise MissionTypeError(f"{argument} holds {word!r}, no text", hint="Put IDs and names in quotes.")
+        if not word.strip() or not word.isprintable() or len(word) > _LONGEST_TEXT:
+            wrong = "is empty" if not word.strip() else "has a line break or control character"
+            wrong = f"is longer than {_LONGEST_TEXT} characters" if len(word) > _LONGEST_TEXT else wrong
+            raise MissionValueError(f"{argument} holds {word[:40]!r}, which {wrong}")
     if not words:
         raise MissionValueError(f"{argument} is empty", hint="Give at least one.")
     return words

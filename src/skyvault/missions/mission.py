@@ -407,6 +407,8 @@ class Mission(FilteredSelection):
         """
         if self.declaration.assess is None:
             raise MissionValueError(f"there is no rule yet to assess observations of {self.pretty_name}")
+        if not isinstance(obs_info, Mapping):
+            raise MissionTypeError(f"the information on an observation is a dictionary, not {type(obs_info).__name__}")
         try:
             return self.declaration.assess(obs_info)
         except (KeyError, TypeError, AttributeError) as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -132,7 +132,7 @@ def read_state(path: str | Path, mission: str) -> dict[str, Any]:
         if not isinstance(state, dict) or not isinstance(state["name"], str):
             raise KeyError("name")
         saved_format = state.get("format", 0)
-    except (ValueError, KeyError, OSError):
+    except (ValueError, KeyError, OSError, RecursionError):
         raise IncompatibleSaveError("the file is no saved state of a mission", where=str(path)) from None
     if state["name"] != mission:
         raise IncompatibleSaveError(
@@ -141,6 +141,42 @@ def read_state(path: str | Path, mission: str) -> dict[str, Any]:
     needed = {"chos_inst", "selected_obs", "science_usable", "proprietary_usable", "filtering_operations", "table"}
     if saved_format != FORMAT or needed - state.keys():
         raise IncompatibleSaveError(
-            f"the state has the format {saved_format}, not {FORMAT}, or is incomplete", where=str(path)
+            f"the state has the format {str(saved_format)[:40]}, not {FORMAT}, or is incomplete", where=str(path)
         )
+    if wrong := [word for word, is_sound in _SOUND.items() if word in state and not is_sound(state[word])]:
+        raise IncompatibleSaveError(f"the saved state is damaged: {', '.join(wrong)}", where=str(path))
+    if len({len(state[word]) for word in ("selected_obs", "science_usable", "proprietary_usable")}) != 1:
+        raise IncompatibleSaveError("the saved state is damaged: its lists are not equally long", where=str(path))
     return state
+
+
+def _is_list_of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(one, kinds) for one in value)
+
+
+def _is_operation(one: Any) -> bool:
+    if not isinstance(one, dict) or not isinstance(one.get("name"), str) or not isinstance(one.get("arguments"), dict):
+        return False
+    try:
+        for value in one["arguments"].values():
+            decode(value)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+    return True
+
+
+#: what the parts of a state must be, since files are damaged, edited by hand and handed on
+_SOUND: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "chos_inst": _is_list_of(str),
+    "selected_obs": _is_list_of(str),
+    # None: the table does not tell
+    "science_usable": _is_list_of(bool, type(None)),
+    "proprietary_usable": _is_list_of(bool, type(None)),
+    "processed": lambda value: isinstance(value, bool),
+    "locked": lambda value: isinstance(value, bool),
+    "downloaded_type": lambda value: value in (None, "raw", "preprocessed", "raw+preprocessed"),
+    "table": lambda value: (
+        isinstance(value, dict) and all(isinstance(value.get(w), str) for w in ("service", "date", "content_hash"))
+    ),
+    "filtering_operations": lambda value: isinstance(value, list) and all(map(_is_operation, value)),
+}

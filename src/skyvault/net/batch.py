@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from skyvault.errors import Cancelled, SkyvaultError, UsageError
+from skyvault.errors import Cancelled, Conflict, SkyvaultError, UsageError
 from skyvault.ledger.downloads import Downloads
 from skyvault.model.ports import Progress
 from skyvault.net.client import HttpClient
 from skyvault.net.download import Downloader, Fetched
 from skyvault.net.faults import Unreachable
 from skyvault.net.remote_file import Order
-from skyvault.net.stopping import side_by_side
+from skyvault.net.stopping import LOOK_S, look, side_by_side
 from skyvault.net.unpack import UnpackLimits
 
 #: more threads than that only wait for each other on one machine
 _MOST_PARALLEL: Final = 64
+#: another process that fetches the same file, and has not got on for so long, is not waited for
+_OTHERS_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def fetch_files(
 
     def one(order: Order) -> Fetched | FetchProblem:
         try:
-            return downloader.fetch(order, refresh=refresh, total_s=file_total_s)
+            return _after_others(order, lambda: downloader.fetch(order, refresh=refresh, total_s=file_total_s))
         except SkyvaultError as error:
             return FetchProblem(order, error)
         except Exception as error:
@@ -158,6 +162,24 @@ def plan_fetch(orders: Sequence[Order], client: HttpClient, *, ledger: Downloads
         part = order.target.with_name(f"{order.target.name}.part")
         planned.append(PlannedFile(order, size, part.stat().st_size if part.exists() else 0, False))
     return planned
+
+
+def _after_others(order: Order, fetch: Callable[[], Fetched]) -> Fetched:
+    """Where another process fetches the same file, wait until it is done, as long as it gets on."""
+    part = order.target.with_name(f"{order.target.name}.part")
+    stuck_since, before = time.monotonic(), None
+    while True:
+        try:
+            return fetch()
+        except Conflict:
+            with suppress(OSError):
+                now = (part.stat().st_size, part.stat().st_mtime_ns)
+                if now != before:
+                    stuck_since, before = time.monotonic(), now
+            if time.monotonic() - stuck_since > _OTHERS_S:
+                raise
+            look()
+            time.sleep(LOOK_S)
 
 
 def _refuse_same_targets(orders: Sequence[Order]) -> None:
