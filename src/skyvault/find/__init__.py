@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skyvault.find.found import Found, Problem
     from skyvault.find.image import open_image
     from skyvault.find.jobs import Job, resume_job
+    from skyvault.find.live import live_image
     from skyvault.find.mask import Mask, read_mask
     from skyvault.find.samp import send_image, send_table
     from skyvault.find.search import find
@@ -34,6 +35,7 @@ _HOME_OF = {
     "find": "search",
     "get_tap_service": "tap",
     "links": "datalink",
+    "live_image": "live",
     "open_image": "image",
     "read_mask": "mask",
     "really_contains": "footprint",
@@ -54,6 +56,7 @@ __all__ = [
     "find",
     "get_tap_service",
     "links",
+    "live_image",
     "open_image",
     "read_mask",
     "really_contains",

@@ -52,7 +52,7 @@ def show_image(
         raise UsageError(f"a transparency is between 0 and 100 per cent, not {mask_transparency:g}")
     opened = image if isinstance(image, fits.HDUList) else open_image(image, session=session)
     try:
-        chosen = _picture(opened, hdu)
+        chosen = picture_of(opened, hdu)
         wcs = footprint_wcs(chosen.header)
         data = np.asarray(chosen.data, dtype=np.float32)
         data = data.reshape(-1, *data.shape[-2:])[0]
@@ -122,7 +122,8 @@ def _lay_over(axes: Any, mask: Mask, names: tuple[str, ...], *, alpha: float) ->
     axes.figure.legend(handles=patches, loc="outside lower center", ncols=5, fontsize="small", title="Mask planes")
 
 
-def _picture(opened: Any, hdu: int | str | None) -> Any:
+def picture_of(opened: Any, hdu: int | str | None) -> Any:
+    """The HDU of this number or name; by default the first that holds an image. Raises UsageError, FormatError."""
     if isinstance(hdu, str):
         named = [one for one in opened if one.name == hdu.strip().upper() and one.is_image and one.data is not None]
         if not named:
