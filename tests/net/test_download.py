@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
 import hashlib
@@ -331,6 +332,24 @@ def test_a_tar_archive_becomes_a_folder(archive, fetch, tmp_path) -> None:
 def test_a_tar_archive_never_writes_outside_its_folder(archive, fetch, tmp_path, name) -> None:
     archive.files["/a"] = File(tar_of((tarfile.TarInfo("fine"), b"1"), (tarfile.TarInfo(name), b"2")))
     with pytest.raises(WrongContent, match="outside its folder"):
+        fetch(packing=Packing.TAR, target="folder")
+    assert leftovers(tmp_path / "out") == []
+
+
+ODD_NAMES = ["a\nb", "\x1b[31mred", "gnp.\u202estif", "x" * 5000, "a/" * 2000 + "x", "fine/below-a-file", "."]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=lambda name: ascii(name)[:20])
+def test_a_tar_archive_with_names_that_no_file_can_have_is_refused(archive, fetch, tmp_path, name) -> None:
+    archive.files["/a"] = File(tar_of((tarfile.TarInfo("fine"), b"1"), (tarfile.TarInfo(name), b"2")))
+    with pytest.raises(WrongContent, match="no file can have"):
+        fetch(packing=Packing.TAR, target="folder")
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_a_small_tar_archive_never_fills_the_disk(archive, fetch, tmp_path) -> None:
+    archive.files["/a"] = File(bz2.compress(gzip.decompress(tar_of((tarfile.TarInfo("zeros"), bytes(10_000_000))))))
+    with pytest.raises(WrongContent, match="holds more than"):
         fetch(packing=Packing.TAR, target="folder")
     assert leftovers(tmp_path / "out") == []
 

@@ -73,8 +73,16 @@ def write_manifest(root: Path, obs_id: str, choice: Choice, files: Iterable[Kept
     directory = root / obs_id
     directory.mkdir(parents=True, exist_ok=True)
     beside = directory / f"{NAME}.part"
-    beside.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    os.replace(beside, directory / NAME)
+    text = json.dumps(document, indent=1)
+    for is_last in (False, True):
+        beside.write_text(text, encoding="utf-8")
+        try:
+            os.replace(beside, directory / NAME)
+            return
+        except FileNotFoundError:
+            # another process, which fetched the same, has just renamed it
+            if is_last:
+                raise
 
 
 def whole_files(root: Path, obs_id: str, choice: Choice) -> Sequence[KeptFile] | None:

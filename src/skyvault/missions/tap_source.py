@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from skyvault.adql.words import RESERVED
 from skyvault.config import Settings
-from skyvault.errors import FormatError, SkyvaultError
+from skyvault.errors import FormatError, SkyvaultError, TooLarge
 from skyvault.missions.columns import observations
 from skyvault.missions.declaration import Declaration
 from skyvault.missions.faults import ArchiveTableError, MissionTableError, MissionWarning
@@ -88,7 +88,7 @@ class ArchiveTables:
             return self._by_tap(declaration, address), address
         except ArchiveTableError:
             raise
-        except (MissionTableError, FetchError, Unreachable, FormatError) as error:
+        except (MissionTableError, FetchError, Unreachable, FormatError, TooLarge) as error:
             lost = "" if isinstance(error, MissionTableError) else _lost_column(error.what, declaration)
             what = f"the table {declaration.table} of {declaration.pretty_name} cannot be had: {error.what}{lost}"
             raise ArchiveTableError(what, where=shown_address(address), hint=_hint_of(error)) from None
@@ -268,7 +268,7 @@ def _lost_column(error: str, declaration: Declaration) -> str:
 
 
 def _sentence(text: str) -> str:
-    told = " ".join(text.split())
+    told = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return told if len(told) <= 300 else f"{told[:297]}..."
 
 

@@ -19,6 +19,9 @@ from skyvault.net.remote_file import Packing, RemoteFile
 from skyvault.net.stopping import look
 
 _BLOCK: Final = 1 << 20
+#: of a file within an archive: folders above it, and bytes of each name (NAME_MAX of all usual disks)
+_MOST_FOLDERS: Final = 64
+_LONGEST_NAME: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +113,19 @@ def _uncompress(source: BinaryIO) -> Iterator[bytes]:
 def _unpack_tar(packed: Path, beside: Path, remote: RemoteFile, limits: UnpackLimits) -> None:
     beside.mkdir()
     total = count = 0
+    most = min(limits.total_bytes, int(packed.stat().st_size * limits.ratio) + 65_536)
+    files: set[PurePosixPath] = set()
     try:
         with tarfile.open(packed, "r:*") as archive:
             for member in archive:
                 look()
                 count += 1
                 total += member.size
-                if count > limits.files or total > limits.total_bytes:
+                if count > limits.files or total > most:
                     raise WrongContent(
-                        f"the archive holds more than {limits.files:,} files or {limits.total_bytes:,} bytes",
-                        where=remote.name,
+                        f"the archive holds more than {limits.files:,} files or {most:,} bytes", where=remote.name
                     )
-                _refuse_member(member, remote)
+                _refuse_member(member, files, remote)
                 archive.extract(member, beside, filter="data")
             # the compression's own checksum comes after the end that tarfile reads to
             rest: Any = archive.fileobj
@@ -137,14 +141,25 @@ def _unpack_tar(packed: Path, beside: Path, remote: RemoteFile, limits: UnpackLi
         raise WrongContent("the tar archive is empty", where=remote.name)
 
 
-def _refuse_member(member: tarfile.TarInfo, remote: RemoteFile) -> None:
-    """Only plain files and directories below the target, whatever an archive says."""
+def _refuse_member(member: tarfile.TarInfo, files: set[PurePosixPath], remote: RemoteFile) -> None:
+    """Only plain files and directories below the target, whatever an archive says; ``files`` came before."""
     path = PurePosixPath(member.name)
     shown = repr(member.name[:100])
     if path.is_absolute() or ".." in path.parts or "\\" in member.name or "\0" in member.name:
         raise WrongContent(f"the tar archive wants to write outside its folder: {shown}", where=remote.name)
     if not (member.isfile() or member.isdir()):
         raise WrongContent(f"the tar archive has a link or device in it: {shown}", where=remote.name)
+    is_odd = (
+        not member.name.isprintable()
+        or len(path.parts) > _MOST_FOLDERS
+        or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts)
+        or (member.isfile() and not path.parts)
+        or not files.isdisjoint(path.parents)
+    )
+    if is_odd:
+        raise WrongContent(f"the tar archive has a name in it that no file can have: {shown}", where=remote.name)
+    if member.isfile():
+        files.add(path)
 
 
 def _replace_directory(beside: Path, target: Path) -> None:
