@@ -1,0 +1,63 @@
+"""Whole catalogues, from targets to detections: projects, their parts, and the data they keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skyvault.pipeline.analysis import Analysis, ParsAnalysis
+    from skyvault.pipeline.catalog import Catalog, ParsCatalog
+    from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
+    from skyvault.pipeline.demo_observatory import ParsDemoObs, VirtualDemoObs
+    from skyvault.pipeline.finder import Finder, MatchedFilterFinder, ParsFinder
+    from skyvault.pipeline.histogram import Histogram, ParsHistogram
+    from skyvault.pipeline.observatory import Observatory, ParsObservatory, VirtualObservatory
+    from skyvault.pipeline.parameters import Parameters
+    from skyvault.pipeline.project import ParsProject, Project
+    from skyvault.pipeline.quality import ParsQuality, QualityChecker
+    from skyvault.pipeline.simulator import ParsSimulator, Simulator
+    from skyvault.pipeline.source import Detection, Properties, Source
+    from skyvault.pipeline.ztf_observatory import ParsObsZTF, VirtualZTF
+
+#: public name -> the module that holds it
+_HOME_OF = {
+    name: module
+    for module, names in {
+        "analysis": ("Analysis", "ParsAnalysis"),
+        "catalog": ("Catalog", "ParsCatalog"),
+        "dataset": ("Lightcurve", "RawPhotometry"),
+        "demo_observatory": ("ParsDemoObs", "VirtualDemoObs"),
+        "finder": ("Finder", "MatchedFilterFinder", "ParsFinder"),
+        "histogram": ("Histogram", "ParsHistogram"),
+        "observatory": ("Observatory", "ParsObservatory", "VirtualObservatory"),
+        "parameters": ("Parameters",),
+        "project": ("ParsProject", "Project"),
+        "quality": ("ParsQuality", "QualityChecker"),
+        "simulator": ("ParsSimulator", "Simulator"),
+        "source": ("Detection", "Properties", "Source"),
+        "ztf_observatory": ("ParsObsZTF", "VirtualZTF"),
+    }.items()
+    for name in names
+}
+
+__all__ = [
+    "Analysis", "Catalog", "Detection", "Finder", "Histogram", "Lightcurve", "MatchedFilterFinder", "Observatory",
+    "Parameters", "ParsAnalysis", "ParsCatalog", "ParsDemoObs", "ParsFinder", "ParsHistogram", "ParsObsZTF",
+    "ParsObservatory", "ParsProject", "ParsQuality", "ParsSimulator", "Project", "Properties", "QualityChecker",
+    "RawPhotometry", "Simulator", "Source", "VirtualDemoObs", "VirtualObservatory", "VirtualZTF",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'skyvault.pipeline' has no public name {name!r}")
+    value = getattr(importlib.import_module(f"skyvault.pipeline.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

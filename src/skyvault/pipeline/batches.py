@@ -1,0 +1,139 @@
+"""Batches of sources on several processes: workers download, reduce, analyse and write files; one writer keeps rows.
+
+A batch's rows, problems and histograms are committed in one transaction, after its files are in place. So a process
+killed at any moment loses at most the batches in work, which the next run does again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from skyvault.errors import SkyvaultError
+from skyvault.pipeline.dataset import save_lightcurves
+from skyvault.pipeline.rows import Parcel, Row, parcel_of, source_of
+from skyvault.science.histogram import CountGrid
+
+if TYPE_CHECKING:
+    from skyvault.pipeline.project import Project
+
+#: a batch whose worker died is given to another one so often
+_TRIES: Final = 3
+
+
+@dataclass
+class Batch:
+    """What came of some sources of the catalogue."""
+
+    numbers: list[int]
+    parcels: list[Parcel] = field(default_factory=list)
+    problems: list[Row] = field(default_factory=list)
+    counts: list[dict[str, CountGrid]] = field(default_factory=list)
+
+
+def work(project: Project, numbers: list[int]) -> Batch:
+    """Do some sources in this process. A source that fails is a problem of the batch, not an error."""
+    batch = Batch(numbers)
+    project.analysis.reset_histograms()
+    for number in numbers:
+        name, observatory, step = project.catalog.names[number], None, "catalogue"
+        try:
+            source = source_of(project.catalog.dict_from_row(number), project.name, project.cfg_hash, project.catalog)
+            for obs in project.observatories:
+                observatory, step = obs.name, "download"
+                raw = obs.fetch_raw(obs.get_catalog_row(number))
+                source.raw_photometry.append(raw)
+                step = "reduce"
+                curves = obs.reduce(raw, source=source)
+                if obs.pars.save_reduced:
+                    save_lightcurves(curves, source.ra)
+            observatory, step = None, "analysis"
+            project.analysis.analyze_sources(source)
+            for obs in project.observatories:
+                processed = [c for c in source.processed_lightcurves if c.observatory == obs.name]
+                save_lightcurves(processed, source.ra, suffix="processed")
+            batch.parcels.append(parcel_of(source))
+        except Exception as error:  # whatever a survey or a stranger's analysis raises is this source's problem
+            what = str(error) if isinstance(error, SkyvaultError) else f"{type(error).__name__}: {error}"
+            batch.problems.append({
+                "project": project.name, "cfg_hash": project.cfg_hash, "source_name": name, "cat_index": number,
+                "observatory": observatory, "step": step, "what": what[:1000],
+            })  # fmt: skip
+    batch.counts = [histogram.grids for histogram in project.analysis.get_all_histograms()]
+    return batch
+
+
+# --- several processes ---------------------------------------------------------------------------------------------
+
+_project: Any = None
+
+
+def _begin(project: Project) -> None:
+    global _project
+    _project = project
+
+
+def _work(numbers: list[int]) -> Batch:
+    return work(_project, numbers)
+
+
+def done_batches(project: Project, batches: Iterable[list[int]], workers: int) -> Iterator[Batch]:
+    """The batches as they get done, on ``workers`` processes (0: in this one). At most two a process are in work, so
+    that memory does not grow with the catalogue. A batch whose process is killed is done again by another.
+    """
+    if workers <= 0:
+        for numbers in batches:
+            yield work(project, numbers)
+        return
+    waiting = iter(batches)
+    tries: dict[int, int] = {}
+    again: deque[list[int]] = deque()
+    while True:
+        flying: dict[Future[Batch], list[int]] = {}
+        pool = _pool(project, workers)
+        try:
+            while True:
+                while len(flying) < 2 * workers:
+                    numbers = again.popleft() if again else next(waiting, [])
+                    if not numbers:
+                        break
+                    flying[pool.submit(_work, numbers)] = numbers
+                if not flying:
+                    return
+                # the oldest first: rows then lie in the order of the catalogue, or nearly so
+                oldest = next(iter(flying))
+                result = oldest.result()
+                del flying[oldest]
+                yield result
+        except BrokenProcessPool:
+            for numbers in flying.values():
+                tries[numbers[0]] = tries.get(numbers[0], 0) + 1
+                if tries[numbers[0]] >= _TRIES:
+                    yield _lost(project, numbers)
+                else:
+                    again.append(numbers)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pool(project: Project, workers: int) -> ProcessPoolExecutor:
+    # forked processes share the catalogue's memory, and know classes that were defined in a notebook
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(project,))
+
+
+def _lost(project: Project, numbers: list[int]) -> Batch:
+    """A batch that ended the process of every worker that had it."""
+    what = f"the process that worked on it ended {_TRIES} times (out of memory, or killed)"
+    return Batch(numbers, problems=[
+        {
+            "project": project.name, "cfg_hash": project.cfg_hash, "source_name": project.catalog.names[number],
+            "cat_index": number, "observatory": None, "step": "process", "what": what,
+        } for number in numbers
+    ])  # fmt: skip

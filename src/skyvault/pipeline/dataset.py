@@ -1,0 +1,558 @@
+"""Data sets of a source on disk: raw photometry as an archive gave it, and light curves made of it.
+
+Rows are structured arrays of shape (n,), loaded when they are first asked for. Each knows its folder, file and key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import Mapped, mapped_column, reconstructor, relationship
+
+from skyvault.pipeline.column_names import guess_columns
+from skyvault.pipeline.data_files import Rows, read_dataset, rows_of, write_datasets
+from skyvault.pipeline.faults import DataError, DataMissing
+from skyvault.pipeline.names import file_name_of, legal_name, ra_folder
+from skyvault.pipeline.tables import Base, Json, Mjd, datetime_of_mjd, source_raw_photometry
+from skyvault.science.photometry_statistics import (
+    AB_ZERO_POINT,
+    POGSON,
+    FluxStatistics,
+    flux_from_mag,
+    mag_from_flux,
+    sampling,
+    statistics,
+)
+from skyvault.science.samples import Booleans, Floats
+
+if TYPE_CHECKING:
+    from skyvault.pipeline.source import Source
+
+#: columns of a light curve that are kept on disk; all others follow from them
+_KEPT: Final = ("mjd", "exptime", "ra", "dec", "mag", "magerr", "flux", "fluxerr", "flag", "pos1", "pos2", "bg")
+_EXPOSURE_KEYS: Final = ("exptime", "exp_time", "exposure_time", "exposuretime", "EXP_TIME")
+
+
+def data_root() -> Path:
+    """Where raw data and products lie: RETRIEVER_DATA, else ``pipeline`` in SKYVAULT_HOME."""
+    folder = os.environ.get("RETRIEVER_DATA")
+    if folder:
+        return Path(folder).expanduser().absolute()
+    from skyvault.config import Settings
+
+    return Settings().home / "pipeline"
+
+
+class DatasetMixin:
+    """What all data sets have: a place on disk, rows, times.
+
+    ``root`` is the data root where it is not :func:`data_root`; ``folder`` lies below it, ``filename`` below that,
+    ``filekey`` is the group in the file.
+    """
+
+    data_type = "photometry"
+
+    filename: Mapped[str | None] = mapped_column(index=True)
+    folder: Mapped[str | None]
+    filekey: Mapped[str | None]
+    observatory: Mapped[str] = mapped_column(index=True)
+    source_name: Mapped[str] = mapped_column(index=True)
+    colmap: Mapped[Any] = mapped_column(Json, nullable=True)
+    time_info: Mapped[Any] = mapped_column(Json, nullable=True)
+    altdata: Mapped[Any] = mapped_column(Json, nullable=True)
+    time_start: Mapped[Any] = mapped_column(Mjd, nullable=True)
+    time_end: Mapped[Any] = mapped_column(Mjd, nullable=True)
+    number: Mapped[int | None]
+    size: Mapped[int | None]
+
+    root: Path | None
+    _rows: Rows | None
+    _file_about: dict[str, Any]
+
+    @reconstructor
+    def _start(self) -> None:
+        self.root, self._rows, self._file_about = None, None, {}
+
+    @property
+    def data(self) -> Rows:
+        """The rows, shape (n,); read from disk when they are first asked for.
+
+        Raises DataMissing where the file is gone, DataError where it is damaged.
+        """
+        if self._rows is None:
+            self.load()
+        assert self._rows is not None
+        return self._rows
+
+    @property
+    def is_data_loaded(self) -> bool:
+        return self._rows is not None
+
+    def is_empty(self) -> bool:
+        """Whether the archive had nothing."""
+        return self.number == 0 if self.number is not None else not len(self.data)
+
+    def get_path(self) -> Path:
+        """The folder that holds ``filename``."""
+        return (self.root or data_root()) / (self.folder or "")
+
+    def get_fullname(self) -> Path:
+        """Path of the file. Raises DataError before it has a name."""
+        if not self.filename:
+            raise DataError(f"the {type(self).__name__} of {self.source_name} has no file name", hint="Call save().")
+        if Path(self.filename).is_absolute() or ".." in Path(self.filename).parts:
+            raise DataError("a file name must lie below its folder", where=self.filename)
+        return self.get_path() / self.filename
+
+    def check_file_exists(self) -> bool:
+        return bool(self.filename) and self.get_fullname().is_file()
+
+    def check_data_exists(self) -> bool:
+        """Whether the rows are in memory, or in a file that can be read."""
+        if self._rows is not None:
+            return True
+        try:
+            self.load()
+        except (DataMissing, DataError):
+            return False
+        return True
+
+    def delete_data_from_disk(self) -> None:
+        """Remove the file, and its folder where it is empty then."""
+        if self.check_file_exists():
+            path = self.get_fullname()
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+
+    def load(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def mjds(self) -> Floats:
+        """Times as MJD, in the scale the survey gives, shape (n,)."""
+        raise NotImplementedError
+
+    @property
+    def times(self) -> list[Any]:
+        """Times as datetime, of the survey's scale."""
+        return [datetime_of_mjd(mjd) for mjd in self.mjds.tolist()]
+
+
+class RawPhotometry(DatasetMixin, Base):
+    """What one observatory measured of one source: all of it, in the archive's own columns.
+
+    An empty answer is a data set too (``number`` 0): it says that the archive has nothing. ``colmap`` says which
+    column is which, ``time_info`` how times become MJD.
+    """
+
+    __tablename__ = "raw_photometry"
+    __table_args__ = (sa.UniqueConstraint("source_name", "observatory"),)
+
+    sources: Mapped[list[Source]] = relationship(secondary=source_raw_photometry, back_populates="raw_photometry")
+
+    def __init__(self, data: Any = None, **values: Any) -> None:
+        self._start()
+        self.root = values.pop("root", None)
+        if "observatory" in values:
+            values["observatory"] = legal_name(values["observatory"])
+        values.setdefault("source_name", "")
+        values.setdefault("observatory", "")
+        filename = values.get("filename")
+        if filename and Path(filename).is_absolute():
+            path = Path(values["filename"])
+            self.root, values["filename"] = path.parent, path.name
+        elif filename and not values.get("folder") and self.root is None and Path(filename).is_file():
+            self.root = Path.cwd()
+        super().__init__(**values)
+        if self.altdata is None:
+            self.altdata = {}
+        if data is not None:
+            self.set_data(data)
+
+    @hybrid_property
+    def source_id(self) -> int | None:
+        """The first source these data belong to; in a query it compares with any of them."""
+        return self.sources[0].id if self.sources else None
+
+    @source_id.inplace.comparator
+    @classmethod
+    def _source_id_comparator(cls) -> Any:
+        return _BelongsTo(cls)
+
+    def set_data(self, data: Any) -> None:
+        """Take rows of any table; columns are recognised unless ``colmap`` says more."""
+        rows = rows_of(data)
+        guessed, time_info = guess_columns(rows.dtype.names or ())
+        self.colmap = {**guessed, **(self.colmap or {})}
+        self.time_info = {**time_info, **(self.time_info or {})}
+        self.colmap = {standard: name for standard, name in self.colmap.items() if name in (rows.dtype.names or ())}
+        if "time" in self.colmap and len(rows):
+            mjd = self._mjds(rows)
+            finite = np.isfinite(mjd)
+            if not finite.all():
+                rows, mjd = rows[finite], mjd[finite]
+            if len(mjd):
+                self.time_start, self.time_end = float(mjd.min()), float(mjd.max())
+        self._rows = rows
+        self.number = len(rows)
+
+    def _mjds(self, rows: Rows) -> Floats:
+        name = (self.colmap or {}).get("time")
+        if name is None:
+            raise DataError(
+                f"no column of the photometry of {self.source_name} is a time",
+                hint=f"Columns are {', '.join(rows.dtype.names or ())[:200]}; say which one in colmap.",
+            )
+        if rows.dtype[name].kind == "S":
+            from astropy.time import Time
+
+            return np.asarray(Time(rows[name].astype(str), scale="utc").mjd, np.float64)
+        return np.asarray(rows[name], np.float64) + float((self.time_info or {}).get("offset", 0.0))
+
+    @property
+    def mjds(self) -> Floats:
+        return self._mjds(self.data)
+
+    def column(self, standard: str) -> Rows | None:
+        """The column with this meaning (mag, flux, ra, flag ...), shape (n,), or None."""
+        name = (self.colmap or {}).get(standard)
+        return None if name is None else self.data[name]
+
+    def load(self) -> None:
+        """Read rows and metadata from the file."""
+        rows, about = read_dataset(self.get_fullname(), self.filekey)
+        altdata, colmap = about.get("altdata"), about.get("colmap")
+        if isinstance(altdata, dict):
+            self.altdata = altdata
+        if isinstance(colmap, dict):
+            self.colmap, self.time_info = colmap, about.get("time_info") or {}
+        # the rows are as they were saved: nothing is to be guessed or dropped once more
+        if colmap is None:
+            self.set_data(rows)
+        self._rows, self.number = rows, len(rows)
+        if not self.source_name and isinstance(about.get("source_name"), str):
+            self.source_name = about["source_name"]
+        if not self.observatory and isinstance(about.get("observatory"), str):
+            self.observatory = about["observatory"]
+        if self.time_start is None and isinstance(about.get("mjd_range"), list):
+            self.time_start, self.time_end = about["mjd_range"]
+
+    def name_file(self, ra_deg: float | None) -> None:
+        """The standard place: ``<OBS>/RA<degree>/<OBS>_photometry_<source>.h5``, key ``photometry_<source>``."""
+        name = file_name_of(self.source_name)
+        self.folder = self.observatory
+        self.filename = f"{ra_folder(ra_deg)}/{self.observatory}_{self.data_type}_{name}.h5"
+        self.filekey = f"{self.data_type}_{name}"
+
+    def save(self, ra_deg: float | None = None) -> None:
+        """Write the file; its name is the standard one unless it has one. One that is there is replaced."""
+        if not self.filename:
+            self.name_file(self.sources[0].ra if ra_deg is None and self.sources else ra_deg)
+        about = {
+            "source_name": self.source_name,
+            "observatory": self.observatory,
+            "ra_dec": [self.sources[0].ra, self.sources[0].dec] if self.sources else None,
+            "colmap": self.colmap,
+            "time_info": self.time_info,
+            "altdata": self.altdata,
+            "mjd_range": None if self.time_start is None else [self.time_start, self.time_end],
+        }
+        self.size = write_datasets(self.get_fullname(), [(self.filekey or "photometry", self.data, about)])
+
+
+class _BelongsTo:
+    """``RawPhotometry.source_id == 5``: whether the link table joins them."""
+
+    def __init__(self, cls: type[RawPhotometry]) -> None:
+        self._cls = cls
+
+    def __clause_element__(self) -> Any:
+        link = source_raw_photometry.c
+        return sa.select(sa.func.min(link.source_id)).where(link.raw_id == self._cls.id).scalar_subquery()
+
+    def _exists(self, condition: Any) -> Any:
+        link = source_raw_photometry.c
+        return sa.exists().where(link.raw_id == self._cls.id, condition)
+
+    def __eq__(self, other: object) -> Any:
+        return self._exists(source_raw_photometry.c.source_id == other)
+
+    def in_(self, others: Any) -> Any:
+        return self._exists(source_raw_photometry.c.source_id.in_(others))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Lightcurve(DatasetMixin, Base):
+    """Flux against time of one source in one filter, usually of one season, with its statistics.
+
+    ``data`` has the columns mjd, exptime, ra, dec, mag, magerr, flux (microjansky), fluxerr, flag, snr, dsnr, dmag, and
+    after analysis qflag, offset, detected. Statistics leave out flagged rows.
+    """
+
+    __tablename__ = "lightcurves"
+    __table_args__ = (sa.Index("ix_lightcurves_version", "project", "cfg_hash"),)
+
+    source_id: Mapped[int] = mapped_column(sa.ForeignKey("sources.id", ondelete="CASCADE"), index=True)
+    raw_data_id: Mapped[int | None] = mapped_column(sa.ForeignKey("raw_photometry.id", ondelete="SET NULL"), index=True)
+    project: Mapped[str] = mapped_column(default="TEST_PROJECT")
+    cfg_hash: Mapped[str] = mapped_column(default="")
+    raw_data_filename: Mapped[str | None]
+    series_number: Mapped[int] = mapped_column(default=1)
+    series_total: Mapped[int] = mapped_column(default=1)
+    simulation_number: Mapped[int | None]
+    was_processed: Mapped[bool] = mapped_column(default=False)
+    is_simulated: Mapped[bool] = mapped_column(default=False)
+    filter: Mapped[str | None]
+    exp_time: Mapped[float | None]
+    frame_rate: Mapped[float | None]
+    is_uniformly_sampled: Mapped[bool | None]
+    zero_point_instrumental: Mapped[float | None]
+    zero_point_measured: Mapped[float | None]
+    num_good: Mapped[int | None]
+    flux_mean: Mapped[float | None]
+    flux_rms: Mapped[float | None]
+    flux_mean_robust: Mapped[float | None]
+    flux_rms_robust: Mapped[float | None]
+    flux_max: Mapped[float | None]
+    flux_min: Mapped[float | None]
+    snr_max: Mapped[float | None]
+    snr_min: Mapped[float | None]
+    snr_median: Mapped[float | None]
+    dsnr_max: Mapped[float | None]
+    dsnr_min: Mapped[float | None]
+    dmag_brightest: Mapped[float | None]
+    dmag_faintest: Mapped[float | None]
+
+    source: Mapped[Source] = relationship(back_populates="lightcurves")
+    raw_data: Mapped[RawPhotometry | None] = relationship()
+
+    def __init__(self, data: Any = None, **values: Any) -> None:
+        """``data``: columns by standard name (mjd or time, mag and magerr or flux and fluxerr, filter ...)."""
+        self._start()
+        self.root = values.pop("root", None)
+        if values.get("project"):
+            values["project"] = legal_name(values["project"])
+        for name, default in (("altdata", None), ("source_name", ""), ("observatory", "")):
+            values.setdefault(name, {} if name == "altdata" else default)
+        super().__init__(**{"was_processed": False, "is_simulated": False, **values})
+        if data is not None:
+            self._measure(data)
+
+    def _measure(self, data: Any) -> None:
+        columns = _by_name(data)
+        mjd = columns["mjd"]
+        if len(mjd) > 1 and (np.diff(mjd) < 0.0).any():
+            order = np.argsort(mjd, kind="stable")
+            columns = {name: values[order] for name, values in columns.items()}
+            mjd = columns["mjd"]
+        self._set_filter(columns.pop("filter", None))
+        self._set_fluxes(columns)
+        flag = columns.setdefault("flag", np.zeros(len(mjd), np.bool_))
+        flagged = np.asarray(flag != 0)
+        numbers, stands_out = statistics(columns["flux"], columns["fluxerr"], flagged)
+        for field in _STATISTICS:
+            value = getattr(numbers, field)
+            setattr(self, field, None if value != value else value)
+        columns |= {"snr": stands_out.snr, "dsnr": stands_out.dsnr, "dmag": stands_out.dmag}
+        self._set_exposure(columns)
+        rate, is_uniform = sampling(mjd)
+        self.frame_rate, self.is_uniformly_sampled = None if rate != rate else rate, is_uniform
+        self.number = len(mjd)
+        if len(mjd):
+            self.time_start, self.time_end = float(mjd[0]), float(mjd[-1])
+        self._rows = _rows(columns)
+
+    def _set_filter(self, column: Rows | None) -> None:
+        if column is None:
+            self.filter = self.filter or self.observatory or None
+            return
+        if not len(column):
+            return
+        if (column != column[0]).any():
+            names = sorted({_text(name) for name in column.tolist()})
+            raise DataError(f"a light curve is of one filter, and these rows are of {', '.join(names)}"[:200])
+        self.filter = _text(column[0])
+
+    def _set_fluxes(self, columns: dict[str, Any]) -> None:
+        zero_point = self.zero_point_instrumental or AB_ZERO_POINT
+        if "flux" not in columns and "mag" not in columns:
+            raise DataError(f"the light curve of {self.source_name} has neither fluxes nor magnitudes")
+        nothing = np.full(len(columns["mjd"]), np.nan)
+        if "flux" not in columns:
+            columns["flux"], columns["fluxerr"] = flux_from_mag(
+                columns["mag"], columns.setdefault("magerr", nothing), zero_point
+            )
+            self._file_about["derived"] = ["flux", "fluxerr"]
+        elif "mag" not in columns:
+            columns["mag"], columns["magerr"] = mag_from_flux(
+                columns["flux"], columns.setdefault("fluxerr", nothing), zero_point
+            )
+            self._file_about["derived"] = ["mag", "magerr"]
+        columns.setdefault("magerr", nothing)
+        columns.setdefault("fluxerr", nothing)
+
+    def _set_exposure(self, columns: dict[str, Any]) -> None:
+        if "exptime" in columns:
+            known = columns["exptime"][np.isfinite(columns["exptime"])]
+            if len(known):
+                self.exp_time = float(known[0]) if (known == known[0]).all() else float(np.median(known))
+        if self.exp_time is None:
+            found = next((self.altdata[key] for key in _EXPOSURE_KEYS if key in self.altdata), None)
+            if found is None:
+                raise DataError(
+                    f"No exposure time is known for the light curve of {self.source_name}",
+                    hint="Give a column exptime or altdata['exptime'] in seconds.",
+                )
+            self.exp_time = float(found)
+
+    @property
+    def mjds(self) -> Floats:
+        return np.asarray(self.data["mjd"], np.float64)
+
+    @property
+    def is_flagged(self) -> Booleans:
+        """Rows the survey itself warns of, shape (n,)."""
+        return np.asarray(self.data["flag"] != 0)
+
+    def with_columns(self, **new: Any) -> None:
+        """Add or replace columns, shape (n,)."""
+        names = self.data.dtype.names or ()
+        self._rows = _rows({**{name: self.data[name] for name in names}, **new})
+
+    def copied(self) -> Lightcurve:
+        """The same light curve, not yet of any source, database or file."""
+        made = Lightcurve()
+        skipped = ("id", "source_id", "filename", "filekey", "folder", "size", "raw_data_id")
+        for column in _COLUMNS:
+            if column not in skipped:
+                setattr(made, column, getattr(self, column))
+        made.altdata, made.root = dict(self.altdata or {}), self.root
+        made._rows, made._file_about = self.data.copy(), dict(self._file_about)
+        return made
+
+    # --- magnitudes of the fluxes
+
+    def _mag(self, flux: float | None) -> float | None:
+        if flux is None or not flux > 0.0:
+            return None
+        return float((self.zero_point_instrumental or AB_ZERO_POINT) - 2.5 * np.log10(flux))
+
+    @property
+    def mag_mean(self) -> float | None:
+        return self._mag(self.flux_mean)
+
+    @property
+    def mag_mean_robust(self) -> float | None:
+        return self._mag(self.flux_mean_robust)
+
+    @property
+    def mag_brightest(self) -> float | None:
+        return self._mag(self.flux_max)
+
+    @property
+    def mag_faintest(self) -> float | None:
+        return self._mag(self.flux_min)
+
+    @property
+    def mag_rms_robust(self) -> float | None:
+        if self.flux_rms_robust is None or not self.flux_mean_robust:
+            return None
+        return float(self.flux_rms_robust / self.flux_mean_robust * POGSON)
+
+    # --- on disk
+
+    def file_part(self) -> tuple[str, Rows, dict[str, Any]]:
+        """Key, rows and description as they go into a file; what follows from other columns is left out."""
+        derived = self._file_about.get("derived", ())
+        names = [n for n in _KEPT if n in (self.data.dtype.names or ()) and n not in derived]
+        about = {
+            "source_name": self.source_name, "observatory": self.observatory, "filter": self.filter,
+            "series": [self.series_number, self.series_total], "altdata": self.altdata, "exp_time": self.exp_time,
+            "zero_point": self.zero_point_instrumental, "is_simulated": self.is_simulated,
+            "units": {"mjd": "d", "exptime": "s", "ra": "deg", "dec": "deg", "mag": "mag", "flux": "uJy"},
+        }  # fmt: skip
+        return self.filekey or "lightcurve", _rows({name: self.data[name] for name in names}), about
+
+    def save(self) -> None:
+        """Write the file of this light curve alone; :func:`save_lightcurves` writes all of a source together."""
+        if not self.filename:
+            save_lightcurves([self], self.source.ra if self.source is not None else None)
+            return
+        self.size = write_datasets(self.get_fullname(), [self.file_part()])
+
+    def load(self) -> None:
+        rows, about = read_dataset(self.get_fullname(), self.filekey)
+        columns = _by_name(rows)
+        self.altdata = about.get("altdata") or self.altdata or {}
+        self.exp_time = about.get("exp_time") if self.exp_time is None else self.exp_time
+        if self.filter is None:
+            self.filter = about.get("filter")
+        self.zero_point_instrumental = about.get("zero_point")
+        columns.pop("filter", None)
+        self._measure(columns)
+
+    def __repr__(self) -> str:
+        return f"<Lightcurve {self.source_name} {self.observatory} {self.filter}: {self.number} epochs>"
+
+
+_STATISTICS: Final = tuple(field.name for field in dataclasses.fields(FluxStatistics))
+_COLUMNS: Final = tuple(str(one.key) for one in Lightcurve.__mapper__.column_attrs)
+
+
+def save_lightcurves(curves: list[Lightcurve], ra_deg: float | None, *, suffix: str = "reduced") -> None:
+    """Write the light curves of one source and observatory into one file, numbered from 01 in the order given.
+
+    The file is that of the raw data with ``_reduced`` appended, in the folder of the project (and version).
+    """
+    if not curves:
+        return
+    first = curves[0]
+    name = file_name_of(first.source_name)
+    filename = f"{ra_folder(ra_deg)}/{first.observatory}_photometry_{name}_{suffix}.h5"
+    word = {"reduced": "reduction"}.get(suffix, suffix)
+    for number, curve in enumerate(curves, 1):
+        curve.filename = filename
+        curve.folder = curve.folder or product_folder(curve.project or "TEST_PROJECT", curve.cfg_hash or "")
+        curve.filekey = f"{name}_{word}_{number:02d}_of_{len(curves):02d}"
+    size = write_datasets(first.get_fullname(), [curve.file_part() for curve in curves])
+    for curve in curves:
+        curve.size = size // len(curves)
+
+
+def product_folder(project: str, cfg_hash: str) -> str:
+    """The folder of a project's products: with version control one for each version."""
+    return f"{project}_{cfg_hash}" if cfg_hash else project
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _by_name(data: Any) -> dict[str, Any]:
+    rows = data if isinstance(data, dict) else rows_of(data)
+    names = rows.keys() if isinstance(rows, dict) else rows.dtype.names
+    columns = {name: np.asarray(rows[name]) for name in names}
+    if "mjd" not in columns:
+        if "time" not in columns:
+            raise DataError("a light curve needs times: a column mjd")
+        columns["mjd"] = columns.pop("time")
+    columns.pop("time", None)
+    for name in ("mjd", "mag", "magerr", "flux", "fluxerr", "exptime", "ra", "dec"):
+        if name in columns and columns[name].dtype != np.float64:
+            columns[name] = columns[name].astype(np.float64)
+    return columns
+
+
+def _rows(columns: dict[str, Any]) -> Rows:
+    rows = np.empty(len(columns["mjd"]), [(name, values.dtype) for name, values in columns.items()])
+    for name, values in columns.items():
+        rows[name] = values
+    return rows

@@ -1,0 +1,222 @@
+"""What a run has looked at: epochs counted by score, magnitude, exposure time and filter; additive, kept as netCDF."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from skyvault.pipeline.faults import DataError, ParameterValueError
+from skyvault.pipeline.parameters import Parameters
+from skyvault.pipeline.part import Part
+from skyvault.science.histogram import Axis, CountGrid, FixedAxis, GrowingAxis, NamedAxis
+
+
+class ParsHistogram(Parameters):
+    """The axes: (start, stop, step[, unit]) fixed, (origin, step[, unit]) growing, () one bin a name."""
+
+    default_cfg_key: ClassVar[str | None] = "histograms"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_par(
+            "score_coords",
+            {"snr": [-20, 20, 0.1], "dmag": [-3, 3, 0.1], "offset": [-5, 5, 0.1]},
+            dict, "axes of scores",
+        )  # fmt: skip
+        self.add_par("score_names", None, (None, list), "scores that are counted; None is all")
+        self.add_par("source_coords", {"mag": [15, 21, 0.5]}, dict, "axes of the source's own values")
+        self.add_par("obs_coords", {"exptime": [30, 1, "s"], "filter": []}, dict, "axes of the observations")
+
+    def checked(self, name: str, value: Any) -> Any:
+        if name.endswith("_coords") and isinstance(value, Mapping):
+            for axis, numbers in value.items():
+                axis_of(axis, numbers)
+            return {axis: list(numbers) for axis, numbers in value.items()}
+        return super().checked(name, value)
+
+
+def axis_of(name: str, numbers: Sequence[Any]) -> Axis:
+    """An axis as parameters write it. Raises ParameterValueError."""
+    values = [one for one in numbers if not isinstance(one, str)]
+    unit = next((one for one in numbers if isinstance(one, str)), "")
+    if len(values) == 3:
+        return FixedAxis(name, float(values[0]), float(values[1]), float(values[2]), unit)
+    if len(values) == 2:
+        return GrowingAxis(name, float(values[0]), float(values[1]), unit)
+    if not values:
+        return NamedAxis(name)
+    raise ParameterValueError(
+        f"the axis {name!r} cannot be {list(numbers)}", hint="Give (start, stop, step), (origin, step) or ()."
+    )
+
+
+class Histogram(Part):
+    """Counts of epochs, one grid a score. ``h1 + h2`` is what counting both together would have given."""
+
+    pars_class = ParsHistogram
+    pars: ParsHistogram
+
+    def __init__(self, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.name = name or "histogram"
+        self.grids: dict[str, CountGrid] = {}
+        self.initialize()
+
+    def initialize(self) -> None:
+        """Empty grids for the parameters as they are now."""
+        scores = self.pars.score_names or list(self.pars.score_coords)
+        unknown = [score for score in scores if score not in self.pars.score_coords]
+        if unknown:
+            raise ParameterValueError(f"there is no axis for the score {unknown[0]!r}")
+        others = {**self.pars.source_coords, **self.pars.obs_coords}
+        self.grids = {
+            score: CountGrid(
+                (*(axis_of(n, v) for n, v in others.items()), axis_of(score, self.pars.score_coords[score]))
+            )
+            for score in scores
+        }
+
+    def add_data(self, *objects: Any, chosen: Any = None) -> None:
+        """Count rows. For each axis the first object that has it is taken: a mapping, a table, or an attribute.
+
+        ``chosen``, shape (n,) of bool, counts only these rows. Raises ParameterValueError when an axis has no values.
+        """
+        for score, grid in self.grids.items():
+            values = {}
+            for axis in grid.axes:
+                value = _value_of(axis.name, objects)
+                if chosen is not None and np.ndim(value):
+                    value = np.asarray(value)[chosen]
+                if value is None:
+                    value = np.array("") if isinstance(axis, NamedAxis) else np.nan
+                values[axis.name] = value
+            # what is the same for all rows is looked up once
+            if "exptime" in values and np.ndim(values["exptime"]):
+                column = values["exptime"]
+                if len(column) and (column == column[0]).all():
+                    values["exptime"] = float(column[0])
+            if not np.ndim(values[score]):
+                values[score] = np.atleast_1d(values[score])
+            grid.add(**values)
+
+    def get_sum_scores(self) -> int:
+        """Epochs counted, those out of range included; not those whose score or magnitude is unknown."""
+        return next(iter(self.grids.values())).total
+
+    def __iadd__(self, other: Histogram) -> Histogram:
+        for score, grid in other.grids.items():
+            if score not in self.grids:
+                raise ParameterValueError(f"histograms cannot be added: one has no score {score!r}")
+            self.grids[score] += grid
+        return self
+
+    def __add__(self, other: Histogram) -> Histogram:
+        made = Histogram(self.name, **self.pars.to_dict())
+        made += self
+        made += other
+        return made
+
+    # --- kept --------------------------------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """Axes and counts that are not zero, packed; see :meth:`take_bytes`."""
+        parts = {}
+        for score, grid in self.grids.items():
+            cells = np.flatnonzero(grid.counts)
+            parts[score] = {
+                "axes": [_axis_json(axis) for axis in grid.axes],
+                "unknown": grid.unknown,
+                "cells": cells.tolist(),
+                "counts": grid.counts.reshape(-1)[cells].tolist(),
+            }
+        return zlib.compress(json.dumps(parts).encode(), 1)
+
+    def take_bytes(self, packed: bytes) -> None:
+        """Add what :meth:`to_bytes` packed."""
+        for score, part in json.loads(zlib.decompress(packed)).items():
+            if score not in self.grids:
+                continue
+            axes = tuple(_axis_from_json(one) for one in part["axes"])
+            grid = CountGrid(axes, unknown=part["unknown"])
+            grid.counts.reshape(-1)[part["cells"]] = part["counts"]
+            self.grids[score] += grid
+
+    def save(self, path: Path) -> None:
+        """Write ``<score>_counts`` over its axes as netCDF (classic, 64-bit offsets); bins beyond the range come
+        first and last along fixed axes."""
+        from scipy.io import netcdf_file
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        with netcdf_file(beside, "w", version=2) as file:
+            file.name_of_histogram = self.name
+            file.content = self.to_bytes().hex()
+            for score, grid in self.grids.items():
+                dimensions = []
+                for axis in grid.axes:
+                    dimension = f"{score}_{axis.name}"
+                    file.createDimension(dimension, max(axis.size, 1))
+                    dimensions.append(dimension)
+                    if isinstance(axis, NamedAxis):
+                        continue
+                    variable = file.createVariable(dimension, "d", (dimension,))
+                    centres = axis.centres
+                    if isinstance(axis, FixedAxis):
+                        centres = np.r_[-np.inf, centres, np.inf]
+                    variable[: len(centres)] = centres
+                    variable.units = axis.unit
+                counts = file.createVariable(f"{score}_counts", "i", tuple(dimensions))
+                if grid.counts.size:
+                    counts[:] = np.minimum(grid.counts, 2**31 - 1)
+                names = [",".join(axis.names) for axis in grid.axes if isinstance(axis, NamedAxis)]
+                if names:
+                    counts.names = names[0]
+        os.replace(beside, path)
+
+    def load(self, path: Path) -> None:
+        """Take what :meth:`save` wrote in place of what is here. Raises DataError."""
+        from scipy.io import netcdf_file
+
+        self.initialize()
+        try:
+            with netcdf_file(path, "r", mmap=False) as file:
+                content = file.content
+            self.take_bytes(bytes.fromhex(content.decode() if isinstance(content, bytes) else content))
+        except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, zlib.error) as error:
+            raise DataError(f"the histogram cannot be read: {str(error)[:100]}", where=str(path)) from None
+
+
+def _value_of(name: str, objects: Sequence[Any]) -> Any:
+    for one in objects:
+        if isinstance(one, Mapping):
+            if name in one:
+                return one[name]
+        elif isinstance(one, np.ndarray) and one.dtype.names is not None:
+            if name in one.dtype.names:
+                return one[name]
+        elif hasattr(one, name):
+            return getattr(one, name)
+    raise ParameterValueError(f"Could not find data for axis {name!r}")
+
+
+def _axis_json(axis: Axis) -> list[Any]:
+    if isinstance(axis, FixedAxis):
+        return ["fixed", axis.name, axis.start, axis.stop, axis.step, axis.unit]
+    if isinstance(axis, GrowingAxis):
+        return ["growing", axis.name, axis.origin, axis.step, axis.unit, axis.first, axis.last]
+    return ["named", axis.name, list(axis.names)]
+
+
+def _axis_from_json(parts: list[Any]) -> Axis:
+    kind, name, *rest = parts
+    if kind == "fixed":
+        return FixedAxis(name, *rest)
+    if kind == "growing":
+        return GrowingAxis(name, *rest)
+    return NamedAxis(name, tuple(rest[0]))

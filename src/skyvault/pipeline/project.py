@@ -1,0 +1,354 @@
+"""A project: a target list, observatories and an analysis, run over all sources and resumable at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import sqlalchemy as sa
+
+from skyvault.config import cores
+from skyvault.pipeline import database
+from skyvault.pipeline.analysis import Analysis
+from skyvault.pipeline.batches import Batch, done_batches
+from skyvault.pipeline.catalog import Catalog
+from skyvault.pipeline.custom_code import class_named, code_version
+from skyvault.pipeline.dataset import data_root, product_folder
+from skyvault.pipeline.faults import ParameterValueError, TooManyProblems
+from skyvault.pipeline.observatory import Observatory, ParsObservatory
+from skyvault.pipeline.parameter_files import config_path, read_parameters, write_parameters
+from skyvault.pipeline.parameters import PROPAGATED, Parameters
+from skyvault.pipeline.part import Part
+from skyvault.pipeline.rows import write_parcels, write_problems
+from skyvault.pipeline.source import Detection, Properties, Source
+from skyvault.pipeline.tables import Problem, StoredHistogram
+from skyvault.pipeline.versions import config_hash, output_config
+
+#: observatory -> module and class
+KNOWN: Final[dict[str, tuple[str, str]]] = {
+    "DEMO": ("skyvault.pipeline.demo_observatory", "VirtualDemoObs"),
+    "ZTF": ("skyvault.pipeline.ztf_observatory", "VirtualZTF"),
+}
+
+
+class ParsProject(Parameters):
+    """What a project is made of."""
+
+    default_cfg_key: ClassVar[str | None] = "project"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_alias("name", "project")
+        self.add_par("obs_names", ["DEMO"], (str, list, tuple), "observatories, by name")
+        self.add_par("description", "", str, "what the project is for", critical=False)
+        self.add_par("source_batch_size", 100, int, "sources that are committed together", critical=False)
+        self.add_par("max_num_total_exceptions", 100, int, "failed sources after which a run stops", critical=False)
+        self.add_par("max_num_sequence_exceptions", 10, int, "failed in a row after which it stops", critical=False)
+        self.add_par("version_control", False, bool, "keep products by the checksum of all parameters", critical=False)
+        self.add_alias("vc", "version_control")
+        self.add_par("analysis_module", "skyvault.pipeline.analysis", str, "module of the analysis")
+        self.add_par("analysis_class", "Analysis", str, "class of the analysis")
+        self.add_par("git_hash", None, (None, str), "version of the code; filled in", critical=False)
+        self.add_par("cat_hash", None, (None, str), "checksum of the catalogue's names; filled in")
+        self.add_par("executor", "local", str, "'local': processes of this machine; 'serial': this process", False)
+        self.add_par("num_workers", None, (None, int), "processes; by default one a core", critical=False)
+        self.add_par("database", None, (None, str), "address of the database; SQLite by default", False, secret=True)
+
+    def checked(self, name: str, value: Any) -> Any:
+        if name == "obs_names" and isinstance(value, str | list | tuple):
+            names = [value] if isinstance(value, str) else value
+            return list(dict.fromkeys(str(one).strip().upper() for one in names))
+        if name == "executor" and value not in ("local", "serial"):
+            raise ParameterValueError(f"there is no executor {value!r}", hint="There are local and serial.")
+        if name in ("source_batch_size", "max_num_total_exceptions") and isinstance(value, int) and value < 1:
+            raise ParameterValueError(f"{name} must be at least 1")
+        return super().checked(name, value)
+
+
+class Observatories(list[Observatory]):
+    """The observatories of a project, by number or by name in any case."""
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            found = next((one for one in self if one.name == key.strip().upper()), None)
+            if found is None:
+                raise ParameterValueError(
+                    f"the project has no observatory {key!r}", hint=f"It has {', '.join(one.name for one in self)}."
+                )
+            return found
+        return super().__getitem__(key)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did: sources done now, done before, failed; and how long it took."""
+
+    done: int
+    skipped: int
+    failed: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return (self.done + self.skipped) / self.seconds if self.seconds > 0.0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far a project is."""
+
+    sources: int
+    done: int
+    without_data: int
+    detections: int
+    problems: int
+
+
+class Project(Part):
+    """Runs a whole target list: download, reduce, analyse, keep.
+
+    ``Project("demo", catalog_kwargs={"default": "test"}).run()``. Arguments of parts are given as ``catalog_kwargs``,
+    ``obs_kwargs`` (all observatories), ``ZTF={...}`` (one), ``analysis_kwargs``; or in the YAML file under the keys
+    ``catalog``, ``observatories``, ``analysis``, ``finder`` and so on.
+    """
+
+    pars_class = ParsProject
+    pars: Any
+
+    def __init__(
+        self, name: str | None = None, *, catalog: Catalog | None = None,
+        obs_kwargs: Mapping[str, Any] | None = None, catalog_kwargs: Mapping[str, Any] | None = None,
+        analysis_kwargs: Mapping[str, Any] | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        wanted = kwargs.get("obs_names")
+        listed = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        own = {
+            key: kwargs.pop(key)
+            for key in list(kwargs)
+            if isinstance(kwargs[key], Mapping) and (key.isupper() or key.upper() in {str(n).upper() for n in listed})
+        }
+        super().__init__(project=name, **kwargs)
+        if not self.pars.project:
+            raise ParameterValueError("a project needs a name", hint="Project(name='my_project', ...)")
+        self.name: str = self.pars.project
+        self.root = data_root()
+        self.cfg_hash = ""
+        self.output_folder: Path | None = None
+        shared = {key: self.pars[key] for key in PROPAGATED}
+        self.catalog = catalog if catalog is not None else Catalog(**{**shared, **(catalog_kwargs or {})})
+        self.observatories = Observatories(
+            self._observatory(one, {**shared, **(obs_kwargs or {})}, own) for one in self.pars.obs_names
+        )
+        strange = [key for key in own if key.upper() not in self.pars.obs_names]
+        if strange:
+            raise ParameterValueError(
+                f"{strange[0]!r} is neither a parameter nor an observatory of the project",
+                hint=f"Its observatories are {', '.join(self.pars.obs_names)}.",
+            )
+        made = class_named(self.pars.analysis_module, self.pars.analysis_class, Analysis)
+        self.analysis: Analysis = made(**{**shared, **(analysis_kwargs or {})})
+
+    def _observatory(self, name: str, general: dict[str, Any], own: Mapping[str, Any]) -> Observatory:
+        module, cls = KNOWN.get(name, (f"skyvault.pipeline.{name.lower()}_observatory", f"Virtual{name}"))
+        if name not in KNOWN:
+            raise ParameterValueError(f"there is no observatory {name!r}", hint=f"There are {', '.join(KNOWN)}.")
+        made = class_named(module, cls, Observatory)
+        from_file = {}
+        if general.get("cfg_file") is not False:
+            file = read_parameters(general.get("cfg_file"), self.name, "observatories")
+            from_file = ParsObservatory.own_part(file, name)
+        special = next((dict(value) for key, value in own.items() if key.upper() == name), {})
+        kwargs = {**from_file, **general, **special, "cfg_file": False}
+        observatory: Observatory = made(catalog=self.catalog, root=self.root, **kwargs)
+        observatory.pars.cfg_file = general.get("cfg_file")
+        return observatory
+
+    def __getattr__(self, name: str) -> Any:
+        # proj.ztf is proj.observatories["ztf"]
+        for one in self.__dict__.get("observatories", ()):
+            if one.name.lower() == name.lower():
+                return one
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # --- versions ----------------------------------------------------------------------------------------------
+
+    def parts(self) -> Iterator[tuple[str, Part]]:
+        """All parts with their names in the output configuration."""
+        yield "project", self
+        yield "catalog", self.catalog
+        for one in self.observatories:
+            yield f"observatories.{one.name}", one
+        yield "analysis", self.analysis
+        yield "quality", self.analysis.checker
+        yield "finder", self.analysis.finder
+        yield "simulator", self.analysis.sim
+        for histogram in self.analysis.get_all_histograms():
+            yield f"histograms.{histogram.name}", histogram
+
+    def output_config(self) -> dict[str, Any]:
+        """Everything the results depend on, and nothing else. Reads the catalogue."""
+        self.pars.cat_hash = self.catalog.cat_hash
+        path = config_path(None if self.pars.cfg_file in (None, True, False) else self.pars.cfg_file, self.name)
+        folders = [path.parent] if path is not None and self.pars.cfg_file is not False else []
+        self.pars.git_hash = code_version(folders)
+        return output_config(self.parts(), self.pars.git_hash)
+
+    def _save_config(self) -> None:
+        document = self.output_config()
+        self.cfg_hash = config_hash(document) if self.pars.version_control else ""
+        for one in self.observatories:
+            one.cfg_hash = self.cfg_hash
+        self.output_folder = self.root / product_folder(self.name, self.cfg_hash)
+        write_parameters(self.output_folder / "config.yaml", document)
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    def run(
+        self, start: int = 0, finish: int | None = None, source_names: str | Sequence[str] | None = None,
+        source_ids: int | Sequence[int] | None = None, *, on_progress: Callable[[int, int], object] | None = None,
+    ) -> RunReport:  # fmt: skip
+        """Do all sources that are not done yet; ``source_names`` and ``source_ids`` (rows) narrow the choice.
+
+        What is done stays done when the run is stopped, killed or fails. ``on_progress(done, of)`` is called after
+        each batch. Raises TooManyProblems, and DatabaseError when rows cannot be kept.
+        """
+        began = time.monotonic()
+        held = database.use(self.pars.database)
+        self._save_config()
+        wanted = self._chosen(start, finish, source_names, source_ids)
+        finished = self._done(held)
+        todo = [number for number in wanted if number not in finished]
+        size = self.pars.source_batch_size
+        batches = (todo[first : first + size] for first in range(0, len(todo), size))
+        stored = self._stored_histograms(held)
+        done = failed = in_a_row = 0
+        for batch in done_batches(self, batches, self._workers(len(todo))):
+            self._keep(held, batch, stored)
+            done += len(batch.parcels)
+            failed += len(batch.problems)
+            in_a_row = 0 if batch.parcels else in_a_row + len(batch.problems)
+            if on_progress is not None:
+                on_progress(done + failed, len(todo))
+            if failed >= self.pars.max_num_total_exceptions or in_a_row >= self.pars.max_num_sequence_exceptions:
+                raise TooManyProblems(
+                    f"{failed} of {done + failed} sources failed, the last because: {batch.problems[-1]['what'][:200]}",
+                    hint="The table problems names them all; what was done is kept.",
+                )
+        if done:
+            for histogram, name in zip(stored, self._histogram_names(), strict=True):
+                assert self.output_folder is not None
+                histogram.save(self.output_folder / f"histograms_{name}.nc")
+        return RunReport(done, len(wanted) - len(todo), failed, time.monotonic() - began)
+
+    def _workers(self, sources: int) -> int:
+        # a few sources are done before processes have started
+        if self.pars.executor == "serial" or sources <= self.pars.source_batch_size:
+            return 0
+        return int(self.pars.num_workers or cores())
+
+    def _chosen(self, start: int, finish: int | None, names: Any, ids: Any) -> list[int]:
+        chosen: Iterable[int] = range(*slice(start, finish).indices(len(self.catalog)))
+        if names is not None:
+            listed = [names] if isinstance(names, str) else names
+            numbers = {self.catalog.get_index_from_name(name) for name in listed}
+            chosen = [number for number in chosen if number in numbers]
+        if ids is not None:
+            numbers = {ids} if isinstance(ids, int) else set(ids)
+            chosen = [number for number in chosen if number in numbers]
+        return list(chosen)
+
+    def _done(self, held: database.Database) -> set[int]:
+        """Rows of the catalogue whose sources have properties."""
+        numbers = {name: number for number, name in enumerate(self.catalog.names)}
+        query = sa.select(Properties.source_name).where(
+            Properties.project == self.name, Properties.cfg_hash == self.cfg_hash
+        )
+        with held.reading() as connection:
+            found = connection.execution_options(yield_per=10_000).execute(query).scalars()
+            return {number for name in found if (number := numbers.get(name)) is not None}
+
+    def _histogram_names(self) -> list[str]:
+        return [histogram.name for histogram in self.analysis.get_all_histograms()]
+
+    def _stored_histograms(self, held: database.Database) -> list[Any]:
+        self.analysis.reset_histograms()
+        stored = self.analysis.get_all_histograms()
+        query = sa.select(StoredHistogram.name, StoredHistogram.content).where(
+            StoredHistogram.project == self.name, StoredHistogram.cfg_hash == self.cfg_hash
+        )
+        with held.reading() as connection:
+            contents = {name: content for name, content in connection.execute(query)}
+        for histogram in stored:
+            if histogram.name in contents:
+                histogram.take_bytes(contents[histogram.name])
+        return stored
+
+    def _keep(self, held: database.Database, batch: Batch, stored: list[Any]) -> None:
+        """Commit a batch: its rows, its problems, and the counts it adds, all or nothing."""
+        for histogram, grids in zip(stored, batch.counts, strict=False):
+            for score, grid in grids.items():
+                histogram.grids[score] += grid
+        version = {"project": self.name, "cfg_hash": self.cfg_hash}
+        with held.writing() as connection:
+            write_parcels(connection, batch.parcels)
+            write_problems(connection, batch.problems)
+            if batch.parcels:
+                names = [parcel.source["name"] for parcel in batch.parcels]
+                mine = [Problem.project == self.name, Problem.cfg_hash == self.cfg_hash]
+                if connection.execute(sa.select(Problem.id).where(*mine).limit(1)).first() is not None:
+                    for first in range(0, len(names), 500):
+                        part = names[first : first + 500]
+                        connection.execute(sa.delete(Problem).where(*mine, Problem.source_name.in_(part)))
+            mine = [StoredHistogram.project == self.name, StoredHistogram.cfg_hash == self.cfg_hash]
+            connection.execute(sa.delete(StoredHistogram).where(*mine))
+            rows = [{**version, "name": one.name, "content": one.to_bytes()} for one in stored]
+            connection.execute(sa.insert(StoredHistogram), rows)
+
+    # --- looking -----------------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """How many sources there are, are done, have detections or problems."""
+        held = database.use(self.pars.database)
+        with held.reading() as connection:
+
+            def count(table: Any, *conditions: Any) -> int:
+                mine = (table.project == self.name, table.cfg_hash == self.cfg_hash)
+                query = sa.select(sa.func.count()).select_from(table).where(*mine, *conditions)
+                return int(connection.execute(query).scalar() or 0)
+
+            return Status(
+                sources=len(self.catalog),
+                done=count(Properties),
+                without_data=count(Properties, Properties.has_data.is_(False)),
+                detections=count(Detection, Detection.simulated.is_(False)),
+                problems=count(Problem),
+            )
+
+    def select_sources(self) -> Any:
+        """A statement that selects this version's sources."""
+        return sa.select(Source).where(Source.project == self.name, Source.cfg_hash == self.cfg_hash)
+
+    def select_detections(self) -> Any:
+        """A statement that selects this version's detections."""
+        return sa.select(Detection).where(Detection.project == self.name, Detection.cfg_hash == self.cfg_hash)
+
+    def get_all_sources(self, session: Any = None) -> list[Source]:
+        with database.SmartSession(session) as held:
+            return list(held.scalars(self.select_sources()).all())
+
+    def get_detections(self, session: Any = None) -> list[Detection]:
+        with database.SmartSession(session) as held:
+            return list(held.scalars(self.select_detections()).all())
+
+    def get_problems(self) -> list[dict[str, Any]]:
+        """The sources that failed, where and why."""
+        held = database.use(self.pars.database)
+        query = sa.select(Problem).where(Problem.project == self.name, Problem.cfg_hash == self.cfg_hash)
+        with held.session() as session:
+            return [
+                {"source_name": one.source_name, "step": one.step, "observatory": one.observatory, "what": one.what,
+                 "times": one.times} for one in session.scalars(query)
+            ]  # fmt: skip
