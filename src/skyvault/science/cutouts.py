@@ -77,7 +77,9 @@ def read_cutout(
     WCS of the sky, or lies elsewhere.
     """
     where = "cutout" if isinstance(source, bytes) else Path(source).name
-    raw = _unpacked(_bytes_of(source), where)
+    raw = unpacked(_bytes_of(source), where)
+    if raw[:9] != b"SIMPLE  =":
+        raise FormatError("This is no FITS file", where=where)
     from astropy.io import fits
 
     try:
@@ -145,20 +147,20 @@ def _bytes_of(source: str | Path | bytes) -> bytes:
         raise NotFound(f"The image cannot be read ({problem.strerror})", where=str(path)) from None
 
 
-def _unpacked(raw: bytes, where: str) -> bytes:
-    if raw[:2] == b"\x1f\x8b":
-        inflate = zlib.decompressobj(31)
-        try:
-            raw = inflate.decompress(raw, MAX_BYTES)
-        except zlib.error as problem:
-            raise FormatError(f"The compressed image is damaged ({problem})", where=where) from None
-        if inflate.unconsumed_tail:
-            raise FormatError(f"More than {MAX_BYTES:,} bytes are no cutout", where=where)
-        if not inflate.eof:
-            raise FormatError("The compressed image was cut short", where=where)
-    if raw[:9] != b"SIMPLE  =":
-        raise FormatError("This is no FITS file", where=where)
-    return raw
+def unpacked(raw: bytes, where: str, most: int = MAX_BYTES) -> bytes:
+    """What gzip packed, at most ``most`` bytes; other bytes as they are. Raises FormatError."""
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    inflate = zlib.decompressobj(31)
+    try:
+        plain = inflate.decompress(raw, most)
+    except zlib.error as problem:
+        raise FormatError(f"The compressed file is damaged ({problem})", where=where) from None
+    if inflate.unconsumed_tail:
+        raise FormatError(f"More than {most:,} bytes are no cutout or spectrum", where=where)
+    if not inflate.eof:
+        raise FormatError("The compressed file was cut short", where=where)
+    return plain
 
 
 def _image_of(file: Any, number: int | None, where: str) -> Any:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from astropy.table import Table
     from matplotlib.figure import Figure
 
+    from skyvault.session.found_images import FoundImages
     from skyvault.session.other_missions import SideBySide
     from skyvault.session.session import Session
+    from skyvault.session.spectra import Spectra
 
 
 class BeyondPlates:
@@ -80,3 +84,84 @@ class BeyondPlates:
         from skyvault.session.other_missions import side_by_side
 
         return side_by_side(cast("Session", self), names, refresh=refresh)
+
+    def images(
+        self,
+        service: Any = "tap",
+        *,
+        collections: str | Sequence[str] = (),
+        where: str | None = None,
+        token: Any = None,
+        most: int = 1000,
+    ) -> FoundImages:
+        """Images of the target that an ObsTAP service lists: its name or address ("tap": Rubin's), or a TAP service.
+
+        ``collections`` narrows by obs_collection, ``where`` by a condition in ADQL ("lsst_band = 'i'"). The rows keep
+        all columns; ``really_show`` asks the images' own headers, ``fetch`` and ``show`` bring them. Raises what a TAP
+        query raises.
+        """
+        from skyvault.session.found_images import found_images
+
+        names = (collections,) if isinstance(collections, str) else tuple(collections)
+        return found_images(cast("Session", self), service, collections=names, where=where, token=token, most=most)
+
+    def spectra(self, service: str, radius: Any = None, *, most: int = 500) -> Spectra:
+        """Spectra of the target by an SSA service (its address), fetched into the folder ``spectra``.
+
+        ``radius`` is degrees or a Quantity around the target. Those that cannot be read are told and left out.
+        Raises NotFound where there is none.
+        """
+        from skyvault.session.spectra import spectra_by_ssa
+
+        return spectra_by_ssa(cast("Session", self), service, radius, most)
+
+    def spectra_of(
+        self,
+        table: Any,
+        *,
+        flux: str = "flux",
+        wavelength: Any = "wavelength",
+        error: str | None = None,
+        name: str | None = None,
+        nm: float = 1.0,
+    ) -> Spectra:
+        """Spectra in the array cells of a table, as TAP gives them: a row each.
+
+        ``wavelength`` is a column of arrays, or one array for all rows; one of its units is ``nm`` nanometres.
+        """
+        from skyvault.session.spectra import spectra_of_table
+
+        return spectra_of_table(table, wavelength=wavelength, flux=flux, error=error, name=name, nm=nm)
+
+    def match_ephemeris(
+        self,
+        ephemeris: Any,
+        service: Any = None,
+        *,
+        table: str = "ivoa.ObsCore",
+        collection: str | None = None,
+        exposures: Any = None,
+        begin: Any = None,
+        days: int = 90,
+        step_days: float = 1.0,
+        observer: str = "500",
+    ) -> Table:
+        """Exposures that should show a moving object, best first: deep enough, then the smallest field.
+
+        ``ephemeris``: a table (times, positions as degrees or sexagesimal text, magnitudes), an Ephemeris, or a
+        designation ("p/encke"), which is asked of Miriade from ``begin`` on. It is matched with a TAP ``service``
+        (name, address or service) by uploading it to ``table``, with a table of ``exposures`` (t_min, t_max, s_region),
+        or else with this session's plates, taken as circles. Columns object_mjd, object_ra, object_dec, object_mag,
+        depth_margin (mag), motion (arcsec), from_centre, area (deg2) are added.
+        """
+        from skyvault.session.moving import match_moving
+
+        return match_moving(
+            cast("Session", self),
+            ephemeris,
+            service,
+            table=table,
+            collection=collection,
+            exposures=exposures,
+            settings_of_ephemeris={"begin": begin, "days": days, "step_days": step_days, "observer": observer},
+        )

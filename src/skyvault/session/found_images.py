@@ -1,0 +1,110 @@
+"""Images of the session's target by any ObsTAP service: found, tested by their own pixels, fetched and shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from skyvault.errors import ParameterError
+
+if TYPE_CHECKING:
+    from skyvault.session.session import Session
+
+_MOST_ROWS: Final = 10_000
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """Rows of a service (all of its columns, as pyvo's results) whose listed outline covers the target."""
+
+    results: Any
+    _session: Session = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.results[row]
+
+    def to_table(self) -> Any:
+        """All columns as an astropy table: tract and patch, visit and detector, band where the service has them."""
+        return self.results.to_table()
+
+    def really_show(self, rows: Any = None) -> Any:
+        """Whether each image's own pixels hold the target, by the WCS in its header: masked where it cannot be told.
+
+        Listed outlines are often larger. Only headers are read. ``rows``: row numbers, all if None.
+        """
+        from skyvault.find import really_contains
+
+        query = self._session.query()
+        chosen = [self.results[int(row)] for row in (range(len(self)) if rows is None else rows)]
+        if not chosen:
+            return np.ma.zeros(0, bool)
+        return really_contains(chosen, (query.ra_deg, query.dec_deg), session=self.results._session)
+
+    def fetch(self, row: int) -> Path:
+        """The path of an image, fetched into the session's folder ``images`` unless it is here.
+
+        Raises what fetching raises.
+        """
+        import hashlib
+
+        from skyvault.find import fetch
+
+        record = self.results[int(row)]
+        known = [str(record.get(name, "") or "") for name in ("obs_publisher_did", "obs_id", "lsst_ccdvisitid")]
+        key = hashlib.sha256("|".join([*known, "" if any(known) else str(record["access_url"])]).encode()).hexdigest()
+        stem = "".join(c if c.isalnum() or c in "._+-" else "_" for c in known[1] or "image")[:60].lstrip(".")
+        path = self._session.path("images", f"{stem or 'image'}_{key[:12]}.fits")
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            report = fetch(record, path, session=self.results._session)
+            if report.problems:
+                raise report.problems[0].error
+        return path
+
+    def show(self, row: int, **how: Any) -> Any:
+        """A matplotlib Figure of an image with the target marked; ``how`` as :func:`skyvault.find.show_image`."""
+        from skyvault.find import show_image
+
+        query = self._session.query()
+        record = self.results[int(row)]
+        region = record.get("s_region", None)
+        given: dict[str, Any] = {"target": (query.ra_deg, query.dec_deg)}
+        if region is not None and str(region).strip():
+            given["region"] = str(region)
+        return show_image(self.fetch(row), **(given | how))
+
+
+def found_images(
+    session: Session,
+    service: Any,
+    *,
+    collections: tuple[str, ...],
+    where: str | None,
+    token: Any,
+    most: int,
+) -> FoundImages:
+    """See :meth:`skyvault.session.beyond_plates.BeyondPlates.images`."""
+    from skyvault.find.tap import get_tap_service
+
+    if not 1 <= most <= _MOST_ROWS:
+        raise ParameterError(f"from 1 to {_MOST_ROWS:,} rows can be asked for, not {most}")
+    query = session.query()
+    conditions = [
+        f"CONTAINS(POINT('ICRS', {query.ra_deg!r}, {query.dec_deg!r}), s_region) = 1",
+        "dataproduct_type = 'image'",
+    ]
+    if collections:
+        names = ", ".join("'" + one.replace("'", "''") + "'" for one in collections)
+        conditions.append(f"obs_collection IN ({names})")
+    if where:
+        conditions.append(f"({where})")
+    tap = get_tap_service(service, token=token, settings=session._settings) if isinstance(service, str) else service
+    results = tap.search(f"SELECT TOP {most} * FROM ivoa.ObsCore WHERE {' AND '.join(conditions)}")
+    session._tell.say(f"- Found {len(results)} images whose listed outline covers the target")
+    return FoundImages(results, session)

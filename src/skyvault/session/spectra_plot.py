@@ -1,0 +1,126 @@
+"""Pictures of spectra: thousands overlaid, all faint and one bright with its errors; or each in its own panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from skyvault.errors import NotFound, ParameterError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from skyvault.session.spectra import Spectrum
+
+_FAINT: Final = "#7f8fa6"
+_BRIGHT: Final = "#d55e00"
+#: points a faint spectrum among many is drawn with
+_MOST_POINTS: Final = 1500
+_MANY: Final = 50
+_MOST_BARS: Final = 400
+
+
+def _figure(width: float, height: float, rows: int = 1) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+
+
+def plot_overlaid(
+    spectra: Sequence[Spectrum], active: int | None = 0, *, normalised: bool = False, title: str = ""
+) -> Figure:
+    """All spectra over each other; the ``active`` one bright, with error bars. ``normalised``: by their medians.
+
+    Five thousand spectra of a thousand points take about a second.
+    """
+    from matplotlib.collections import LineCollection
+
+    if not spectra:
+        raise NotFound("There is no spectrum to draw")
+    if active is not None and not 0 <= active < len(spectra):
+        raise ParameterError(f"there is no spectrum {active}: there are {len(spectra)}")
+    figure, (axes,) = _figure(8.5, 4.5)
+    lines, extremes = [], []
+    for number, one in enumerate(spectra):
+        line = _line(one, normalised, _MOST_POINTS if len(spectra) > _MANY and number != active else len(one))
+        if not len(line):
+            continue
+        extremes.append(np.r_[np.percentile(line[:, 1], (0.5, 99.5)), line[0, 0], line[-1, 0]])
+        if number != active:
+            lines.append(line)
+    if not extremes:
+        raise NotFound("All spectra are empty")
+    reach = np.array(extremes)
+    alpha = float(np.clip(2.0 / np.sqrt(max(len(lines), 1)), 0.02, 0.6))
+    axes.add_collection(
+        LineCollection(lines, colors=_FAINT, linewidths=0.6, alpha=alpha, zorder=1, rasterized=len(lines) > 100)
+    )
+    if active is not None:
+        one, line = spectra[active], _line(spectra[active], normalised, len(spectra[active]))
+        scale = _scale(one) if normalised else 1.0
+        bars = np.flatnonzero(np.isfinite(one.error) & np.isfinite(one.flux))
+        bars = bars[:: max(1, len(bars) // _MOST_BARS)]
+        if len(bars):
+            axes.errorbar(
+                one.wavelength[bars], one.flux[bars] / scale, one.error[bars] / scale, fmt="none", ecolor=_BRIGHT,
+                elinewidth=0.6, alpha=0.5, zorder=2,
+            )  # fmt: skip
+        axes.plot(line[:, 0], line[:, 1], color=_BRIGHT, linewidth=1.1, zorder=3, label=one.name)
+        axes.legend(frameon=False, fontsize=8)
+    low, high = float(np.min(reach[:, 0])), float(np.max(reach[:, 1]))
+    room = 0.06 * (high - low) or 1.0
+    axes.set_xlim(float(reach[:, 2].min()), float(reach[:, 3].max()) or 1.0)
+    axes.set_ylim(low - room, high + room)
+    _label(axes, spectra, normalised)
+    axes.set_title(title or f"{len(spectra)} spectra", fontsize=10, loc="left")
+    return figure
+
+
+def plot_apart(spectra: Sequence[Spectrum]) -> Figure:
+    """Each spectrum in its own panel, with error bars where they are known."""
+    if not spectra:
+        raise NotFound("There is no spectrum to draw")
+    figure, panels = _figure(8.5, 0.8 + 1.5 * len(spectra), len(spectra))
+    for axes, one in zip(panels, spectra, strict=True):
+        line = _line(one, False, len(one))
+        known = np.isfinite(one.error) & np.isfinite(one.flux)
+        if known.any():
+            axes.fill_between(
+                one.wavelength[known], (one.flux - one.error)[known], (one.flux + one.error)[known], color=_FAINT,
+                alpha=0.4, linewidth=0,
+            )  # fmt: skip
+        axes.plot(line[:, 0], line[:, 1], color="#222222", linewidth=0.8)
+        when = "" if not np.isfinite(one.mjd) else f", MJD {one.mjd:.2f}"
+        axes.set_title(f"{one.name}{when}", fontsize=8, loc="left")
+        axes.set_ylabel(f"flux [{one.unit}]" if one.unit else "flux", fontsize=8)
+    panels[-1].set_xlabel("wavelength [nm]")
+    return figure
+
+
+def _label(axes: Any, spectra: Sequence[Spectrum], normalised: bool) -> None:
+    units = {one.unit for one in spectra}
+    axes.set_xlabel("wavelength [nm]")
+    if normalised:
+        axes.set_ylabel("flux / median")
+    elif len(units) == 1:
+        unit = units.pop()
+        axes.set_ylabel(f"flux [{unit}]" if unit else "flux")
+    else:
+        axes.set_ylabel("flux (several units: normalise them)")
+
+
+def _scale(one: Spectrum) -> float:
+    middle = float(np.nanmedian(np.abs(one.flux))) if np.isfinite(one.flux).any() else 1.0
+    return middle or 1.0
+
+
+def _line(one: Spectrum, normalised: bool, most: int) -> Any:
+    good = np.flatnonzero(np.isfinite(one.flux))
+    good = good[:: max(1, len(good) // max(most, 1))]
+    scale = _scale(one) if normalised else 1.0
+    return np.column_stack([one.wavelength[good], one.flux[good] / scale])
