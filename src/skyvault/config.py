@@ -343,6 +343,9 @@ class Settings:
     user_anonymous_life_days: float = _setting(
         1.0, _seconds(0.0001), "How long a table of somebody who is not logged in is kept."
     )
+    user_upload_life_days: float = _setting(
+        1.0, _seconds(0.0001), "How long an upload in pieces is kept after its last byte, to be continued."
+    )
 
     # --- archives
     endpoints: dict[str, dict[str, str]] = _setting(

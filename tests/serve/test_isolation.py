@@ -69,6 +69,13 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     ("POST /tap/user_tables/{name}/shares", {"USER": "carol"}, "200 404 403 401 401 403"),
     ("DELETE /tap/user_tables/{name}/shares", {"GROUP": "survey"}, "200 404 403 401 401 403"),
     ("POST /tap/user_tables/{name}/freeze", None, "200 404 403 401 401 403"),
+    # uploads in pieces are their sender's alone
+    ("GET /tap/user_tables/{name}/uploads", None, "200 403 403 401 401 403"),
+    ("POST /tap/user_tables/{name}/uploads", {"LENGTH": "24"}, "201 403 403 403 401 403"),
+    ("GET /tap/user_tables/{name}/uploads/{upload_id}", None, "200 404 404 404 401 403"),
+    ("PUT /tap/user_tables/{name}/uploads/{upload_id}", ROWS, "200 404 404 404 401 403"),
+    ("POST /tap/user_tables/{name}/uploads/{upload_id}", None, "409 404 404 404 401 403"),
+    ("DELETE /tap/user_tables/{name}/uploads/{upload_id}", None, "200 404 404 404 401 403"),
     ("GET /tap/tables/{name:path}", None, "200 404 404 404 401 200"),
     ("PUT /tap/tables/{name}", ROWS, "201 403 403 403 401 403"),
     ("POST /tap/tables/{name}", ROWS, "200 404 403 404 401 403"),
@@ -157,11 +164,15 @@ class World:
             path = path.replace("{job_id}", self.bad if path.endswith("/error") else job).replace("{name}", "result")
         if "{token_id}" in path:
             path = path.replace("{token_id}", make_token(self.site.home, "alice").split("_")[1])
+        if "{upload_id}" in path:
+            begun = self.alice("POST", "/tap/user_tables/t/uploads", f"LENGTH={len(ROWS)}")
+            path = path.replace("{upload_id}", begun.headers["Location"].rpartition("/")[2])
         if path.startswith("/static"):
             path = path.replace("{name}", "pages.css")
         path = path.replace("{name:path}", "tap_user.t").replace("{name}", names["t"])
         if isinstance(sent, bytes):
-            return self.clients[role](method, path, sent, content_type="text/csv").status
+            whole = f"bytes 0-{len(sent) - 1}/{len(sent)}"
+            return self.clients[role](method, path, sent, content_type="text/csv", content_range=whole).status
         form = urlencode({key: value.format(**names) for key, value in (sent or {}).items()})
         if method == "POST":
             return self.clients[role]("POST", path, form).status

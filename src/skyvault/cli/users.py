@@ -16,6 +16,7 @@ from skyvault.errors import UsageError
 if TYPE_CHECKING:
     from skyvault.config import Settings
     from skyvault.ledger.ledger import Ledger
+    from skyvault.store.user_pieces import PiecedUploads
 
 DAY_S = 86_400.0
 
@@ -34,6 +35,14 @@ def _ledger(home: Path | None) -> Iterator[tuple[Settings, Ledger]]:
     layout = Layout(settings.home).make()
     with open_ledger(layout.ledger) as ledger:
         yield settings, ledger
+
+
+def _uploads(settings: Settings) -> PiecedUploads:
+    """Tables that have begun to come in pieces."""
+    from skyvault.store.layout import Layout
+    from skyvault.store.user_pieces import PiecedUploads
+
+    return PiecedUploads(Layout(settings.home).uploads, life_s=0.0)
 
 
 def _new_password(stdin: bool, generate: bool) -> tuple[str, bool]:
@@ -117,13 +126,14 @@ def list_users(home: Path | None, as_json: bool) -> None:
 @home_option
 def remove(name: str, yes: bool, home: Path | None) -> None:
     """Remove an account with its tokens, jobs and tables."""
-    with _ledger(home) as (_, ledger):
+    with _ledger(home) as (settings, ledger):
         user = ledger.users.get(name)
         count = ledger.user_tables.usage(user.id).tables
         if not yes:
             click.confirm(f"Remove {user.name} and {count} tables?", abort=True, err=True)
         # tables first: when this stops half-way, the account is still there and it can be done again
         ledger.user_tables.drop_all(user.id)
+        _uploads(settings).drop_all(user.id)
         ledger.users.remove(name)
     click.echo(f"{user.name} and {count} tables are gone.")
 
@@ -233,13 +243,14 @@ def purge_tables(name: str | None, everybody: bool, yes: bool, home: Path | None
     """Drop all tables of a user ("anonymous": of those who are not logged in), or of everybody."""
     if (name is None) == (not everybody):
         raise UsageError("name a user, or say --all")
-    with _ledger(home) as (_, ledger):
+    with _ledger(home) as (settings, ledger):
         owner = None
         if name is not None:
             owner = "" if name.lower() == "anonymous" else ledger.users.get(name).id
         if not yes:
             click.confirm(f"Drop all tables of {name or 'everybody'}?", abort=True, err=True)
         count = ledger.user_tables.drop_all(owner)
+        _uploads(settings).drop_all(owner)
     click.echo(f"{count} tables are dropped; their files go when nobody reads them any more.")
 
 

@@ -19,6 +19,7 @@ from skyvault.serve.rate_limit import RateLimit
 from skyvault.serve.scs import ConeSearch
 from skyvault.serve.service import Service
 from skyvault.serve.tap import Tap
+from skyvault.serve.user_pieces import PieceRoutes
 from skyvault.serve.user_tables import UserTableRoutes
 from skyvault.serve.user_tables_cadc import CadcRoutes
 from skyvault.serve.vosi import Vosi
@@ -71,4 +72,5 @@ def _user_tables(service: Service, tap: Tap) -> list[BaseRoute]:
     if service.user_rules is None:
         return []
     user_tables = UserTableRoutes(service, service.user_rules)
-    return [*user_tables.routes(), *CadcRoutes(user_tables, tap.uws).routes()]
+    pieces = PieceRoutes(service, service.user_rules)
+    return [*user_tables.routes(), *pieces.routes(), *CadcRoutes(user_tables, tap.uws).routes()]

@@ -138,5 +138,7 @@ class Service:
             try:
                 self.store.collect()
                 remove_left(self.store.layout.temporary)
+                if self.user_rules is not None:
+                    self.user_rules.uploads.remove_expired()
             except Exception:
                 logger.exception("old snapshots could not be collected")

@@ -14,6 +14,7 @@ from skyvault.errors import Conflict, Forbidden, NotFound, ParameterError, Unaut
 from skyvault.ledger.user_tables import ANONYMOUS, Space, UserTable
 from skyvault.serve.identity import Identity
 from skyvault.store.user_keep import Keep, UserKeeper
+from skyvault.store.user_pieces import PiecedUploads
 from skyvault.store.user_space import SCHEMA, Reader, UserSpace
 from skyvault.store.view import split_name
 
@@ -36,6 +37,7 @@ class UserRules:
         self.tables = ledger.user_tables
         self.space = space
         self.keeper = UserKeeper(layout, ledger, settings)
+        self.uploads = PiecedUploads(layout.uploads, life_s=settings.user_upload_life_days * DAY_S)
         self._lock = threading.Lock()
         self._made_now: set[tuple[str, str]] = set()
 

@@ -34,6 +34,11 @@ class Layout:
         return self.home / "tmp"
 
     @property
+    def uploads(self) -> Path:
+        """Users' tables that come in pieces, as far as they have come."""
+        return self.temporary / "uploads"
+
+    @property
     def jobs(self) -> Path:
         return self.home / "jobs"
 

@@ -52,6 +52,16 @@ class Keep:
     actor: str = "anonymous"
     #: "any" replaces what is there, None demands that nothing is, a number that it is that version
     replaces: Literal["any"] | int | None = "any"
+    #: the upload in pieces it comes from, kept with the table so that nothing is made twice of one
+    upload: str | None = None
+
+    @property
+    def replaces_early(self) -> Literal["any"] | None:
+        """The same as far as it is known before all rows are there."""
+        return None if self.replaces is None else "any"
+
+    def of_upload(self, upload_id: str) -> Keep:
+        return replace(self, upload=upload_id)
 
 
 class UserKeeper:
@@ -118,9 +128,7 @@ class UserKeeper:
         return self._build(spec, stream, _at_version(where, table))
 
     def _build(self, spec: Spec, stream: TableStream, where: Keep, *, is_small: bool = False) -> UserTable:
-        self.ledger.user_tables.refuse_early(
-            where.owner, where.name, where.space, replaces=None if where.replaces is None else "any"
-        )
+        self.ledger.user_tables.refuse_early(where.owner, where.name, where.space, replaces=where.replaces_early)
         if not self._builds.acquire(timeout=WAIT_S):
             raise Busy("too many tables are being made just now", retry_after_s=10)
         try:
@@ -145,6 +153,8 @@ class UserKeeper:
             self._builds.release()
         try:
             extra = {key: value for key, value in built.extra.items() if key in _KNOWN}
+            if where.upload is not None:
+                extra["upload"] = where.upload
             table = with_row_count(replace(spec.table, name=where.name), built.nrows, built.extra)
             return self.ledger.user_tables.commit(
                 where.owner,
