@@ -25,7 +25,6 @@ _HOME_OF = {
     for module, names in {
         "analysis": ("Analysis", "ParsAnalysis"),
         "catalog": ("Catalog", "ParsCatalog"),
-        "dataset": ("Lightcurve", "RawPhotometry"),
         "demo_observatory": ("ParsDemoObs", "VirtualDemoObs"),
         "finder": ("Finder", "MatchedFilterFinder", "ParsFinder"),
         "histogram": ("Histogram", "ParsHistogram"),
@@ -34,7 +33,8 @@ _HOME_OF = {
         "project": ("ParsProject", "Project"),
         "quality": ("ParsQuality", "QualityChecker"),
         "simulator": ("ParsSimulator", "Simulator"),
-        "source": ("Detection", "Properties", "Source"),
+        # tables that refer to each other must all be known
+        "source": ("Detection", "Lightcurve", "Properties", "RawPhotometry", "Source"),
         "ztf_observatory": ("ParsObsZTF", "VirtualZTF"),
     }.items()
     for name in names

@@ -504,7 +504,7 @@ class Lightcurve(DatasetMixin, Base):
 
 
 _STATISTICS: Final = tuple(field.name for field in dataclasses.fields(FluxStatistics))
-_COLUMNS: Final = tuple(str(one.key) for one in Lightcurve.__mapper__.column_attrs)
+_COLUMNS: Final = tuple(str(name) for name in Lightcurve.__mapper__.columns.keys())  # noqa: SIM118 - no dict
 
 
 def save_lightcurves(curves: list[Lightcurve], ra_deg: float | None, *, suffix: str = "reduced") -> None:
@@ -538,7 +538,7 @@ def _text(value: Any) -> str:
 
 def _by_name(data: Any) -> dict[str, Any]:
     rows = data if isinstance(data, dict) else rows_of(data)
-    names = rows.keys() if isinstance(rows, dict) else rows.dtype.names
+    names = tuple(rows) if isinstance(rows, dict) else rows.dtype.names or ()
     columns = {name: np.asarray(rows[name]) for name in names}
     if "mjd" not in columns:
         if "time" not in columns:
