@@ -298,3 +298,12 @@ def test_the_efeds_sections_hold_the_efeds_clusters(calpv: Mission, shared_data:
     found = calpv.filter_on_positions(positions, return_pos_obs_info=True, names=table["ID"].to_pylist())
     assert found is not None and found.num_rows == 542 and len(calpv) == 4
     assert found["pos_name"][0].as_py() == "eFEDS J082626.6-003429"
+
+
+def test_thousands_of_unknown_names_are_told_in_one_short_warning() -> None:
+    mission = Chandra(table=archive_table(Chandra))
+    known = {"here": (float(mission.ra_decs[0].ra.deg), float(mission.ra_decs[0].dec.deg))}
+    names = ["here", *(f"Star number {number}" for number in range(5000))]
+    with pytest.warns(MissionWarning, match="Star number 9 and 4,990 more") as told:
+        mission.filter_on_name(names, 90.0, resolved=known)
+    assert len(str(told[0].message)) < 300

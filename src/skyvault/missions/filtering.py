@@ -124,7 +124,8 @@ class FilteredSelection(Selection):
         wanted = texts(object_name, "object_name")
         places = self._resolve(wanted, bool(parse_name), resolved)
         if unknown := [name for name in wanted if name not in places]:
-            warnings.warn(f"no position is known of {', '.join(unknown)}", MissionWarning, stacklevel=2)
+            more = f" and {len(unknown) - 10:,} more" if len(unknown) > 10 else ""
+            warnings.warn(f"no position is known of {', '.join(unknown[:10])}{more}", MissionWarning, stacklevel=2)
         rows = [i for i, name in enumerate(wanted) if name in places]
         distance = search_distance
         if distance is not None and not isinstance(distance, Mapping):
