@@ -191,9 +191,9 @@ def test_the_examples_of_the_readme_work(machine):
             ran += 1
         for line in body.splitlines() if language == "sh" else ():
             command = line.partition("  #")[0].strip().replace("0.0.0.0", "127.0.0.1")
-            if command.startswith("skyvault serve"):
+            if command.startswith("skyvault serve") or command.endswith("&"):
                 machine.stop()
-                machine.start(command)
+                machine.start(machine.here(command.rstrip("& ")))
                 ran += 1
             elif command.startswith("skyvault "):
                 machine.run(Example("README.md", "console", command))
@@ -212,6 +212,7 @@ def prepare_files(directory: Path) -> None:
     stars = Table({name: sample[name].to_numpy() for name in ("source_id", "ra", "dec", "mag_vt")})
     stars.write(directory / "mytable.fits")
     stars[:10]["ra", "dec"].write(directory / "positions.vot", format="votable")
+    (directory / "clusters.csv").write_text("name,ra,dec\nComa,194.95,27.98\nCrab,83.63,22.01\n", encoding="utf-8")
     survey = demo_sky.exposures()[:3]
     paths = demo_sky.write_pictures(directory / "images", sample, survey)
     pq.write_table(demo_sky.observations(survey, paths), directory / "observations.parquet")

@@ -339,3 +339,12 @@ def test_every_mission_declares_what_it_sees():
         declared = class_of(name).declaration
         low, high = declared.energy_kev or declared.wavelength_m
         assert 0 < low < high, name
+
+
+def test_of_all_missions_those_that_would_only_refuse_are_left_out_and_said_to_be(settings):
+    found = find(LMC_X1, settings=settings)
+    assert [one.service for one in found.not_asked] == ["rubin"] and "rubin" not in found.asked
+    assert "wants a token" in str(found.not_asked[0]) and found.is_complete
+    assert "Not asked: rubin" in found._repr_html_()
+    named = find(LMC_X1, missions="rubin", settings=settings)
+    assert not named.not_asked and [one.service for one in named.problems] == ["rubin"]

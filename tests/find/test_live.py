@@ -28,4 +28,4 @@ def test_the_page_is_whole_in_itself(exposure, tmp_path):
     pytest.importorskip("bokeh", reason="the extra live is not installed")
     page = live_image(exposure, tmp_path / "page.html", title="exposure <1>").read_text(encoding="utf-8")
     assert "bokeh" in page.lower() and "exposure &lt;1&gt;" in page
-    assert '<script src' not in page and '<link' not in page and not list(tmp_path.glob("*.part"))
+    assert "<script src" not in page and "<link" not in page and not list(tmp_path.glob("*.part"))

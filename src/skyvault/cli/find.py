@@ -95,6 +95,8 @@ def command(
     click.echo(f"{len(found):,} observations of {found.place.label}{f': {counts}' if counts else ''}", err=True)
     for name in found.limited:
         click.echo(f"{name} has more rows than it gave.", err=True)
+    for one in found.not_asked:
+        click.echo(f"Not asked: {one}", err=True)
     for problem in found.problems:
         click.echo(f"Problem: {problem}", err=True)
     return 0 if found.is_complete else PARTIAL
@@ -157,6 +159,7 @@ def _document(found: Found) -> dict[str, Any]:
         "target": found.place.label,
         "asked": list(found.asked),
         "observations": list(found),
+        "not_asked": [{"service": one.service, "reason": one.reason} for one in found.not_asked],
         "problems": [
             {"service": one.service, "reason": one.reason, "may_pass": one.may_pass} for one in found.problems
         ],

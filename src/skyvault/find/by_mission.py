@@ -52,6 +52,21 @@ def default_missions() -> tuple[str, ...]:
     return (*X_RAY_MISSIONS, *there)
 
 
+def closed_to_us(names: Sequence[str], settings: Settings, token: Secret | str | None) -> dict[str, str]:
+    """Those of the missions whose archives want a token that nobody gave, each with how to give one."""
+    if token is not None:
+        return {}
+    from skyvault.find.services import token_for
+
+    closed = {}
+    for name in (one for one in names if one in _TOKEN_WANTED):
+        declared = class_of(name).declaration
+        address = settings.endpoint(declared.archive, declared.service, declared.service_url)
+        if token_for(address, settings) is None:
+            closed[name] = f"{declared.pretty_name}'s archive wants a token. {_token_hint(declared, settings)}"
+    return closed
+
+
 def class_of(name: str) -> type[Mission]:
     """The class of a mission by any of its names. Raises MissionValueError."""
     plain = name.strip().lower()

@@ -64,7 +64,8 @@ class Found:
     """Rows (``table``, Arrow; see :data:`skyvault.find.rows.COLUMNS`) and ``problems``: what was asked and failed.
 
     ``asked`` are all that were asked, so that "has nothing" and "was not asked" never look alike; ``duplicates`` counts
-    the rows dropped since another service gave the same dataset; ``limited`` names services that left rows out.
+    the rows dropped since another service gave the same dataset; ``limited`` names services that left rows out;
+    ``not_asked`` are missions left out of a search of all, for want of a token.
     """
 
     table: pa.Table
@@ -75,6 +76,7 @@ class Found:
     limited: tuple[str, ...] = ()
     missions: Mapping[str, Mission] = field(default_factory=dict, repr=False)
     sessions: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    not_asked: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -205,6 +207,7 @@ class Found:
         more = f"<p>... and {len(self) - _SHOWN_ROWS:,} more</p>" if len(self) > _SHOWN_ROWS else ""
         faults = "".join(f"<li>{html.escape(str(one))}</li>" for one in self.problems)
         told = f"<p><b>{len(self.problems)} did not answer:</b></p><ul>{faults}</ul>" if faults else ""
+        told += "".join(f"<p>Not asked: {html.escape(str(one))}</p>" for one in self.not_asked)
         title = html.escape(
             f"{len(self):,} observations of {self.place.label} by {len(self.asked)} missions and services"
         )

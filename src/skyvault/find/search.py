@@ -45,7 +45,7 @@ def find(
     The result always comes: who did not answer stands in its ``problems``. Raises only for what nobody could be asked:
     NameResolveError, ParameterError, RegionError, MissionValueError.
     """
-    from skyvault.find.by_mission import class_of, default_missions, observations_of
+    from skyvault.find.by_mission import class_of, closed_to_us, default_missions, observations_of
 
     settings = settings or Settings()
     if services not in (None, "registry"):
@@ -55,6 +55,9 @@ def find(
     place = Place.of(target, radius, time, settings=settings)
     wanted_kinds, wanted_collections = _words(kinds, "kinds"), _words(collections, "collections")
     names = default_missions() if missions is None else _listed(missions)
+    # who names a mission wants it asked; of all missions, those that would only refuse are left out, and said to be
+    not_asked = closed_to_us(names, settings, token) if missions is None else {}
+    names = tuple(name for name in names if name not in not_asked)
     classes = {cls.declaration.name: cls for cls in map(class_of, names)}
     if not classes and services is None:
         raise UsageError("nobody is asked", hint='Name missions, or services="registry".')
@@ -110,6 +113,7 @@ def find(
         tuple(limited),
         found_missions,
         sessions,
+        tuple(Problem(name, reason) for name, reason in not_asked.items()),
     )
 
 

@@ -19,6 +19,7 @@ from skyvault.find.offers import may_be_large, offer_of
 from skyvault.find.results import Results, is_told_cut, refuse_fault
 from skyvault.find.services import address_of, token_for
 from skyvault.find.session import TOTAL_S, ArchiveSession, document
+from skyvault.find.user_tables import UserTables
 from skyvault.net.addresses import shown_address, split_address
 from skyvault.net.retry import RetryPolicy
 
@@ -73,6 +74,11 @@ class Service(TAPService):  # type: ignore[misc]
             with document(response) as file:
                 self._tables = Tables(parse_tables(file.read), address, self._session)
         return self._tables  # type: ignore[no-any-return]
+
+    @property
+    def user_tables(self) -> UserTables:
+        """Your own tables at the service: list, upload, share, drop ..."""
+        return UserTables(self.baseurl, self.session)
 
     def create_query(
         self,
