@@ -50,7 +50,7 @@ def write_datasets(path: Path, datasets: Sequence[tuple[str, Rows, Mapping[str, 
             file = h5f.create(os.fsencode(beside), h5f.ACC_TRUNC, fapl=_access())
         try:
             for key, rows, about in datasets:
-                _write_one(h5g.create(file, key.encode()), rows, about)
+                _write_one(h5g.create(file, key.encode(), gcpl=_group_creation()), rows, about)
         finally:
             file.close()
         size = os.stat(beside).st_size
@@ -76,6 +76,16 @@ def _access() -> Any:
 
 
 @functools.cache
+def _group_creation() -> Any:
+    from h5py import h5p
+
+    creation = h5p.create(h5p.GROUP_CREATE)
+    # without the time of writing, the same data make the same bytes
+    creation.set_obj_track_times(False)
+    return creation
+
+
+@functools.cache
 def _row_type(dtype: np.dtype[Any]) -> Any:
     from h5py import h5t
 
@@ -86,6 +96,7 @@ def _write_one(group: Any, rows: Rows, about: Mapping[str, Any]) -> None:
     from h5py import h5a, h5d, h5p, h5s, h5t
 
     creation = h5p.create(h5p.DATASET_CREATE)
+    creation.set_obj_track_times(False)
     if len(rows):
         creation.set_chunk(rows.shape if len(rows) <= _CHUNK else (_CHUNK,))
         creation.set_fill_time(h5d.FILL_TIME_NEVER)
@@ -99,6 +110,7 @@ def _write_one(group: Any, rows: Rows, about: Mapping[str, Any]) -> None:
     if len(text) > _LONGEST_ATTRIBUTE:
         letters = np.frombuffer(text, np.uint8)
         packed = h5p.create(h5p.DATASET_CREATE)
+        packed.set_obj_track_times(False)
         packed.set_chunk((min(len(letters), 1_000_000),))
         packed.set_deflate(1)
         long = h5d.create(group, b"about", h5t.NATIVE_UINT8, h5s.create_simple(letters.shape), packed)

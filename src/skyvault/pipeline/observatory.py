@@ -12,6 +12,7 @@ from skyvault.pipeline.data_files import rows_of
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry, data_root, save_lightcurves
 from skyvault.pipeline.faults import DataError, DataMissing, ParameterValueError
 from skyvault.pipeline.names import legal_name
+from skyvault.pipeline.parameter_files import plain
 from skyvault.pipeline.parameters import Parameters
 from skyvault.pipeline.part import Part
 from skyvault.pipeline.source import Source
@@ -192,6 +193,8 @@ class Observatory(Part):
         raw.altdata = {**altdata, "cat_row": dict(cat_row), "download_pars": wanted}
         raw.colmap, raw.time_info = self.columns_of(data, altdata)
         raw.set_data(rows_of(data))
+        # in the order in which a file gives them back
+        raw.altdata, raw.colmap, raw.time_info = plain(raw.altdata), plain(raw.colmap), plain(raw.time_info)
         if save:
             raw.save(cat_row["ra"])
         return raw
