@@ -42,12 +42,12 @@ def write_datasets(path: Path, datasets: Sequence[tuple[str, Rows, Mapping[str, 
     beside = f"{folder}/.{last}.{os.getpid()}"
     try:
         try:
-            file = h5f.create(os.fsencode(beside), h5f.ACC_TRUNC, fapl=_access())
+            file = h5f.create(os.fsencode(beside), h5f.ACC_TRUNC, _file_creation(), _access())
         except OSError:
             if os.path.isdir(folder):
                 raise
             os.makedirs(folder, exist_ok=True)
-            file = h5f.create(os.fsencode(beside), h5f.ACC_TRUNC, fapl=_access())
+            file = h5f.create(os.fsencode(beside), h5f.ACC_TRUNC, _file_creation(), _access())
         try:
             for key, rows, about in datasets:
                 _write_one(h5g.create(file, key.encode(), gcpl=_group_creation()), rows, about)
@@ -76,11 +76,20 @@ def _access() -> Any:
 
 
 @functools.cache
+def _file_creation() -> Any:
+    from h5py import h5p
+
+    creation = h5p.create(h5p.FILE_CREATE)
+    # without the time of writing, the same data make the same bytes
+    creation.set_obj_track_times(False)
+    return creation
+
+
+@functools.cache
 def _group_creation() -> Any:
     from h5py import h5p
 
     creation = h5p.create(h5p.GROUP_CREATE)
-    # without the time of writing, the same data make the same bytes
     creation.set_obj_track_times(False)
     return creation
 
