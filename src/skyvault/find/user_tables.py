@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ class UserTables:
                 return found.to_table()
         target = Path(path)
         wanted = format or format_of_suffix(target)
-        answer = self._ask("GET", self._place(name, "rows"), params={"RESPONSEFORMAT": wanted}, stream=True)
+        answer = self._ask("GET", self._place(name, "rows"), params={"RESPONSEFORMAT": wanted})
         partial = target.with_name(f".{target.name}.part")
         try:
             with document(answer) as file, partial.open("wb") as out:
@@ -261,7 +262,7 @@ class UserTables:
 
     def _ask(self, method: str, address: str, **keywords: Any) -> requests.Response:
         try:
-            answer = self._session.request(method, address, **keywords)
+            answer = self._session.request(method, address, stream=True, **keywords)
         except requests.RequestException as error:
             raise ServiceUnreachable(str(error), where=shown_address(address)) from None
         if answer.status_code in _KINDS:
@@ -375,6 +376,8 @@ class _Sending:
                         where=shown_address(place),
                         hint="Send the same table again: it goes on from there.",
                     ) from fault
+                # the service may not know yet that the earlier connection is gone
+                time.sleep(0.0 if now > here else min(5.0, 0.1 * 2.0**breaks))
             here = now
         advance(self.length - told)
 
@@ -499,10 +502,16 @@ def _table(element: Any) -> UserTable:
         elif kind == "column":
             told = {_local(part.tag): (part.text or "").strip() for part in child if _local(part.tag) == "name"}
             flags = [(part.text or "").strip() for part in child if _local(part.tag) == "flag"]
-            columns.append(told.get("name", ""))
+            columns.append(_bare(told.get("name", "")))
             if "indexed" in flags:
                 indexed.append(columns[-1])
     return UserTable(name, rows, tuple(columns), description, tuple(indexed))
+
+
+def _bare(name: str) -> str:
+    """A column's name without the quotes that a query needs."""
+    is_delimited = len(name) > 2 and name.startswith('"') and name.endswith('"')
+    return name[1:-1].replace('""', '"') if is_delimited else name
 
 
 def _local(tag: Any) -> str:

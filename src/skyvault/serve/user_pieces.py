@@ -56,6 +56,8 @@ _BEGIN = ParameterSet(
 _RANGE = re.compile(r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})\s*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PIECE = 1 << 20
+#: a sender that is silent for so long has gone without a word; it may go on by another request
+SILENT_S = 10.0
 _PRIVATE = {"cache-control": "no-store", "vary": "authorization, cookie"}
 
 
@@ -213,7 +215,7 @@ class PieceRoutes:
                 if before is None:
                     raise NotFound(f"there is no user table {upload.name!r} any more")
                 keep = self.rules.keep_for(identity, upload.name).of_upload(upload.id)
-                return self.rules.keeper.append(before, stream, keep)
+                return self.rules.keeper.append(before, stream, keep, size_bytes=upload.length)
             keep = self.rules.keep_for(identity, upload.name, replaces=None if upload.only_new else "any")
             position = None if upload.position is None else list(upload.position)
             return self.rules.keeper.keep(
@@ -252,7 +254,8 @@ async def _receive(request: Request, file: FileIO, first: int, count: int, folde
     file.seek(first)
     size, pieces, held = 0, [], 0
     try:
-        async for chunk in request.stream():
+        chunks = request.stream()
+        while (chunk := await asyncio.wait_for(anext(chunks, None), SILENT_S)) is not None:
             size += len(chunk)
             if size > count:
                 file.truncate(first)
@@ -262,7 +265,7 @@ async def _receive(request: Request, file: FileIO, first: int, count: int, folde
             if held >= _PIECE:
                 body, pieces, held = b"".join(pieces), [], 0
                 await asyncio.to_thread(_write, file, body)
-    except ClientDisconnect:
+    except (ClientDisconnect, TimeoutError):
         _write(file, b"".join(pieces))
         raise Cancelled("the client has broken off; it may go on from here") from None
     _write(file, b"".join(pieces))

@@ -30,6 +30,10 @@ BUILDS = 2
 WAIT_S = 55.0
 #: memory that sorts one table's rows; what is more goes to disk
 BUILD_BYTES = 176 << 20
+#: a sort merges all its runs at once: what is larger than this on its way or on disk needs more (measured: 100 M rows
+#: of 13 numbers sort in 272 MB and not in 176)
+LARGE_BYTES = 1 << 30
+LARGE_BUILD_BYTES = 272 << 20
 #: uploads up to this size share one database while they are built, and how much memory that has
 SMALL_BYTES = 4 << 20
 SMALL_MEMORY_BYTES = 128 << 20
@@ -91,11 +95,13 @@ class UserKeeper:
         Raises IngestError and FormatError for rows that cannot be kept, TooLarge and QuotaError, Conflict, Busy.
         """
         spec = describe(stream.table, where.name, position=position, most_columns=self.settings.upload_columns)
-        return self._build(spec, stream, where, is_small=size_bytes is not None and size_bytes <= SMALL_BYTES)
+        return self._build(spec, stream, where, size_bytes=size_bytes)
 
-    def append(self, table: UserTable, stream: TableStream, where: Keep) -> UserTable:
-        """The rows there are and those of ``stream``, whose columns are found by name. Raises Conflict when the table
-        was changed meanwhile, IngestError for a column that is not there or values that do not fit.
+    def append(self, table: UserTable, stream: TableStream, where: Keep, *, size_bytes: int | None = None) -> UserTable:
+        """The rows there are and those of ``stream`` (of ``size_bytes``), whose columns are found by name.
+
+        Raises Conflict when the table was changed meanwhile, IngestError for a column that is not there or values that
+        do not fit.
         """
         fitted = _fitted(stream, table.table)
 
@@ -105,7 +111,12 @@ class UserKeeper:
             if stream.error:
                 raise IngestError(stream.error, where=table.name)
 
-        return self._build(spec_of(table), TableStream(table.table, batches()), _at_version(where, table))
+        return self._build(
+            spec_of(table),
+            TableStream(table.table, batches()),
+            _at_version(where, table),
+            size_bytes=max(SMALL_BYTES + 1, table.bytes + (size_bytes or 0)),
+        )
 
     def index(
         self, table: UserTable, where: Keep, *, position: Sequence[str] | None = None, column: str | None = None
@@ -125,9 +136,12 @@ class UserKeeper:
                 raise IngestError(f"the column {column[:64]!r} holds arrays, which cannot be indexed", where=table.name)
             spec = replace(spec, indexed=tuple(sorted({*spec.indexed, i})))
         stream = TableStream(table.table, rows_of(self.layout, table.table, table.snapshot))
-        return self._build(spec, stream, _at_version(where, table))
+        size_bytes = max(SMALL_BYTES + 1, table.bytes)
+        return self._build(spec, stream, _at_version(where, table), size_bytes=size_bytes)
 
-    def _build(self, spec: Spec, stream: TableStream, where: Keep, *, is_small: bool = False) -> UserTable:
+    def _build(self, spec: Spec, stream: TableStream, where: Keep, *, size_bytes: int | None) -> UserTable:
+        is_small = size_bytes is not None and size_bytes <= SMALL_BYTES
+        memory_bytes = LARGE_BUILD_BYTES if size_bytes is not None and size_bytes > LARGE_BYTES else BUILD_BYTES
         self.ledger.user_tables.refuse_early(where.owner, where.name, where.space, replaces=where.replaces_early)
         if not self._builds.acquire(timeout=WAIT_S):
             raise Busy("too many tables are being made just now", retry_after_s=10)
@@ -139,7 +153,7 @@ class UserKeeper:
                     self.layout,
                     named,
                     stream,
-                    memory_bytes=min(BUILD_BYTES, self.settings.memory_limit),
+                    memory_bytes=min(memory_bytes, self.settings.memory_limit),
                     threads=min(2, self.settings.threads),
                     keep_bad=True,
                     workbench=self._workbench if is_small else None,
