@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import io
 import json
@@ -411,6 +412,38 @@ def test_of_many_who_create_one_table_exactly_one_wins(alice: Client) -> None:
     assert sorted(answers) == [200] + [409] * 39
     winner = answers.index(200)
     assert set(column(ask(alice, "SELECT DISTINCT who FROM tap_user.one"))) == {str(winner)}
+
+
+async def _asked_at_once(client: Client, queries: list[str]) -> list[int]:
+    """The status of each query; all connections are open before the first is asked, and all are asked at once."""
+    parts = urlsplit(client.base_url)
+    opened = [await asyncio.open_connection(parts.hostname, parts.port) for _ in queries]
+
+    async def ask_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, query: str) -> int:
+        body = urlencode({"LANG": "ADQL", "QUERY": query}).encode()
+        head = (
+            f"POST /tap/sync HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+            f"Content-Type: application/x-www-form-urlencoded\r\nAuthorization: {client.headers['Authorization']}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        await writer.drain()
+        answer = await reader.read()
+        writer.close()
+        return int(answer.split()[1])
+
+    return await asyncio.gather(*(ask_on(*both, query) for both, query in zip(opened, queries, strict=True)))
+
+
+def test_of_a_thousand_who_create_one_table_exactly_one_wins(tmp_path: Path, start_server: Callable[..., Any]) -> None:
+    home = tmp_path / "home"
+    make_users(home, "alice")
+    # two processes that know of each other by the ledger alone; all come from one address
+    site = start_server(home, SKYVAULT_USER_TABLES="true", SKYVAULT_WORKERS="2", SKYVAULT_REQUESTS_PER_MINUTE="100000")
+    alice = Client(site.base_url).with_token(make_token(home, "alice"))
+    queries = [f"CREATE TABLE tap_user.one AS SELECT {n} AS who FROM tap_schema.columns" for n in range(1000)]
+    answers = asyncio.run(_asked_at_once(alice, queries))
+    assert {status: answers.count(status) for status in set(answers)} == {200: 1, 409: 999}
+    assert set(column(ask(alice, "SELECT DISTINCT who FROM tap_user.one"))) == {str(answers.index(200))}
 
 
 def test_of_many_who_put_one_table_the_last_one_stays_whole(alice: Client) -> None:
