@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from skyvault.find.search import find
     from skyvault.find.tap import get_tap_service
     from skyvault.model.table import Column, Table
+    from skyvault.pipeline.catalog import Catalog
+    from skyvault.pipeline.project import Project
     from skyvault.session.session import open_session
 
 #: public name -> the module that holds it
 _HOME_OF = {
+    "Catalog": "skyvault.pipeline.catalog",
     "Column": "skyvault.model.table",
+    "Project": "skyvault.pipeline.project",
     "Settings": "skyvault.config",
     "SkyvaultError": "skyvault.errors",
     "Table": "skyvault.model.table",
@@ -27,7 +31,18 @@ _HOME_OF = {
     "open_session": "skyvault.session.session",
 }
 
-__all__ = ["Column", "Settings", "SkyvaultError", "Table", "__version__", "find", "get_tap_service", "open_session"]
+__all__ = [
+    "Catalog",
+    "Column",
+    "Project",
+    "Settings",
+    "SkyvaultError",
+    "Table",
+    "__version__",
+    "find",
+    "get_tap_service",
+    "open_session",
+]
 
 
 def __getattr__(name: str) -> Any:
