@@ -72,6 +72,8 @@ def test_each_mission_keeps_its_own_flags_and_zero_points(found: SideBySide) -> 
 
 def test_what_came_stays_and_damage_is_repaired(session: Session, found: SideBySide, sandbox: Any) -> None:
     sandbox.faults.set(Fault("unreachable"))
+    # files behind the light curves lie in the session's folder too, not where the program happens to run
+    assert list(session.path("missions").rglob("*_lc.fits"))
     later = Session(str(session.root), False, settings=session._settings).missions("ztf", "dasch", "tess")
     for name in ("ztf", "dasch", "tess"):
         assert np.array_equal(later[name].mag, found[name].mag, equal_nan=True)

@@ -168,7 +168,7 @@ def _fetched(session: Session, name: str, refresh: bool) -> _Answer:
 
     query = session.query()
     mission = getattr(missions, MISSIONS[name]).around(
-        (query.ra_deg, query.dec_deg), settings=session._settings, refresh=refresh
+        (query.ra_deg, query.dec_deg), settings=session._settings, refresh=refresh, output=session.path("missions")
     )
     table = _exposure_table(mission)
     path = session.path("missions", f"{name}_exposures.parquet")
