@@ -11,6 +11,7 @@ from skyvault.ledger.audit import Audit
 from skyvault.ledger.downloads import Downloads
 from skyvault.ledger.duties import Duties
 from skyvault.ledger.engine import Database
+from skyvault.ledger.external_logins import ExternalLogins
 from skyvault.ledger.holdings import Holdings
 from skyvault.ledger.jobs import Jobs, new_job_id
 from skyvault.ledger.login_attempts import LoginAttempts
@@ -38,6 +39,7 @@ class Ledger:
         self.downloads = Downloads(database, clock=clock)
         self.users = Users(database, clock=clock)
         self.tokens = Tokens(database, clock=clock)
+        self.external_logins = ExternalLogins(database, clock=clock)
         self.login_attempts = LoginAttempts(database, clock=clock)
         self.user_tables = UserTables(database, clock=clock)
         self.audit = Audit(database, clock=clock)

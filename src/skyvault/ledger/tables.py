@@ -176,6 +176,18 @@ tokens = Table(
 Index("ix_tokens_user", tokens.c.user_id)
 Index("ix_tokens_expires", tokens.c.expires_at)
 
+#: People whom a login service elsewhere vouches for (OpenID Connect), and whose accounts these are.
+external_logins = Table(
+    "external_logins",
+    metadata,
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    PrimaryKeyConstraint("issuer", "subject"),
+)
+Index("ix_external_logins_user", external_logins.c.user_id)
+
 #: Failed logins, by a hash of whom and from where; forgotten after a while.
 login_attempts = Table(
     "login_attempts",

@@ -128,7 +128,7 @@ class Users:
         """
         user = self.get(name)
         with self.database.write() as connection:
-            for table in ("tokens", "group_members"):
+            for table in ("tokens", "group_members", "external_logins"):
                 connection.execute(f"DELETE FROM {table} WHERE user_id = :id", {"id": user.id})
             connection.execute("DELETE FROM table_grants WHERE kind = 'user' AND grantee = :id", {"id": user.id})
             # somebody else may get this name: the jobs must not become theirs

@@ -9,7 +9,7 @@ from skyvault.errors import StoreError
 from skyvault.ledger.engine import Database
 
 #: Every version there was, oldest first. The last is what this release reads and writes.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")
 HEAD = REVISIONS[-1]
 
 

@@ -109,6 +109,14 @@ CREATE TABLE tokens (
 );
 CREATE INDEX ix_tokens_expires ON tokens (expires_at);
 CREATE INDEX ix_tokens_user ON tokens (user_id);
+CREATE TABLE external_logins (
+	issuer TEXT NOT NULL,
+	subject TEXT NOT NULL,
+	user_id TEXT NOT NULL,
+	created_at DOUBLE NOT NULL,
+	PRIMARY KEY (issuer, subject)
+);
+CREATE INDEX ix_external_logins_user ON external_logins (user_id);
 CREATE TABLE login_attempts (
 	"key" TEXT NOT NULL,
 	failures INTEGER NOT NULL,
