@@ -141,6 +141,15 @@ def test_times_and_regions_narrow_the_rows(found, settings):
     assert len(region) > 0 and region[0]["separation"] is None
 
 
+def test_what_a_monitor_alone_has_seen_is_asked_for_by_name(settings):
+    everything = find(LMC_X1, settings=settings, kinds=["event"])
+    assert "BAT" in {one.service: one.reason for one in everything.not_asked}["swift"]
+    of_all = everything.where(mission="swift")
+    of_swift = find(LMC_X1, missions="swift", settings=settings)
+    assert set(of_all["instrument_name"].to_pylist()) <= {"XRT"} and not of_swift.not_asked
+    assert len(of_swift) > len(of_all)
+
+
 def test_several_positions_each_have_theirs(settings):
     found = find([LMC_X1, (62.0, -37.0)], radius=0.5, missions=SOME, settings=settings)
     assert set(found.table["position"].to_pylist()) <= {0, 1}
@@ -343,7 +352,7 @@ def test_every_mission_declares_what_it_sees():
 
 def test_of_all_missions_those_that_would_only_refuse_are_left_out_and_said_to_be(settings):
     found = find(LMC_X1, settings=settings)
-    assert [one.service for one in found.not_asked] == ["rubin"] and "rubin" not in found.asked
+    assert [one.service for one in found.not_asked] == ["rubin", "swift"] and "rubin" not in found.asked
     assert "wants a token" in str(found.not_asked[0]) and found.is_complete
     assert "Not asked: rubin" in found._repr_html_()
     named = find(LMC_X1, missions="rubin", settings=settings)

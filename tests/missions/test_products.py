@@ -5,11 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from missions.archive_tables import archive_table
-from skyvault.missions import ASCA, Mission, ROSATPointed, Suzaku, XMMPointed, eRASS1DE, mission_classes
-from skyvault.missions.download import Order, directory_url, logins_of
+from skyvault.missions import (
+    ASCA,
+    X_RAY_MISSIONS,
+    Mission,
+    ROSATPointed,
+    Suzaku,
+    Swift,
+    XMMPointed,
+    eRASS1DE,
+    mission_classes,
+)
+from skyvault.missions.download import Order, directory_url, directory_urls, logins_of
 from skyvault.missions.faults import (
     MissionValueError,
     NotDownloadedError,
@@ -146,3 +157,24 @@ def test_an_observations_directory_lies_where_the_archive_keeps_it() -> None:
     ):
         row = {"ObsID": obs_id, "start": begin, "scw_ver": "001"}
         assert directory_url(mission_classes()[name].declaration, row).endswith(expected)
+
+
+X_RAY = [mission_classes()[name] for name in X_RAY_MISSIONS]
+
+
+@pytest.mark.parametrize("cls", [cls for cls in X_RAY if cls.declaration.directory], ids=lambda cls: cls.__name__)
+def test_directories_of_all_rows_at_once_are_those_of_each_row(cls):
+    table = cls(table=archive_table(cls, rows=50)).all_obs_info
+    if "scw_ver" in table.column_names:
+        versions = pa.array(["001", "002"] * 25)
+        table = table.set_column(table.column_names.index("scw_ver"), "scw_ver", versions)
+    assert directory_urls(cls.declaration, table).to_pylist() == [
+        directory_url(cls.declaration, row) for row in table.to_pylist()
+    ]
+
+
+def test_a_row_that_leads_elsewhere_has_no_directory():
+    table = Swift(table=archive_table(Swift, rows=3)).all_obs_info
+    ids = pa.array(["00000000001", "../../etc", None])
+    table = table.set_column(table.column_names.index("ObsID"), "ObsID", ids)
+    assert [one is None for one in directory_urls(Swift.declaration, table).to_pylist()] == [False, True, True]

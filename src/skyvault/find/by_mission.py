@@ -38,6 +38,8 @@ _KINDS: Final[Mapping[str, str]] = {"tess": "timeseries"}
 #: photon energy times wavelength, keV m (CODATA 2018)
 _KEV_M: Final = 1.2398419843320026e-9
 _MJD_EPOCH: Final = np.datetime64("1858-11-17T00:00:00", "us")
+#: a field of view (radius) from which an instrument is a monitor of the sky rather than a camera pointed at a place
+_WIDE_DEG: Final = 20.0
 #: an archive that answers for one place is asked for so many at most
 _MOST_PLACES: Final = 20
 
@@ -79,18 +81,40 @@ def class_of(name: str) -> type[Mission]:
     return mission_class(name)
 
 
+def wide_instruments(cls: type[Mission]) -> dict[str, float]:
+    """The instruments that see so much of the sky that they say little of a place, where the mission has others.
+
+    With the radius of the field of view of each, degrees.
+    """
+    fov = cls.declaration.fov_deg
+    # plates of wide series are photographs of a field all the same
+    if not isinstance(fov, Mapping) or cls.declaration.name in _TIME_DOMAIN:
+        return {}
+    wide = {name: radius for name, radius in fov.items() if radius > _WIDE_DEG}
+    return wide if len(wide) < len(fov) else {}
+
+
 def observations_of(
-    cls: type[Mission], place: Place, settings: Settings, kinds: frozenset[str], token: Secret | str | None = None
+    cls: type[Mission],
+    place: Place,
+    settings: Settings,
+    kinds: frozenset[str],
+    token: Secret | str | None = None,
+    *,
+    without: Sequence[str] = (),
 ) -> tuple[pa.Table, Mission | None]:
     """The rows of one mission, and the mission with these chosen. None found: no rows.
 
-    ``token`` is for missions whose archive wants one; no other sees it.
+    ``token`` is for missions whose archive wants one; no other sees it. Observations are those of the mission's usual
+    instruments but for those of ``without``.
     """
     if kinds and not kinds & kinds_of(cls):
         return nothing(), None
     if cls.declaration.name in _TIME_DOMAIN:
         return _time_domain(cls, place, settings, token)
-    mission = cls(settings=settings)
+    usual = cls.declaration.default_instruments or cls.declaration.instruments
+    insts = [name for name in usual if name not in without]
+    mission = cls(insts, settings=settings) if without and insts else cls(settings=settings)
     try:
         if place.region is None:
             from astropy.coordinates import SkyCoord
@@ -133,7 +157,6 @@ def _filter_time(mission: Mission, place: Place) -> None:
 
 def _touching(mission: Mission, place: Place) -> Any:
     """Observations whose field of view has a point in common with the region."""
-    from skyvault.model.region import Circle
     from skyvault.sky.predicates import intersects
     from skyvault.sky.shapes import Shapes
 
@@ -141,10 +164,7 @@ def _touching(mission: Mission, place: Place) -> Any:
     table = mission.all_obs_info
     ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
     radius = (place.radius_deg or 0.0) + _radius_deg(mission)
-    shapes = Shapes.from_regions(
-        Circle(float(lon) % 360.0, float(lat), radius) if np.isfinite(lon) and abs(lat) <= 90 else None
-        for lon, lat in zip(ra, dec, strict=True)
-    )
+    shapes = Shapes.of_circles(ra, dec, radius)
     return np.asarray(intersects(Shapes.from_regions([place.region]), shapes), bool)
 
 
@@ -235,7 +255,7 @@ def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
         "t_max": _mjd(table["end"]),
         "t_exptime": _seconds(table["duration"]),
         "facility_name": declared.pretty_name,
-        "instrument_name": "/".join(mission.chosen_instruments[:8]) if used is None else pa.array(used),
+        "instrument_name": "/".join(mission.chosen_instruments[:8]) if used is None else used,
         "access_url": _addresses(mission, table, settings),
     }
     if waves is not None:
@@ -250,35 +270,42 @@ def rows_of(mission: Mission, place: Place, settings: Settings) -> pa.Table:
     return rows_from(columns, count, place)
 
 
-def _instruments(mission: Mission, table: pa.Table) -> list[str | None] | None:
+def _instruments(mission: Mission, table: pa.Table) -> pa.Array | None:
     """The instrument of each row, where an observation was made with one only."""
     column = mission.declaration.fov_column
     if column is None or column not in table.column_names:
         return None
-    return [None if name is None else str(name) for name in table[column].to_pylist()]
+    return table[column].combine_chunks().cast(pa.string())
 
 
-def _radii_deg(mission: Mission, used: list[str | None] | None, count: int) -> Any:
+def _radii_deg(mission: Mission, used: pa.Array | None, count: int) -> Any:
     """The field of view of each row: that of its instrument, or of the chosen one that sees most."""
     widest = _radius_deg(mission)
     fov = mission.declaration.fov_deg
     if used is None or not isinstance(fov, Mapping):
         return np.full(count, widest)
-    return np.array([float(fov.get(name, widest)) if name else widest for name in used], np.float64)
+    at = pc.index_in(used, pa.array(list(fov), pa.string()))
+    radii = pc.take(pa.array(list(fov.values()), pa.float64()), at)
+    return pc.fill_null(radii, widest).to_numpy()
 
 
-def _regions(mission: Mission, table: pa.Table, ra: Any, dec: Any, radii: Any) -> list[str | None]:
+def _regions(mission: Mission, table: pa.Table, ra: Any, dec: Any, radii: Any) -> pa.Array:
+    """The outline of each row as text; null where its place is not known."""
     tiles = mission.declaration.tile_columns
     if tiles is not None and set(tiles) <= set(table.column_names):
-        west, east, south, north = (table[name].to_pylist() for name in tiles)
-        return [
-            f"POLYGON ICRS {w:.6f} {s:.6f} {w:.6f} {n:.6f} {e:.6f} {n:.6f} {e:.6f} {s:.6f}"
-            for w, e, s, n in zip(west, east, south, north, strict=True)
-        ]
-    return [
-        f"CIRCLE ICRS {lon:.6f} {lat:.6f} {radius:.6g}" if np.isfinite(lon) and np.isfinite(lat) else None
-        for lon, lat, radius in zip(ra, dec, radii, strict=True)
-    ]
+        west, east, south, north = (_decimal(table[name].to_numpy()) for name in tiles)
+        return _words("POLYGON ICRS", west, south, west, north, east, north, east, south)
+    return _words("CIRCLE ICRS", _decimal(ra), _decimal(dec), pa.array(radii).cast(pa.string()))
+
+
+def _decimal(values: Any) -> pa.Array:
+    """Numbers as text with six decimals at most (0.004 arcsec in degrees); null for what is no number."""
+    rounded = np.round(np.asarray(values, np.float64), 6)
+    return pa.array(rounded, mask=~np.isfinite(rounded)).cast(pa.string())
+
+
+def _words(*parts: Any) -> pa.Array:
+    return pc.binary_join_element_wise(*parts, " ")
 
 
 def _mjd(column: Any) -> pa.Array:
@@ -294,19 +321,12 @@ def _seconds(column: Any) -> Any:
     return column
 
 
-def _addresses(mission: Mission, table: pa.Table, settings: Settings) -> Sequence[str | None] | None:
+def _addresses(mission: Mission, table: pa.Table, settings: Settings) -> pa.Array | None:
     """The directory of each observation at its archive, where there is one."""
-    from skyvault.missions.download import directory_url
+    from skyvault.missions.download import directory_urls
 
     declared = mission.declaration
     if declared.directory is None:
         return None
     base = settings.endpoint(declared.archive, declared.files_service, declared.files_url)
-    base = base if base.endswith("/") else f"{base}/"
-    addresses: list[str | None] = []
-    for row in table.to_pylist():
-        try:
-            addresses.append(directory_url(declared, row, base))
-        except (SkyvaultError, KeyError, ValueError):
-            addresses.append(None)
-    return addresses
+    return directory_urls(declared, table, base if base.endswith("/") else f"{base}/")

@@ -65,7 +65,7 @@ class Found:
 
     ``asked`` are all that were asked, so that "has nothing" and "was not asked" never look alike; ``duplicates`` counts
     the rows dropped since another service gave the same dataset; ``limited`` names services that left rows out;
-    ``not_asked`` are missions left out of a search of all, for want of a token.
+    ``not_asked`` are missions left out of a search of all for want of a token, and monitors of half the sky.
     """
 
     table: pa.Table

@@ -45,7 +45,7 @@ def find(
     The result always comes: who did not answer stands in its ``problems``. Raises only for what nobody could be asked:
     NameResolveError, ParameterError, RegionError, MissionValueError.
     """
-    from skyvault.find.by_mission import class_of, closed_to_us, default_missions, observations_of
+    from skyvault.find.by_mission import class_of, closed_to_us, default_missions, observations_of, wide_instruments
 
     settings = settings or Settings()
     if services not in (None, "registry"):
@@ -61,9 +61,14 @@ def find(
     classes = {cls.declaration.name: cls for cls in map(class_of, names)}
     if not classes and services is None:
         raise UsageError("nobody is asked", hint='Name missions, or services="registry".')
-    tasks: dict[str, Any] = {
-        name: partial(observations_of, cls, place, settings, wanted_kinds, token) for name, cls in classes.items()
-    }
+    tasks: dict[str, Any] = {}
+    for name, cls in classes.items():
+        # every tenth observation of a monitor covers any place: tens of thousands of rows that hide the others
+        without = wide_instruments(cls) if missions is None else {}
+        tasks[name] = partial(observations_of, cls, place, settings, wanted_kinds, token, without=tuple(without))
+        if without:
+            words = ", ".join(f"{one} ({radius:g} deg around its axis)" for one, radius in without.items())
+            not_asked[name] = f'what {words} alone has seen is left out. Name missions="{name}" to have it, too.'
     problems: list[Problem] = []
     vo_services, notes = _services(place, settings, wanted_kinds, services, deadline_s, problems)
     if vo_services:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skyvault.errors import NotFound
 from skyvault.missions.declaration import Declaration
@@ -17,6 +18,11 @@ from skyvault.missions.download_report import DownloadPlan, DownloadReport
 from skyvault.missions.faults import MissionTypeError, MissionValueError
 from skyvault.missions.wanted_files import filled
 from skyvault.model.ports import Progress
+
+#: a path of directories below an archive's root that leads nowhere else
+_DIRECTORY: Final = r"([A-Za-z0-9_+-][A-Za-z0-9_.+-]*/)+"
+#: a place to fill in an address: {oi}, characters of it {oi[0:3]}, a column {scw_ver}, or one in a form {start:%Y_%m}
+_PLACE: Final = re.compile(r"\{(?P<name>[a-z_]\w*)(?:\[(?P<begin>-?\d*):(?P<stop>-?\d*)\])?(?::(?P<form>[^}]*))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,40 @@ def directory_url(declaration: Declaration, row: Mapping[str, Any], base: str | 
     words = {key: value for key, value in row.items() if key not in ("oi", "ObsID") and key.isidentifier()}
     words |= declaration.url_words(obs_id) if declaration.url_words else {}
     path = filled(declaration.directory, file_id(declaration, obs_id), **words)
-    if not re.fullmatch(r"([A-Za-z0-9_+-][A-Za-z0-9_.+-]*/)+", path):
+    if not re.fullmatch(_DIRECTORY, path):
         raise MissionValueError(f"the table leads to {path[:80]!r}, which is no directory", where=f"ObsID {obs_id}")
     return (base or declaration.files_url) + path
+
+
+def directory_urls(declaration: Declaration, table: pa.Table, base: str | None = None) -> pa.Array:
+    """:func:`directory_url` of all rows of a mission's table at once; null where that raises."""
+    if declaration.directory is None:
+        return pa.nulls(table.num_rows, pa.string())
+    ids = table["ObsID"].combine_chunks()
+    names = pc.utf8_lower(ids) if declaration.is_file_id_lower else ids
+    words: dict[str, Any] = {}
+    if declaration.url_words is not None and table.num_rows:
+        of_rows = [declaration.url_words(str(one)) for one in ids.to_pylist()]
+        words = {key: pa.array([row[key] for row in of_rows], pa.string()) for key in of_rows[0]}
+    parts: list[Any] = []
+    end = 0
+    for place in _PLACE.finditer(declaration.directory):
+        name, begin, stop, form = place.group("name", "begin", "stop", "form")
+        column = names if name == "oi" else words[name] if name in words else table[name].combine_chunks()
+        if begin is not None:
+            column = pc.utf8_slice_codeunits(column, int(begin or 0), int(stop) if stop else None)
+        column = pc.strftime(column, format=form) if form else column.cast(pa.string())
+        parts += [declaration.directory[end : place.start()], column]
+        end = place.end()
+    parts.append(declaration.directory[end:])
+    paths = pc.binary_join_element_wise(*parts, "")
+    # a null within one is a null, and so is what would lead elsewhere
+    is_directory = pc.match_substring_regex(paths, f"^{_DIRECTORY}$")
+    return pc.if_else(
+        is_directory,
+        pc.binary_join_element_wise(base or declaration.files_url, paths, ""),
+        pa.scalar(None, pa.string()),
+    )
 
 
 def file_id(declaration: Declaration, obs_id: str) -> str:

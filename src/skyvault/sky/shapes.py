@@ -155,6 +155,15 @@ class Shapes:
         return cls(np.concatenate(arrays) if arrays else np.empty(0), offsets)
 
     @classmethod
+    def of_circles(cls, lon: ArrayLike, lat: ArrayLike, radius: ArrayLike) -> Shapes:
+        """Circles at places (degrees, shape (n,)), of one radius or one each; a place that is none has no region."""
+        lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+        values = np.empty((len(lon), 4))
+        values[:, 0], values[:, 1], values[:, 2], values[:, 3] = CIRCLE, lon % 360.0, lat, radius
+        present = np.isfinite(lon) & (np.abs(lat) <= 90)
+        return cls(values.ravel(), np.arange(len(lon) + 1, dtype=np.int64) * 4, present)
+
+    @classmethod
     def from_arrow(cls, column: pa.Array | pa.ChunkedArray) -> Shapes:
         """From an Arrow list<double> column, without a copy where it is one chunk."""
         import pyarrow as pa
