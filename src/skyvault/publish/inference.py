@@ -10,6 +10,7 @@ from typing import Any
 from skyvault.errors import IngestError
 from skyvault.model.table import INTEGRAL, NUMERIC, Column, CoordinateFrame, Table
 from skyvault.store.snapshot import Spec
+from skyvault.store.user_describe import refuse_duplicate_names
 
 #: pairs of names of a main position, in order of preference; lower case
 POSITION_NAMES: tuple[tuple[str, str], ...] = (
@@ -95,7 +96,7 @@ def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -
         notes.append(f"warning: columns are called {', '.join(numbers[:3])}: does the file lack a line of names?")
     columns = [_guessed(column, notes) for column in columns]
     columns = _apply_columns(columns, given.get("columns", {}))
-    _refuse_duplicates(columns, name)
+    refuse_duplicate_names(columns, name)
     lon, lat, point = _position(columns, given.get("position"), notes)
     if lon is not None and lat is not None:
         columns[lon] = _as_coordinate(columns[lon], "pos.eq.ra;meta.main", "Right ascension (ICRS)")
@@ -206,18 +207,6 @@ def _known(columns: list[Column]) -> str:
     """The columns there are, for a hint; a wide table's are not all told."""
     more = f" and {len(columns) - 40} more" if len(columns) > 40 else ""
     return f"The columns are {', '.join(c.name for c in columns[:40])}{more}."
-
-
-def _refuse_duplicates(columns: list[Column], name: str) -> None:
-    seen: set[str] = set()
-    for column in columns:
-        if column.name in seen:
-            raise IngestError(
-                f"two columns are called {column.name!r}",
-                where=name,
-                hint="Give them different names in the file: a query could not tell them apart.",
-            )
-        seen.add(column.name)
 
 
 def _position(columns: list[Column], wanted: Any, notes: list[str]) -> tuple[int | None, int | None, int | None]:

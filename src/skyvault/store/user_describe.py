@@ -36,7 +36,7 @@ def describe(table: Table, name: str, *, position: Sequence[str] | None = None, 
     if len(table.columns) > most_columns:
         raise TooLarge(f"the table has {len(table.columns)} columns; at most {most_columns} are taken")
     columns = [_cleaned(column, i) for i, column in enumerate(table.columns)]
-    _refuse_duplicates(columns, name)
+    refuse_duplicate_names(columns, name)
     if sum(len(column.description or "") for column in columns) > MOST_TEXTS:
         raise TooLarge(f"the columns' descriptions have more than {MOST_TEXTS:,} letters", hint="Shorten them.")
     lon, lat, point = _asked(columns, position, name) if position else _found(columns)
@@ -86,7 +86,8 @@ def _clipped(text: str | None) -> str | None:
     return None if text is None else text[:MOST_TEXT]
 
 
-def _refuse_duplicates(columns: Sequence[Column], name: str) -> None:
+def refuse_duplicate_names(columns: Sequence[Column], name: str) -> None:
+    """Raise IngestError where two columns of a table bear one name."""
     seen: set[str] = set()
     for column in columns:
         if column.name in seen:
