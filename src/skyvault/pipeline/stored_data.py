@@ -1,0 +1,129 @@
+"""What is kept of a source on disk: where a data set lies, when its rows are read, and its times.
+
+Rows are structured arrays of shape (n,), loaded when they are first asked for. Each data set knows its folder, file and
+key.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Mapped, mapped_column, reconstructor
+
+from skyvault.pipeline.data_files import Rows
+from skyvault.pipeline.faults import DataError, DataMissing
+from skyvault.pipeline.tables import Json, Mjd, datetime_of_mjd
+from skyvault.science.samples import Floats
+
+
+def data_root() -> Path:
+    """Where raw data and products lie: RETRIEVER_DATA, else ``pipeline`` in SKYVAULT_HOME."""
+    folder = os.environ.get("RETRIEVER_DATA")
+    if folder:
+        return Path(folder).expanduser().absolute()
+    from skyvault.config import Settings
+
+    return Settings().home / "pipeline"
+
+
+def product_folder(project: str, cfg_hash: str) -> str:
+    """The folder of a project's products: with version control one for each version."""
+    return f"{project}_{cfg_hash}" if cfg_hash else project
+
+
+class DatasetMixin:
+    """What all data sets have: a place on disk, rows, times.
+
+    ``root`` is the data root where it is not :func:`data_root`; ``folder`` lies below it, ``filename`` below that,
+    ``filekey`` is the group in the file.
+    """
+
+    data_type = "photometry"
+
+    filename: Mapped[str | None] = mapped_column(index=True)
+    folder: Mapped[str | None]
+    filekey: Mapped[str | None]
+    observatory: Mapped[str] = mapped_column(index=True)
+    source_name: Mapped[str] = mapped_column(index=True)
+    colmap: Mapped[Any] = mapped_column(Json, nullable=True)
+    time_info: Mapped[Any] = mapped_column(Json, nullable=True)
+    altdata: Mapped[Any] = mapped_column(Json, nullable=True)
+    time_start: Mapped[Any] = mapped_column(Mjd, nullable=True)
+    time_end: Mapped[Any] = mapped_column(Mjd, nullable=True)
+    number: Mapped[int | None]
+    size: Mapped[int | None]
+
+    root: Path | None
+    _rows: Rows | None
+    _file_about: dict[str, Any]
+
+    @reconstructor
+    def _start(self) -> None:
+        self.root, self._rows, self._file_about = None, None, {}
+
+    @property
+    def data(self) -> Rows:
+        """The rows, shape (n,); read from disk when they are first asked for.
+
+        Raises DataMissing where the file is gone, DataError where it is damaged.
+        """
+        if self._rows is None:
+            self.load()
+        assert self._rows is not None
+        return self._rows
+
+    @property
+    def is_data_loaded(self) -> bool:
+        return self._rows is not None
+
+    def is_empty(self) -> bool:
+        """Whether the archive had nothing."""
+        return self.number == 0 if self.number is not None else not len(self.data)
+
+    def get_path(self) -> Path:
+        """The folder that holds ``filename``."""
+        return (self.root or data_root()) / (self.folder or "")
+
+    def get_fullname(self) -> Path:
+        """Path of the file. Raises DataError before it has a name."""
+        if not self.filename:
+            raise DataError(f"the {type(self).__name__} of {self.source_name} has no file name", hint="Call save().")
+        if Path(self.filename).is_absolute() or ".." in Path(self.filename).parts:
+            raise DataError("a file name must lie below its folder", where=self.filename)
+        return self.get_path() / self.filename
+
+    def check_file_exists(self) -> bool:
+        return bool(self.filename) and self.get_fullname().is_file()
+
+    def check_data_exists(self) -> bool:
+        """Whether the rows are in memory, or in a file that can be read."""
+        if self._rows is not None:
+            return True
+        try:
+            self.load()
+        except (DataMissing, DataError):
+            return False
+        return True
+
+    def delete_data_from_disk(self) -> None:
+        """Remove the file, and its folder where it is empty then."""
+        if self.check_file_exists():
+            path = self.get_fullname()
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
+
+    def load(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def mjds(self) -> Floats:
+        """Times as MJD, in the scale the survey gives, shape (n,)."""
+        raise NotImplementedError
+
+    @property
+    def times(self) -> list[Any]:
+        """Times as datetime, of the survey's scale."""
+        return [datetime_of_mjd(mjd) for mjd in self.mjds.tolist()]
