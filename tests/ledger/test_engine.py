@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from skyvault.errors import Busy, ConfigError, StoreError
-from skyvault.ledger.engine import Database
 from skyvault.ledger.filesystem import file_system_of, is_network
 from skyvault.ledger.ledger import open_ledger
+from skyvault.ledger.sqlite import SqliteDatabase
 
 MOUNTS = """22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -49,7 +49,7 @@ def test_a_network_file_system_is_refused_in_a_sentence(tmp_path: Path, monkeypa
 
 
 def test_a_url_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="SQLite file"):
+    with pytest.raises(ConfigError, match="SKYVAULT_LEDGER"):
         open_ledger(Path("postgresql://localhost/ledger"))
 
 
@@ -118,7 +118,7 @@ def test_writers_of_many_threads_and_connections_lose_nothing(tmp_path: Path) ->
     with ledgers[0].database.write() as connection:
         connection.execute("INSERT INTO meta (key, value) VALUES ('n', '0')")
 
-    def count(database: Database) -> None:
+    def count(database: SqliteDatabase) -> None:
         for _ in range(100):
             with database.write() as connection:
                 connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'n'")

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from skyvault.errors import StoreError
-from skyvault.ledger.engine import Database
 from skyvault.ledger.ledger import open_ledger
 from skyvault.ledger.migrations import HEAD, REVISIONS, migrate, upgrade
-from skyvault.ledger.migrations.render import SCHEMA, render
+from skyvault.ledger.migrations.render import DIALECTS, Dialect, path_of, render
+from skyvault.ledger.sqlite import SqliteDatabase
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    one = Database(tmp_path / "ledger.db")
+def database(tmp_path: Path) -> Iterator[SqliteDatabase]:
+    one = SqliteDatabase(tmp_path / "ledger.db")
     yield one
     one.close()
 
@@ -29,11 +29,12 @@ def _schema(path: Path) -> dict[str, str]:
     return {name: " ".join(sql.split()) for name, sql in rows}
 
 
-def test_schema_sql_is_what_the_tables_render_to() -> None:
-    assert SCHEMA.read_text() == render(), "run: python -m skyvault.ledger.migrations.render"
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_schema_sql_is_what_the_tables_render_to(dialect: Dialect) -> None:
+    assert path_of(dialect).read_text() == render(dialect), "run: python -m skyvault.ledger.migrations.render"
 
 
-def test_a_new_file_and_a_migrated_one_are_the_same(database: Database, tmp_path: Path) -> None:
+def test_a_new_file_and_a_migrated_one_are_the_same(database: SqliteDatabase, tmp_path: Path) -> None:
     upgrade(database)
     migrate(tmp_path / "migrated.db", "head")
     assert _schema(tmp_path / "migrated.db") == _schema(database.path)
@@ -44,12 +45,12 @@ def test_every_migration_is_listed_in_order() -> None:
     from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", str(SCHEMA.parent))
+    config.set_main_option("script_location", str(path_of("sqlite").parent))
     found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     assert tuple(reversed(found)) == REVISIONS
 
 
-def test_upgrade_of_a_file_that_is_up_to_date_changes_nothing(database: Database) -> None:
+def test_upgrade_of_a_file_that_is_up_to_date_changes_nothing(database: SqliteDatabase) -> None:
     upgrade(database)
     seen = database.change_counter()
     upgrade(database)
@@ -72,7 +73,7 @@ def test_an_older_file_is_copied_and_migrated(tmp_path: Path, monkeypatch: pytes
     called: list[tuple[Path, str]] = []
     monkeypatch.setattr("skyvault.ledger.migrations.REVISIONS", ("0000", HEAD))
     monkeypatch.setattr("skyvault.ledger.migrations.migrate", lambda *arguments: called.append(arguments))
-    database = Database(tmp_path / "ledger.db")
+    database = SqliteDatabase(tmp_path / "ledger.db")
     upgrade(database)
     database.close()
     assert called == [(tmp_path / "ledger.db", HEAD)]

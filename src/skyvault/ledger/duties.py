@@ -18,7 +18,7 @@ class Duties:
     def take(self, name: str, holder: str, lease_s: float) -> bool:
         """Whether ``holder`` has the duty for the next ``lease_s`` seconds: it was free, run out, or its own."""
         now = self.clock()
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             taken = connection.execute(
                 "INSERT INTO duties (name, holder, lease_until) VALUES (:name, :holder, :until)"
                 " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until"
@@ -29,7 +29,7 @@ class Duties:
 
     def give_back(self, name: str, holder: str) -> None:
         """Let somebody else have it."""
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             connection.execute(
                 "DELETE FROM duties WHERE name = :name AND holder = :holder", {"name": name, "holder": holder}
             )

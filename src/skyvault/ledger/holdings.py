@@ -191,7 +191,7 @@ class Holdings:
     def lease(self, files: Collection[str], holder: str, lease_s: float) -> None:
         """Say that ``holder`` reads these snapshot files and no others, until the lease runs out."""
         until = self.clock() + lease_s
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             connection.execute("DELETE FROM snapshot_leases WHERE holder = :holder", {"holder": holder})
             connection.executemany(
                 "INSERT INTO snapshot_leases (file, holder, lease_until) VALUES (:file, :holder, :until)",
@@ -237,7 +237,7 @@ class Holdings:
     def _count_change(connection: Any) -> None:
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('holdings_version', '1')"
-            " ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+            " ON CONFLICT (key) DO UPDATE SET value = CAST(meta.value AS INTEGER) + 1"
         )
 
 

@@ -21,6 +21,8 @@ from skyvault.model.job import FINAL, Job, JobError, JobResult, JobSummary, JobU
 #: What is known of a process: gone, running, or not to be told from here.
 Verdict = Literal["dead", "alive", "unknown"]
 
+#: More rows than there will ever be.
+_ALL = 2**62
 #: A process that lives but has not renewed its lease for so long is taken for stuck.
 _STUCK_S = 60.0
 _LEFT_BY_A_DEAD_PROCESS = (
@@ -87,7 +89,7 @@ class Jobs:
             parameters={name: tuple(values) for name, values in parameters.items()},
             uploads=tuple(uploads),
         )
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             connection.execute(
                 "INSERT INTO jobs (id, kind, phase, owner, quota_key, run_id, creation_time, execution_duration_s,"
                 " destruction_time, parameters, uploads) VALUES (:id, :kind, 'PENDING', :owner, :quota_key, :run_id,"
@@ -145,15 +147,15 @@ class Jobs:
         whose = "owner IS NULL" if owner is None else "owner = :owner"
         rows = self.database.fetch_all(
             f"SELECT id, phase, run_id, owner, creation_time FROM jobs WHERE {whose}"
-            " AND (:kind IS NULL OR kind = :kind) AND phase IN (SELECT value FROM json_each(:phases))"
-            " AND (:after IS NULL OR creation_time > :after)"
+            " AND (CAST(:kind AS TEXT) IS NULL OR kind = :kind) AND phase IN (SELECT value FROM json_each(:phases))"
+            " AND (CAST(:after AS DOUBLE PRECISION) IS NULL OR creation_time > :after)"
             f" ORDER BY seq {'ASC' if last is None else 'DESC'} LIMIT :last",
             {
                 "owner": owner,
                 "kind": kind,
                 "phases": json.dumps(words),
                 "after": after,
-                "last": -1 if last is None else last,
+                "last": _ALL if last is None else last,
             },
         )
         return [JobSummary(row[0], Phase(row[1]), row[2], row[3], row[4]) for row in rows]
@@ -188,7 +190,7 @@ class Jobs:
         run_id: str | None = None,
     ) -> Job:
         """Change a job's parameters while it is PENDING. Raises NotFound, Conflict when it is not PENDING any more."""
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             row = connection.execute("SELECT * FROM jobs WHERE id = :id", {"id": job_id}).fetchone()
             if row is None:
                 raise _no_such_job(job_id)
@@ -248,7 +250,7 @@ class Jobs:
         by ``holder``. Returns the job and whether it was claimed by this call. Raises NotFound, Conflict when the job
         is over, Busy when too many wait.
         """
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             before = connection.execute(
                 "SELECT phase, kind, (SELECT COUNT(*) FROM jobs WHERE phase = 'QUEUED') AS waiting FROM jobs"
                 " WHERE id = :id",
@@ -324,7 +326,7 @@ class Jobs:
 
         A user who has ``per_user`` jobs running, or a ledger with ``in_all``, lets the others wait.
         """
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             row = connection.execute(_CLAIM, self._claim(holder, lease_s, kinds, per_user, in_all)).fetchone()
             return None if row is None else _job(row)
 
@@ -339,7 +341,7 @@ class Jobs:
         progress: Mapping[str, Any] | None = None,
     ) -> bool:
         """The end of the work, by the one who did it. False: the job was aborted, deleted or taken away meanwhile."""
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             done = connection.execute(
                 "UPDATE jobs SET phase = :phase, end_time = :now, results = :results, error = :error,"
                 " progress = COALESCE(:progress, progress), holder = NULL, lease_until = NULL"
@@ -363,7 +365,7 @@ class Jobs:
 
     def renew(self, holder: str, lease_s: float) -> int:
         """Promise anew that ``holder`` lives; returns how many jobs it holds."""
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             return connection.execute(
                 "UPDATE jobs SET lease_until = :until WHERE holder = :holder",
                 {"holder": holder, "until": self.clock() + lease_s},
@@ -403,7 +405,7 @@ class Jobs:
             margin_s = {"dead": float("-inf"), "unknown": 0.0, "alive": _STUCK_S}[verdict(holder)]
             if now < lease_until + margin_s:
                 continue
-            with self.database.write() as connection:
+            with self.database.write(is_lasting=False) as connection:
                 # the same lease as was read: a holder that has renewed meanwhile keeps its jobs
                 begun = connection.execute(
                     "UPDATE jobs SET phase = 'ERROR', end_time = :now, error = :error, results = '[]'"
@@ -438,7 +440,7 @@ class Jobs:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _change(self, sql: str, parameters: Mapping[str, Any]) -> bool:
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             return bool(connection.execute(sql, parameters).rowcount)
 
     def _claim(

@@ -10,7 +10,7 @@ from types import TracebackType
 from skyvault.ledger.audit import Audit
 from skyvault.ledger.downloads import Downloads
 from skyvault.ledger.duties import Duties
-from skyvault.ledger.engine import Database
+from skyvault.ledger.engine import Database, Place, open_database
 from skyvault.ledger.external_logins import ExternalLogins
 from skyvault.ledger.holdings import Holdings
 from skyvault.ledger.jobs import Jobs, new_job_id
@@ -65,19 +65,20 @@ class Ledger:
 
 
 def open_ledger(
-    path: Path,
+    place: Place,
     *,
     clock: Callable[[], float] = time.time,
     new_id: Callable[[], str] = new_job_id,
     waiting_limit: int = 10_000,
     busy_timeout_s: float = 5.0,
 ) -> Ledger:
-    """The ledger in this SQLite file; made when there is none, migrated when it is older.
+    """The ledger in this SQLite file, or in the PostgreSQL database of this address (a Secret).
 
-    Each process opens its own. Raises StoreError in a sentence for a network file system, a file of a newer
-    release, a damaged or unwritable one.
+    Made when there is none, migrated when it is older. Each process opens its own. Raises StoreError or ConfigError
+    in a sentence for a network file system, a ledger of a newer release, a damaged or unwritable one, a database
+    that cannot be reached.
     """
-    database = Database(path, busy_timeout_s=busy_timeout_s)
+    database = open_database(place, busy_timeout_s=busy_timeout_s)
     try:
         upgrade(database)
     except BaseException:

@@ -34,12 +34,12 @@ class LoginAttempts:
     def failed(self, name: str, address: str) -> None:
         """Count one failure."""
         now = self.clock()
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             connection.execute("DELETE FROM login_attempts WHERE until <= :now", {"now": now})
             for _, key in _keys(name, address):
                 connection.execute(
                     "INSERT INTO login_attempts (key, failures, until) VALUES (:key, 1, :until)"
-                    " ON CONFLICT (key) DO UPDATE SET failures = failures + 1, until = excluded.until",
+                    " ON CONFLICT (key) DO UPDATE SET failures = login_attempts.failures + 1, until = excluded.until",
                     {"key": key, "until": now + WINDOW_S},
                 )
 
@@ -48,7 +48,7 @@ class LoginAttempts:
         key = _keys(name, address)[0][1]
         if self.database.fetch_one("SELECT 1 FROM login_attempts WHERE key = :key", {"key": key}) is None:
             return
-        with self.database.write() as connection:
+        with self.database.write(is_lasting=False) as connection:
             connection.execute("DELETE FROM login_attempts WHERE key = :key", {"key": key})
 
 

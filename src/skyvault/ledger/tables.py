@@ -1,8 +1,8 @@
 """Every table of the ledger, in one place: jobs, holdings, snapshots, leases, downloads, users and their tables.
 
-Only migrations (and a ledger on another database than SQLite) need SQLAlchemy; the running server reads and
-writes with the plain statements beside each noun, since importing SQLAlchemy takes 0.4-0.8 s, as long as
-everything else a server does until its first answer. ``schema.sql`` is rendered from here (a test compares).
+Only migrations need SQLAlchemy; the running server reads and writes with the plain statements beside each noun, since
+importing SQLAlchemy takes 0.4-0.8 s, as long as everything else a server does until its first answer.
+``schema.*.sql`` are rendered from here (a test compares).
 
 Times are seconds since 1970 (UTC) as doubles; documents are JSON text.
 """
@@ -18,12 +18,17 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Table,
-    Text,
     UniqueConstraint,
     text,
 )
+from sqlalchemy import Text as _Text
 
 metadata = MetaData()
+
+#: names are compared and ordered byte by byte, whatever language the database was made for
+Text = _Text().with_variant(_Text(collation="C"), "postgresql")
+#: PostgreSQL counts every change in this row, and writers wait for each other at it
+COUNTER_OF_CHANGES = "INSERT INTO meta (key, value) VALUES ('changes', '0') ON CONFLICT (key) DO NOTHING"
 
 #: SQLite numbers rows by itself only in a column that is spelt INTEGER.
 _Sequence = BigInteger().with_variant(Integer(), "sqlite")

@@ -143,9 +143,7 @@ class UserTables:
 
     def usage(self, owner: str) -> Usage:
         """What the owner's tables take."""
-        row = self.database.fetch_one(
-            "SELECT count(*), COALESCE(sum(bytes), 0) FROM user_tables WHERE owner = :owner", {"owner": owner}
-        )
+        row = self.database.fetch_one(_TAKEN, {"owner": owner})
         left = self.database.fetch_one(_LINGERING, _span(owner))
         assert row is not None and left is not None
         return Usage(row[0], row[1], left[0])
@@ -193,9 +191,7 @@ class UserTables:
             if before is not None and before.destruction_time <= now:
                 self._drop(connection, before, now)
                 before = None
-            count = connection.execute(
-                "SELECT count(*), COALESCE(sum(bytes), 0) FROM user_tables WHERE owner = :owner", {"owner": owner}
-            ).fetchone()
+            count = connection.execute(_TAKEN, {"owner": owner}).fetchone()
             left = connection.execute(_LINGERING, _span(owner)).fetchone()
             self._refuse(owner, name, space, before, bytes, replaces, Usage(count[0], count[1], left[0]))
             files = _files(owner, key)
@@ -274,7 +270,7 @@ class UserTables:
         now = self.clock()
         with self.database.write() as connection:
             rows = connection.execute(
-                "SELECT * FROM user_tables WHERE :owner IS NULL OR owner = :owner", {"owner": owner}
+                "SELECT * FROM user_tables WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner", {"owner": owner}
             ).fetchall()
             for row in rows:
                 self._drop(connection, _user_table(row), now)
@@ -359,7 +355,8 @@ class UserTables:
         value = _hashed(grantee) if kind == "link" else grantee
         with self.database.write() as connection:
             connection.execute(
-                "INSERT INTO table_grants (table_id, kind, grantee, created_at) SELECT :id, :kind, :value, :now"
+                "INSERT INTO table_grants (table_id, kind, grantee, created_at)"
+                " SELECT CAST(:id AS TEXT), CAST(:kind AS TEXT), CAST(:value AS TEXT), CAST(:now AS DOUBLE PRECISION)"
                 " WHERE EXISTS (SELECT 1 FROM user_tables WHERE id = :id) ON CONFLICT DO NOTHING",
                 {"id": table.id, "kind": kind, "value": value, "now": self.clock()},
             )
@@ -371,7 +368,7 @@ class UserTables:
         with self.database.write() as connection:
             done = connection.execute(
                 "DELETE FROM table_grants WHERE table_id = :id AND kind = :kind"
-                " AND (:grantee IS NULL OR grantee = :grantee)",
+                " AND (CAST(:grantee AS TEXT) IS NULL OR grantee = :grantee)",
                 {"id": table.id, "kind": kind, "grantee": grantee},
             ).rowcount
             self.audit.note(connection, actor, "unshare table", f"{table.name} from {kind}")
@@ -427,12 +424,14 @@ class UserTables:
     def _count_change(connection: Any) -> None:
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('user_tables_version', '1')"
-            " ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+            " ON CONFLICT (key) DO UPDATE SET value = CAST(meta.value AS INTEGER) + 1"
         )
 
 
+#: what is summed up is a decimal number on PostgreSQL
+_TAKEN = "SELECT count(*), CAST(COALESCE(sum(bytes), 0) AS BIGINT) FROM user_tables WHERE owner = :owner"
 _LINGERING = (
-    "SELECT COALESCE(sum(bytes), 0) FROM snapshots"
+    "SELECT CAST(COALESCE(sum(bytes), 0) AS BIGINT) FROM snapshots"
     " WHERE name >= :first AND name < :end AND retired_at IS NOT NULL AND deleted_at IS NULL"
 )
 

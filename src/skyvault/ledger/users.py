@@ -17,6 +17,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 RESERVED_USERS = frozenset({"anonymous", "link", "everyone", "public"})
 
 
+def is_reserved(name: str) -> bool:
+    """Whether a name means something else where a user's may stand ("link_..." opens a table shared by link)."""
+    return name.lower() in RESERVED_USERS or name.lower().startswith("link_")
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """Somebody who may log in. ``created_at``: seconds since 1970; quotas None: the operator's default."""
@@ -86,7 +91,7 @@ class Users:
     def add(self, name: str, password_hash: str | None, *, actor: str = "operator") -> User:
         """A new user. Raises ParameterError for a name that cannot be one, Conflict when it is taken."""
         _check_name(name, "user")
-        if name.lower() in RESERVED_USERS:
+        if is_reserved(name):
             raise ParameterError(f"{name!r} cannot be the name of a user", hint="It has another meaning here.")
         user = User("u" + secrets.token_hex(8), name, password_hash, self.clock(), None, None)
         with self.database.write() as connection:

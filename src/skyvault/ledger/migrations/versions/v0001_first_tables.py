@@ -10,29 +10,32 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+#: byte by byte, whatever language a PostgreSQL database was made for
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     sequence = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.create_table(
         "jobs",
         sa.Column("seq", sequence, primary_key=True, autoincrement=True),
-        sa.Column("id", sa.Text, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
-        sa.Column("phase", sa.Text, nullable=False),
-        sa.Column("owner", sa.Text),
-        sa.Column("quota_key", sa.Text),
-        sa.Column("run_id", sa.Text),
+        sa.Column("id", Text, nullable=False),
+        sa.Column("kind", Text, nullable=False),
+        sa.Column("phase", Text, nullable=False),
+        sa.Column("owner", Text),
+        sa.Column("quota_key", Text),
+        sa.Column("run_id", Text),
         sa.Column("creation_time", sa.Double, nullable=False),
         sa.Column("start_time", sa.Double),
         sa.Column("end_time", sa.Double),
         sa.Column("execution_duration_s", sa.Integer, nullable=False),
         sa.Column("destruction_time", sa.Double, nullable=False),
-        sa.Column("parameters", sa.Text, nullable=False, server_default=sa.text("'{}'")),
-        sa.Column("uploads", sa.Text, nullable=False, server_default=sa.text("'[]'")),
-        sa.Column("results", sa.Text, nullable=False, server_default=sa.text("'[]'")),
-        sa.Column("error", sa.Text),
-        sa.Column("progress", sa.Text),
-        sa.Column("holder", sa.Text),
+        sa.Column("parameters", Text, nullable=False, server_default=sa.text("'{}'")),
+        sa.Column("uploads", Text, nullable=False, server_default=sa.text("'[]'")),
+        sa.Column("results", Text, nullable=False, server_default=sa.text("'[]'")),
+        sa.Column("error", Text),
+        sa.Column("progress", Text),
+        sa.Column("holder", Text),
         sa.Column("lease_until", sa.Double),
         sa.Column("cancel_requested", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.UniqueConstraint("id", name="uq_jobs_id"),
@@ -46,21 +49,21 @@ def upgrade() -> None:
     op.create_index("ix_jobs_destruction", "jobs", ["destruction_time"])
     op.create_table(
         "holdings",
-        sa.Column("key", sa.Text, primary_key=True, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("snapshot", sa.Text, nullable=False),
+        sa.Column("key", Text, primary_key=True, nullable=False),
+        sa.Column("name", Text, nullable=False),
+        sa.Column("snapshot", Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("published_at", sa.Double, nullable=False),
         sa.Column("nrows", sa.BigInteger, nullable=False),
         sa.Column("bytes", sa.BigInteger, nullable=False),
         sa.Column("format", sa.Integer, nullable=False),
-        sa.Column("description", sa.Text, nullable=False),
-        sa.Column("extra", sa.Text, nullable=False, server_default=sa.text("'{}'")),
+        sa.Column("description", Text, nullable=False),
+        sa.Column("extra", Text, nullable=False, server_default=sa.text("'{}'")),
     )
     op.create_table(
         "snapshots",
-        sa.Column("file", sa.Text, primary_key=True, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("file", Text, primary_key=True, nullable=False),
+        sa.Column("name", Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("published_at", sa.Double, nullable=False),
         sa.Column("nrows", sa.BigInteger, nullable=False),
@@ -72,22 +75,25 @@ def upgrade() -> None:
     op.create_index("ix_snapshots_name", "snapshots", ["name", "version"])
     op.create_table(
         "snapshot_leases",
-        sa.Column("file", sa.Text, nullable=False),
-        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("file", Text, nullable=False),
+        sa.Column("holder", Text, nullable=False),
         sa.Column("lease_until", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("file", "holder"),
     )
     op.create_table(
         "duties",
-        sa.Column("name", sa.Text, primary_key=True, nullable=False),
-        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("name", Text, primary_key=True, nullable=False),
+        sa.Column("holder", Text, nullable=False),
         sa.Column("lease_until", sa.Double, nullable=False),
     )
     op.create_table(
         "meta",
-        sa.Column("key", sa.Text, primary_key=True, nullable=False),
-        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("key", Text, primary_key=True, nullable=False),
+        sa.Column("value", Text, nullable=False),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        # writers wait for each other at this row
+        op.execute("INSERT INTO meta (key, value) VALUES ('changes', '0')")
 
 
 def downgrade() -> None:

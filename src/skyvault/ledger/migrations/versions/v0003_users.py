@@ -10,14 +10,17 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+#: byte by byte, whatever language a PostgreSQL database was made for
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     op.create_table(
         "users",
-        sa.Column("id", sa.Text, primary_key=True, nullable=False),
-        sa.Column("key", sa.Text, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("password_hash", sa.Text),
+        sa.Column("id", Text, primary_key=True, nullable=False),
+        sa.Column("key", Text, nullable=False),
+        sa.Column("name", Text, nullable=False),
+        sa.Column("password_hash", Text),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("quota_bytes", sa.BigInteger),
         sa.Column("quota_tables", sa.Integer),
@@ -25,19 +28,19 @@ def upgrade() -> None:
     )
     op.create_table(
         "group_members",
-        sa.Column("group_name", sa.Text, nullable=False),
-        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("group_name", Text, nullable=False),
+        sa.Column("user_id", Text, nullable=False),
         sa.PrimaryKeyConstraint("group_name", "user_id"),
     )
     op.create_index("ix_group_members_user", "group_members", ["user_id"])
     op.create_table(
         "tokens",
-        sa.Column("id", sa.Text, primary_key=True, nullable=False),
-        sa.Column("user_id", sa.Text, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("scopes", sa.Text, nullable=False),
-        sa.Column("hash", sa.Text, nullable=False),
+        sa.Column("id", Text, primary_key=True, nullable=False),
+        sa.Column("user_id", Text, nullable=False),
+        sa.Column("kind", Text, nullable=False),
+        sa.Column("name", Text, nullable=False),
+        sa.Column("scopes", Text, nullable=False),
+        sa.Column("hash", Text, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("expires_at", sa.Double, nullable=False),
     )
@@ -45,33 +48,33 @@ def upgrade() -> None:
     op.create_index("ix_tokens_expires", "tokens", ["expires_at"])
     op.create_table(
         "login_attempts",
-        sa.Column("key", sa.Text, primary_key=True, nullable=False),
+        sa.Column("key", Text, primary_key=True, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("until", sa.Double, nullable=False),
     )
     op.create_table(
         "user_tables",
-        sa.Column("id", sa.Text, primary_key=True, nullable=False),
-        sa.Column("owner", sa.Text, nullable=False),
-        sa.Column("key", sa.Text, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("snapshot", sa.Text, nullable=False),
+        sa.Column("id", Text, primary_key=True, nullable=False),
+        sa.Column("owner", Text, nullable=False),
+        sa.Column("key", Text, nullable=False),
+        sa.Column("name", Text, nullable=False),
+        sa.Column("snapshot", Text, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("changed_at", sa.Double, nullable=False),
         sa.Column("destruction_time", sa.Double, nullable=False),
         sa.Column("nrows", sa.BigInteger, nullable=False),
         sa.Column("bytes", sa.BigInteger, nullable=False),
-        sa.Column("description", sa.Text, nullable=False),
-        sa.Column("extra", sa.Text, nullable=False, server_default=sa.text("'{}'")),
+        sa.Column("description", Text, nullable=False),
+        sa.Column("extra", Text, nullable=False, server_default=sa.text("'{}'")),
         sa.UniqueConstraint("owner", "key", name="uq_user_tables_owner_key"),
     )
     op.create_index("ix_user_tables_destruction", "user_tables", ["destruction_time"])
     op.create_table(
         "table_grants",
-        sa.Column("table_id", sa.Text, nullable=False),
-        sa.Column("kind", sa.Text, nullable=False),
-        sa.Column("grantee", sa.Text, nullable=False),
+        sa.Column("table_id", Text, nullable=False),
+        sa.Column("kind", Text, nullable=False),
+        sa.Column("grantee", Text, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("table_id", "kind", "grantee"),
     )
@@ -80,7 +83,7 @@ def upgrade() -> None:
         "audit",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("at", sa.Double, nullable=False),
-        sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("act", sa.Text, nullable=False),
-        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("actor", Text, nullable=False),
+        sa.Column("act", Text, nullable=False),
+        sa.Column("subject", Text, nullable=False),
     )

@@ -10,13 +10,16 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+#: byte by byte, whatever language a PostgreSQL database was made for
+Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     op.create_table(
         "external_logins",
-        sa.Column("issuer", sa.Text, nullable=False),
-        sa.Column("subject", sa.Text, nullable=False),
-        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("issuer", Text, nullable=False),
+        sa.Column("subject", Text, nullable=False),
+        sa.Column("user_id", Text, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("issuer", "subject"),
     )

@@ -1,0 +1,105 @@
+"""A ledger copied row by row: from PostgreSQL into a file (a backup), from a file into PostgreSQL (a move)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from skyvault.errors import Conflict
+from skyvault.ledger.engine import Connection, Database
+from skyvault.ledger.migrations import upgrade
+from skyvault.ledger.sqlite import SqliteDatabase
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+#: rows that are held in memory
+_AT_ONCE = 1000
+#: PostgreSQL's own count of changes is no part of what a ledger says
+_NOT_COPIED = "changes"
+
+
+class Reading(Protocol):
+    """One consistent look at a whole ledger."""
+
+    def stream(self, sql: str) -> Iterable[Any]:
+        """The rows of a query, some at a time."""
+        ...
+
+
+def copy_to_file(source: Reading, target: Path) -> int:
+    """Write all rows of a ledger into a new SQLite file; returns how many."""
+    database = SqliteDatabase(target)
+    try:
+        upgrade(database)
+        return _copy(source, database)
+    finally:
+        database.close()
+
+
+def copy_from_file(source: Path, database: Database) -> int:
+    """Write all rows of a ledger's file into an empty ledger; returns how many. All or nothing.
+
+    An older file is brought up to date first. Raises Conflict when the ledger holds anything already.
+    """
+    file = SqliteDatabase(source)
+    try:
+        upgrade(file)
+        return _copy(file, database)
+    finally:
+        file.close()
+
+
+def is_empty(database: Database) -> bool:
+    """Whether nothing was ever kept in a ledger."""
+    return all(
+        database.fetch_one(f"SELECT 1 FROM {table.name} WHERE {_copied(table)} LIMIT 1") is None for table in _tables()
+    )
+
+
+def _tables() -> list[sa.Table]:
+    from skyvault.ledger.tables import metadata
+
+    return list(metadata.tables.values())
+
+
+def _copied(table: sa.Table) -> str:
+    return f"key <> '{_NOT_COPIED}'" if table.name == "meta" else "1 = 1"
+
+
+def _copy(source: Reading, target: Database) -> int:
+    count = 0
+    with target.write() as connection:
+        for table in _tables():
+            there = connection.execute(f"SELECT 1 FROM {table.name} WHERE {_copied(table)} LIMIT 1", {}).fetchone()
+            if there is not None:
+                raise Conflict(
+                    f"the ledger {target.place} is not empty", hint="Name an empty database, or another schema of it."
+                )
+        for table in _tables():
+            count += _copy_table(source, connection, table)
+            if table.autoincrement_column is not None and target.dialect == "postgresql":
+                column = table.autoincrement_column.name
+                connection.execute(
+                    f"SELECT setval(pg_get_serial_sequence('{table.name}', '{column}'), COALESCE(MAX({column}), 1),"
+                    f" MAX({column}) IS NOT NULL) FROM {table.name}",
+                    {},
+                )
+    return count
+
+
+def _copy_table(source: Reading, target: Connection, table: sa.Table) -> int:
+    names = [column.name for column in table.columns]
+    sql = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
+    rows = iter(source.stream(f"SELECT {', '.join(names)} FROM {table.name} WHERE {_copied(table)}"))
+    count = 0
+    while part := list(itertools.islice(rows, _AT_ONCE)):
+        target.executemany(sql, [_named(names, row) for row in part])
+        count += len(part)
+    return count
+
+
+def _named(names: list[str], row: Any) -> Mapping[str, Any]:
+    return dict(zip(names, row, strict=True))

@@ -1,0 +1,456 @@
+"""The ledger in a PostgreSQL database: for several machines with one data directory, and for who has one anyway.
+
+Writers come one after the other, as on SQLite: each transaction begins by counting up the row ``changes`` of ``meta``,
+whose lock the next writer waits for; the same row is the counter that tells others to look. Names without a schema
+are found by the search path, so that one database may hold several ledgers
+(``postgresql://host/db?options=-csearch_path%3Dname``).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from skyvault.config import Secret
+from skyvault.errors import Busy, ConfigError, ParameterError, SkyvaultError, StoreError
+from skyvault.ledger.engine import Parameters
+
+try:
+    import psycopg
+    from psycopg import errors as pg
+except ImportError as error:
+    raise ConfigError(
+        "a ledger on PostgreSQL needs the package psycopg, which cannot be imported",
+        hint="Install it: pip install 'skyvault[postgres]'.",
+    ) from error
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: Connections of one process that read; a statement takes 0.05-0.2 ms, so that a few serve many threads.
+MOST_READERS = 6
+CONNECT_S = 5
+#: A machine that vanished in the middle of a transaction holds everybody else up for so long at most.
+_ABANDONED_S = 20
+#: Clocks that differ by more than this make leases run out too soon or too late.
+_CLOCK_S = 3.0
+#: "skyvault" in ASCII: the lock under which a schema's first tables are made
+_CREATING = 0x736B797661756C74
+_COUNT = "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE key = 'changes'"
+#: what SQLite calls otherwise
+_FUNCTIONS = {"json_each": "json_array_elements_text"}
+_SPECIAL = re.compile(r"'(?:[^']|'')*'|%|:([A-Za-z_]\w*)|\b(" + "|".join(_FUNCTIONS) + r")\b")
+
+
+class Row:
+    """Values of one row, by number or by name."""
+
+    __slots__ = ("_numbers", "_values")
+
+    def __init__(self, values: Sequence[Any], numbers: dict[str, int]) -> None:
+        self._values = values
+        self._numbers = numbers
+
+    def __getitem__(self, key: int | str) -> Any:
+        return self._values[self._numbers[key] if isinstance(key, str) else key]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def keys(self) -> list[str]:
+        return list(self._numbers)
+
+
+def _rows(cursor: Any) -> Callable[[Sequence[Any]], Row]:
+    numbers = {column.name: number for number, column in enumerate(cursor.description or ())}
+    return lambda values: Row(values, numbers)
+
+
+@lru_cache(maxsize=1024)
+def translated(sql: str) -> str:
+    """A statement of the ledger as psycopg wants it: ``:name`` becomes ``%(name)s``, a few functions other names."""
+
+    def other(match: re.Match[str]) -> str:
+        if match[1]:
+            return f"%({match[1]})s"
+        if match[2]:
+            return _FUNCTIONS[match[2]]
+        return match[0].replace("%", "%%")
+
+    return _SPECIAL.sub(other, sql)
+
+
+class _Connection:
+    """Statements of one transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Parameters | None = None, /) -> Any:
+        return self._connection.execute(translated(sql), parameters or {})
+
+    def stream(self, sql: str) -> Iterator[Any]:
+        """The rows of a query, some at a time."""
+        with self._connection.cursor(name="copied") as cursor:
+            cursor.itersize = 1000
+            yield from cursor.execute(translated(sql), {})
+
+    def executemany(self, sql: str, rows: Iterable[Parameters], /) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(translated(sql), list(rows))
+
+
+class PostgresqlDatabase:
+    """One PostgreSQL database, shared by the threads of this process, by other processes and other machines.
+
+    ``url`` is ``postgresql://user:password@host:port/name``; what it does not say is taken as libpq does (PGPASSFILE,
+    PGSSLMODE and others). ``busy_timeout_s`` is how long a writer waits for the others before it gives up with
+    :class:`~skyvault.errors.Busy`. Raises ConfigError for an address that is none, StoreError where the database
+    cannot be used.
+    """
+
+    def __init__(self, url: Secret, *, busy_timeout_s: float = 5.0) -> None:
+        self.url = url
+        self.place = without_password(url)
+        self.dialect = "postgresql"
+        self.busy_timeout_s = busy_timeout_s
+        self._local = threading.local()
+        self._write_lock = threading.Lock()
+        self._counter_lock = threading.Lock()
+        self._reading = threading.BoundedSemaphore(MOST_READERS)
+        self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
+        self._writer: Any = None
+        self._counter: Any = None
+        self._pid = os.getpid()
+        self._is_closed = False
+        try:
+            self._idle.put(self._connect())
+        except psycopg.Error as error:
+            raise StoreError(
+                f"{self.place}: the ledger's database cannot be reached ({_first_line(error)})",
+                hint="Check that it runs, and the address in SKYVAULT_LEDGER.",
+            ) from None
+        self._compare_clocks()
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def fetch_one(self, sql: str, parameters: Parameters | None = None) -> Row | None:
+        """The first row of a query, or None. 50-100 us; never waits for a writer."""
+        found: Row | None = self._read(lambda held: held.execute(translated(sql), _legible(parameters)).fetchone())
+        return found
+
+    def fetch_all(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """All rows of a query."""
+        found: list[Row] = self._read(lambda held: held.execute(translated(sql), _legible(parameters)).fetchall())
+        return found
+
+    def change_counter(self) -> int:
+        """A number that differs from the last one when anybody, here or elsewhere, has written. 50 us."""
+
+        def ask() -> int:
+            if self._counter is None:
+                self._counter = self._connect()
+            row = self._counter.execute("SELECT value FROM meta WHERE key = 'changes'").fetchone()
+            return 0 if row is None else int(row[0])
+
+        with self._counter_lock:
+            try:
+                return ask()
+            except psycopg.Error as error:
+                if not _is_lost(error, self._counter):
+                    raise self._explain(error) from None
+                self._drop_counter()
+            try:
+                return ask()
+            except psycopg.Error as error:
+                self._drop_counter()
+                raise self._explain(error) from None
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def write(self, *, is_lasting: bool = True) -> Iterator[_Connection]:
+        """One transaction, all or nothing. Do no slow work inside: everybody else waits.
+
+        ``is_lasting`` False: the disk is not waited for; should the database's machine lose power within the second,
+        this is forgotten. Raises Busy when the others held the lock longer than this thread's patience.
+        """
+        wait = "" if is_lasting else "SET LOCAL synchronous_commit = off; "
+        with self._transaction(f"{wait}{_COUNT}") as connection:
+            yield connection
+
+    @contextmanager
+    def creating(self) -> Iterator[_Connection]:
+        with self._transaction(f"SELECT pg_advisory_xact_lock({_CREATING})") as connection:
+            yield connection
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """Within this block this thread waits at most ``seconds`` for other writers (an event loop must not wait)."""
+        before = getattr(self._local, "patience_s", self.busy_timeout_s)
+        self._local.patience_s = seconds
+        try:
+            yield
+        finally:
+            self._local.patience_s = before
+
+    def checkpoint(self) -> None:
+        """Wait until all that was written is on the database's disk."""
+        # a lock on a row is a change to be logged, and whose commit is waited for is everybody's before it
+        with self._transaction("SELECT 1 FROM meta WHERE key = 'changes' FOR UPDATE"):
+            pass
+
+    def backup(self, target: Path) -> None:
+        """Copy the whole ledger, consistent in itself, to a new SQLite file while others go on working."""
+        from skyvault.ledger.copying import copy_to_file
+
+        def copy(connection: Any) -> None:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                copy_to_file(_Connection(connection), target)
+            finally:
+                connection.execute("ROLLBACK")
+
+        self._read(copy)
+
+    def has_table(self, name: str) -> bool:
+        row = self.fetch_one("SELECT to_regclass(:name) IS NOT NULL", {"name": name})
+        return bool(row is not None and row[0])
+
+    def close(self) -> None:
+        """Close every connection of every thread."""
+        self._is_closed = True
+        with self._write_lock:
+            self._drop_writer()
+        with self._counter_lock:
+            self._drop_counter()
+        with suppress(queue.Empty):
+            while True:
+                _close(self._idle.get_nowait())
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> Any:
+        if self._is_closed:
+            raise StoreError(f"{self.place}: the ledger is closed")
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"{self.place}: the ledger was opened before this process was forked",
+                hint="Open it anew in each process: connections do not survive a fork.",
+            )
+        connection = psycopg.connect(
+            self.url.reveal(),
+            autocommit=True,
+            row_factory=_rows,
+            connect_timeout=CONNECT_S,
+            fallback_application_name="skyvault",
+            # a machine that vanished is noticed after half a minute
+            keepalives_idle=15,
+            keepalives_interval=5,
+            keepalives_count=3,
+            # statements of the ledger are few and come again and again
+            prepare_threshold=2,
+        )
+        connection.prepared_max = 400
+        connection.execute(
+            f"SET idle_in_transaction_session_timeout = '{_ABANDONED_S}s'; SET client_min_messages = 'error'"
+        )
+        return connection
+
+    def _drop_writer(self) -> None:
+        _close(self._writer)
+        self._writer = None
+
+    def _drop_counter(self) -> None:
+        _close(self._counter)
+        self._counter = None
+
+    def _read(self, act: Callable[[Any], T]) -> T:
+        """Do ``act`` on a connection nobody else uses; once more on a new one when the old one turns out to be lost."""
+        if not self._reading.acquire(timeout=self.busy_timeout_s):
+            raise Busy("the ledger is being read by others", retry_after_s=1, hint="Try again in a second.")
+        try:
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                connection = None
+            for is_last in (connection is None, True):
+                try:
+                    if connection is None:
+                        connection = self._connect()
+                    result = act(connection)
+                except psycopg.Error as error:
+                    if is_last or not _is_lost(error, connection):
+                        raise self._explain(error) from None
+                    _close(connection)
+                    connection = None
+                    continue
+                return result
+            raise AssertionError
+        finally:
+            if connection is not None:
+                if connection.closed or self._is_closed:
+                    _close(connection)
+                else:
+                    self._idle.put(connection)
+            self._reading.release()
+
+    @contextmanager
+    def _transaction(self, first: str) -> Iterator[_Connection]:
+        """``first`` takes the lock that all others wait for."""
+        patience_s = getattr(self._local, "patience_s", self.busy_timeout_s)
+        deadline = time.monotonic() + patience_s
+        if not self._write_lock.acquire(timeout=patience_s):
+            raise _busy()
+        try:
+            self._begin(first, deadline)
+            connection = self._writer
+            try:
+                yield _Connection(connection)
+                try:
+                    connection.execute("COMMIT")
+                except psycopg.OperationalError as error:
+                    if not _is_lost(error, connection):
+                        raise
+                    raise StoreError(
+                        f"{self.place}: the connection was lost at the end of a change, which was made or not made",
+                        hint="Look whether it was; nothing is half done.",
+                    ) from None
+            except BaseException:
+                self._roll_back()
+                raise
+        except psycopg.Error as error:
+            raise self._explain(error) from None
+        finally:
+            self._write_lock.release()
+
+    def _begin(self, first: str, deadline: float) -> None:
+        for is_last in (False, True):
+            try:
+                if self._writer is None:
+                    self._writer = self._connect()
+                left_ms = max(1, int((deadline - time.monotonic()) * 1000))
+                # one message for all of it: the answer is waited for once
+                answer = self._writer.execute(f"BEGIN; SET LOCAL lock_timeout = {left_ms}; {first}", prepare=False)
+                while answer.nextset():
+                    pass
+                if answer.rowcount != 1:
+                    self._roll_back()
+                    raise StoreError(
+                        f"{self.place}: the ledger's tables are not whole (the counter of changes is missing)",
+                        hint="Restore it from a backup.",
+                    )
+                return
+            except psycopg.Error as error:
+                is_lost = _is_lost(error, self._writer)
+                self._roll_back()
+                # nothing was done yet, so that a new connection may try again
+                if is_last or not is_lost:
+                    raise
+
+    def _roll_back(self) -> None:
+        try:
+            if self._writer is not None:
+                self._writer.execute("ROLLBACK")
+        except psycopg.Error:
+            self._drop_writer()
+
+    def _compare_clocks(self) -> None:
+        row = self.fetch_one("SELECT CAST(EXTRACT(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)")
+        ahead_s = 0.0 if row is None else time.time() - row[0]
+        if abs(ahead_s) > _CLOCK_S:
+            logger.warning(
+                "this machine's clock is %.1f s %s that of the ledger's database: jobs may be taken for lost; "
+                "let all machines follow one time server",
+                abs(ahead_s),
+                "ahead of" if ahead_s > 0 else "behind",
+            )
+
+    def _explain(self, error: psycopg.Error) -> SkyvaultError:
+        text = _first_line(error)
+        if isinstance(error, pg.LockNotAvailable | pg.DeadlockDetected | pg.SerializationFailure):
+            return _busy()
+        if isinstance(error, pg.DiskFull):
+            return StoreError(
+                f"{self.place}: the disk of the ledger's database is full", hint="Free some space; nothing was changed."
+            )
+        if isinstance(error, pg.InsufficientPrivilege | pg.ReadOnlySqlTransaction):
+            return StoreError(
+                f"{self.place}: the ledger cannot be written ({text})",
+                hint="The user of the address needs all rights in the schema, on a server that may be written.",
+            )
+        if isinstance(error, psycopg.DataError):
+            return ParameterError(f"a value cannot be kept ({text})")
+        if isinstance(error, pg.DataCorrupted | pg.IndexCorrupted):
+            return StoreError(
+                f"{self.place}: the ledger is damaged ({text})",
+                hint="Restore it from a backup; published tables are not touched by this.",
+            )
+        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | pg.FeatureNotSupported):
+            return Busy(
+                f"the ledger's database at {self.place} cannot be used just now ({text})",
+                retry_after_s=10,
+                hint="Nothing was changed; try again when it runs.",
+            )
+        return StoreError(f"{self.place}: {text}")
+
+
+def without_password(url: Secret) -> str:
+    """An address for people's eyes: neither password nor options. Raises ConfigError when it is no address."""
+    try:
+        parts = urlsplit(url.reveal())
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in ("postgresql", "postgres"):
+        # nothing of it is shown: a password with a slash or a colon ends up anywhere
+        raise ConfigError(
+            "the address of the ledger's database cannot be read",
+            hint="Write postgresql://user:password@host:port/name, and / @ : of a password as %2F %40 %3A.",
+        )
+    user = f"{parts.username}@" if parts.username else ""
+    return f"postgresql://{user}{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def _legible(parameters: Parameters | None) -> Parameters:
+    """PostgreSQL keeps no character NUL in texts: whatever is looked for with one is not there."""
+    if not parameters:
+        return {}
+    if any(isinstance(value, str) and "\0" in value for value in parameters.values()):
+        return {k: v.replace("\0", "\ufffd") if isinstance(v, str) else v for k, v in parameters.items()}
+    return parameters
+
+
+def _is_lost(error: psycopg.Error, connection: Any) -> bool:
+    """Whether the connection is gone, or its prepared statements are (the tables were migrated meanwhile)."""
+    if connection is None:
+        return False
+    return bool(connection.broken or connection.closed or isinstance(error, pg.FeatureNotSupported))
+
+
+def _close(connection: Any) -> None:
+    with suppress(Exception):
+        if connection is not None:
+            connection.close()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _busy() -> Busy:
+    return Busy("the ledger is being written by others", retry_after_s=1, hint="Try again in a second.")
