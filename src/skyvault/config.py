@@ -320,6 +320,19 @@ class Settings:
         365.0, _seconds(0.0001), "Longest life of a user's token; a quarter of it when nothing is asked for."
     )
     user_session_days: float = _setting(7.0, _seconds(0.0001), "How long a login on the web pages lasts.")
+    oidc_issuer: str | None = _setting(
+        None,
+        _web_address,
+        "OpenID Connect: the login service, by the address it calls itself (needs `skyvault[oidc]`).",
+    )
+    oidc_client_id: str | None = _setting(None, _text, "OpenID Connect: what the login service calls this service.")
+    oidc_client_secret_file: Path | None = _setting(
+        None, _path, "OpenID Connect: file (mode 0600) with the client's secret; none for a public client."
+    )
+    oidc_title: str = _setting("your institute", _text, "OpenID Connect: what the login page calls the login service.")
+    oidc_new_users: bool = _setting(
+        True, _flag, "OpenID Connect: whether a first login makes an account; if not, accounts must be linked."
+    )
 
     # --- user tables
     user_tables: bool = _setting(False, _flag, "Whether users may keep tables here (`tap_user.NAME`).")

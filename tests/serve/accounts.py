@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from skyvault.ledger.ledger import open_ledger
 from skyvault.serve.passwords import hashed
 
 PASSWORD = "correct horse"
+BROWSER = "text/html,application/xhtml+xml"
 
 
 def make_users(home: Path, *names: str, groups: dict[str, tuple[str, ...]] | None = None) -> None:
@@ -72,3 +75,28 @@ class Client:
 
     def with_token(self, token: str) -> Client:
         return Client(self.base_url, {"Authorization": f"Bearer {token}"})
+
+
+class Browser:
+    """Keeps cookies, as a browser does, and reads forms."""
+
+    def __init__(self, base_url: str) -> None:
+        self.client = Client(base_url)
+        self.cookies: dict[str, str] = {}
+
+    def __call__(self, method: str, path: str, body: str | None = None, **headers: str) -> Any:
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        answer = self.client(method, path, body, accept=BROWSER, cookie=cookie, **headers)
+        for line in answer.headers.get_all("Set-Cookie") or ():
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return answer
+
+    def csrf(self, path: str) -> str:
+        found = re.search(r'name="CSRF" value="([^"]*)"', self("GET", path).text)
+        assert found is not None
+        return found[1]
+
+    def log_in(self, name: str, password: str = PASSWORD) -> Any:
+        form = {"USERNAME": name, "PASSWORD": password, "CSRF": self.csrf("/login"), "NEXT": "/account"}
+        return self("POST", "/login", urlencode(form), origin=self.client.base_url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +12,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from serve.accounts import PASSWORD, Client, make_token, make_users
+from serve.accounts import PASSWORD, Browser, Client, make_token, make_users
 from skyvault.config import Settings
 from skyvault.errors import ConfigError, NotFound
 from skyvault.ledger.ledger import open_ledger
 from skyvault.ledger.login_attempts import MOST
 from skyvault.serve.secret import Keys, rotate
-
-BROWSER = "text/html,application/xhtml+xml"
 
 
 @pytest.fixture(scope="module")
@@ -121,31 +118,6 @@ def test_a_user_who_is_not_there_is_told_nothing_else_than_a_wrong_password(anyb
     unknown = anybody.as_user("nobody-of-that-name")("GET", "/account")
     wrong = anybody.as_user("bob", "wrong password")("GET", "/account")
     assert (unknown.status, unknown.body) == (wrong.status, wrong.body)
-
-
-class Browser:
-    """Keeps cookies, as a browser does, and reads forms."""
-
-    def __init__(self, base_url: str) -> None:
-        self.client = Client(base_url)
-        self.cookies: dict[str, str] = {}
-
-    def __call__(self, method: str, path: str, body: str | None = None, **headers: str) -> Any:
-        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        answer = self.client(method, path, body, accept=BROWSER, cookie=cookie, **headers)
-        for line in answer.headers.get_all("Set-Cookie") or ():
-            name, _, value = line.partition(";")[0].partition("=")
-            self.cookies[name] = value
-        return answer
-
-    def csrf(self, path: str) -> str:
-        found = re.search(r'name="CSRF" value="([^"]*)"', self("GET", path).text)
-        assert found is not None
-        return found[1]
-
-    def log_in(self, name: str, password: str = PASSWORD) -> Any:
-        form = {"USERNAME": name, "PASSWORD": password, "CSRF": self.csrf("/login"), "NEXT": "/account"}
-        return self("POST", "/login", urlencode(form), origin=self.client.base_url)
 
 
 def test_a_browser_logs_in_sees_the_account_and_logs_out(anybody: Client) -> None:

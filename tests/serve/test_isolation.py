@@ -8,7 +8,7 @@ of alice's that is revoked, "reader" one that is only for reading.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +17,7 @@ import pytest
 from starlette.routing import Route
 
 from serve.accounts import PASSWORD, Client, make_token, make_users
+from serve.login_provider import CLIENT, Provider
 
 ROLES = ("owner", "other", "member", "anonymous", "revoked", "reader")
 ROWS = b"ra,dec,k\n10,20,1\n11,21,2\n"
@@ -109,6 +110,11 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     ("GET /account/tokens", None, "200 200 200 401 401 403"),
     ("POST /account/tokens", {"NAME": "new"}, "201 201 201 401 401 403"),
     ("DELETE /account/tokens/{token_id}", None, "200 404 404 401 401 403"),
+    # a login service elsewhere: everybody may be sent there; only a browser's session is linked to it
+    ("GET /login/elsewhere", None, "303 303 303 303 401 303"),
+    ("GET /login/elsewhere", {"link": "x"}, "403 403 403 401 401 403"),
+    ("GET /login/elsewhere/back", {"code": "x", "state": "x"}, "403 403 403 403 401 403"),
+    ("POST /account/elsewhere", None, "404 404 404 401 401 403"),
 ]
 
 
@@ -180,7 +186,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, start_server: Callable[..., Any]) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory, start_server: Callable[..., Any]) -> Iterator[World]:
     home = tmp_path_factory.mktemp("isolation") / "home"
     make_users(home, "alice", "bob", "carol", groups={"survey": ("alice", "bob")})
     stars = home.parent / "stars.csv"
@@ -189,7 +195,10 @@ def world(tmp_path_factory: pytest.TempPathFactory, start_server: Callable[..., 
 
     publish(stars, name="lab.stars", home=home)
     variables = {"SKYVAULT_USER_TABLES": "true", "SKYVAULT_JOBS_PER_USER": "100", "SKYVAULT_SNAPSHOT_GRACE_S": "0"}
-    return World(start_server(home, **variables))
+    provider = Provider()
+    variables |= {"SKYVAULT_OIDC_ISSUER": provider.issuer, "SKYVAULT_OIDC_CLIENT_ID": CLIENT}
+    yield World(start_server(home, **variables))
+    provider.close()
 
 
 @pytest.mark.parametrize(("request_", "sent", "expected"), TABLE, ids=lambda one: one if isinstance(one, str) else "")
@@ -207,7 +216,9 @@ def test_every_route_and_verb_has_a_line() -> None:
     from skyvault.serve.app import create_app
 
     with tempfile.TemporaryDirectory() as home:
-        app = create_app(Settings(home=Path(home), user_tables=True))
+        app = create_app(
+            Settings(home=Path(home), user_tables=True, oidc_issuer="https://sso.example.org", oidc_client_id="us")
+        )
         try:
             routes = {
                 f"{method} {route.path}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skyvault.cli.options import home_option, json_option, print_json, settings_from
-from skyvault.errors import UsageError
+from skyvault.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -190,6 +190,33 @@ def leave(group: str, name: str, home: Path | None) -> None:
         ledger.users.leave(group, name)
         members = ledger.users.members(group)
     click.echo(f"{group}: {', '.join(members) or 'nobody'}")
+
+
+@command.command("link", epilog="\b\nExample:\n  skyvault users link alice 248289761001\n")
+@click.argument("name")
+@click.argument("subject")
+@home_option
+def link(name: str, subject: str, home: Path | None) -> None:
+    """Let somebody of the login service (OpenID Connect) into an account, by their subject there ("sub")."""
+    with _ledger(home) as (settings, ledger):
+        ledger.external_logins.link(ledger.users.get(name), _issuer(settings), subject, actor="operator")
+    click.echo(f"{subject} of {settings.oidc_issuer} logs in as {name}.")
+
+
+@command.command("unlink", epilog="\b\nExample:\n  skyvault users unlink alice\n")
+@click.argument("name")
+@home_option
+def unlink(name: str, home: Path | None) -> None:
+    """Let nobody of the login service into this account any more."""
+    with _ledger(home) as (settings, ledger):
+        ledger.external_logins.unlink(ledger.users.get(name), _issuer(settings), actor="operator")
+    click.echo(f"Nobody of {settings.oidc_issuer} logs in as {name}.")
+
+
+def _issuer(settings: Settings) -> str:
+    if settings.oidc_issuer is None:
+        raise ConfigError("no login service is set", where="settings", hint="Set SKYVAULT_OIDC_ISSUER.")
+    return settings.oidc_issuer
 
 
 @command.command("tokens", epilog="\b\nExample:\n  skyvault users tokens alice --create notebook --days 30\n")

@@ -12,8 +12,10 @@ from starlette.routing import BaseRoute
 
 from skyvault.config import Settings
 from skyvault.serve.account import Account
+from skyvault.serve.account_elsewhere import AccountElsewhere
 from skyvault.serve.authentication import Authentication
 from skyvault.serve.faults import exception_handlers, form_for_people
+from skyvault.serve.login_service import LoginService
 from skyvault.serve.pages import Pages
 from skyvault.serve.rate_limit import RateLimit
 from skyvault.serve.scs import ConeSearch
@@ -29,11 +31,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """The application over the data directory the settings name. Each process makes its own."""
     service = Service(settings or Settings())
     tap = Tap(service)
+    account = Account(service)
+    elsewhere = _elsewhere(account)
     routes: list[BaseRoute] = [
         *tap.routes(),
         *_user_tables(service, tap),
         *Vosi(service).routes(),
-        *Account(service).routes(),
+        *account.routes(),
+        *([] if elsewhere is None else elsewhere.routes()),
         *ConeSearch(service).routes(),
         *Pages(service).routes(),
     ]
@@ -45,6 +50,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
             yield
         finally:
             tap.uws.close()
+            if elsewhere is not None:
+                elsewhere.close()
             service.close()
 
     app = Starlette(
@@ -65,6 +72,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
     )
     app.state.service = service
     return app
+
+
+def _elsewhere(account: Account) -> AccountElsewhere | None:
+    """Logging in by a login service elsewhere, where the operator has named one."""
+    settings = account.service.settings
+    if settings.oidc_issuer is None and settings.oidc_client_id is None:
+        return None
+    return AccountElsewhere(account, LoginService(settings))
 
 
 def _user_tables(service: Service, tap: Tap) -> list[BaseRoute]:
