@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from skyvault.model.service_descriptor import ServiceDescriptor
 from skyvault.model.table import Info, Table
 
 
@@ -28,3 +29,5 @@ class TableStream:
     error: str | None = None
     #: remarks written before the table (QUERY, citation, ...)
     infos: tuple[Info, ...] = field(default=())
+    #: services that go with the rows, written after them by formats that can hold them
+    services: tuple[ServiceDescriptor, ...] = field(default=())

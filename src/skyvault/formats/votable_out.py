@@ -22,6 +22,7 @@ from skyvault.formats.cell_text import VOTABLE_SPECIALS, cell_texts, join_rows, 
 from skyvault.formats.few_rows import FEW, blank_cell, few_rows
 from skyvault.formats.stream import TableStream
 from skyvault.formats.votable_binary_out import RowEncoder, for_binary
+from skyvault.model.service_descriptor import ServiceDescriptor
 from skyvault.model.table import Column, CoordinateFrame, Group, Info, Link, Table, TimeFrame
 
 Serialization: TypeAlias = Literal["TABLEDATA", "BINARY", "BINARY2"]
@@ -79,7 +80,8 @@ def write_votable(
         yield from blocks
     except SkyvaultError as exc:
         stream.error = str(exc)
-    yield f"{closing}</DATA>\n</TABLE>\n{trailer(stream)}</RESOURCE>\n</VOTABLE>\n".encode()
+    services = "".join(map(descriptor, stream.services))
+    yield f"{closing}</DATA>\n</TABLE>\n{trailer(stream)}</RESOURCE>\n{services}</VOTABLE>\n".encode()
 
 
 def declared(table: Table, serialization: Serialization) -> Table:
@@ -187,6 +189,22 @@ def trailer(stream: TableStream) -> str:
         limit = f" of {stream.limit}" if stream.limit is not None else ""
         return _info(Info("QUERY_STATUS", "OVERFLOW", f"The row limit{limit} was reached; there are more rows."))
     return ""
+
+
+def descriptor(service: ServiceDescriptor) -> str:
+    """The RESOURCE that describes a service (DataLink 1.1, section 4.1)."""
+    told = {"accessURL": service.access_url, "standardID": service.standard_id, "contentType": service.content_type}
+    params = "".join(
+        element("PARAM", {"name": name, "datatype": "char", "arraysize": "*", "value": value})
+        for name, value in told.items()
+        if value is not None
+    )
+    inputs = "".join(_field_text(replace(one, value=one.value or ""), one.id, one.ref) for one in service.inputs)
+    about = "" if service.description is None else element("DESCRIPTION", {}, escape(service.description))
+    group = element("GROUP", {"name": "inputParams"}, "\n" + inputs)
+    utype = "adhoc:this" if service.is_self else "adhoc:service"
+    attributes = {"type": "meta", "utype": utype, "ID": service.id, "name": service.name}
+    return element("RESOURCE", attributes, f"\n{about}{params}{group}")
 
 
 def error_document(message: str, version: str = "1.4") -> bytes:

@@ -26,6 +26,8 @@ from skyvault.store.snapshot import Built, Carried, Spec, with_row_count
 from skyvault.store.view import split_name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from skyvault.config import Settings
     from skyvault.model.ports import Progress
 
@@ -252,11 +254,13 @@ class Publisher:
         may_replace: bool = True,
         skip_bad: bool = False,
         unchanged: Callable[[], None] = lambda: None,
+        beside: Mapping[str, pa.RecordBatchReader] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> tuple[Holding, Built]:
         """Build, let the name point to it, and bring ivoa.ObsCore up to date where that is concerned.
 
         ``unchanged`` is called before anything becomes visible, and when reading fails: it raises when the source was
-        changed meanwhile.
+        changed meanwhile. ``beside`` are tables kept with it for ourselves, ``more`` what the ledger keeps of it.
         """
         before = self.holdings.find(spec.table.name)
         if before is not None and not may_replace:
@@ -264,7 +268,7 @@ class Publisher:
         if before is not None:
             spec = _with_table(spec, _named(spec.table, before.name))
         try:
-            built = self.build(spec, stream, skip_bad=skip_bad)
+            built = self.build(spec, stream, skip_bad=skip_bad, beside=beside)
         except (FormatError, IngestError):
             unchanged()
             raise
@@ -273,8 +277,12 @@ class Publisher:
         except BaseException:
             built.path.unlink(missing_ok=True)
             raise
-        more = {"obscore": True} if obscore else {}
-        holding = self.commit(spec, built, more, replaces="any" if may_replace else None)
+        kept = {
+            **(more or {}),
+            **({"obscore": True} if obscore else {}),
+            **({"beside": list(beside)} if beside else {}),
+        }
+        holding = self.commit(spec, built, kept, replaces="any" if may_replace else None)
         if obscore or (before is not None and before.extra.get("obscore")):
             self.merge_obscore()
         return holding, built
@@ -286,6 +294,7 @@ class Publisher:
         *,
         skip_bad: bool = False,
         carried: Mapping[int, Sequence[Carried]] | None = None,
+        beside: Mapping[str, pa.RecordBatchReader] | None = None,
     ) -> Built:
         """Write a snapshot file beside; nobody sees it yet."""
         if self.progress is not None:
@@ -300,6 +309,7 @@ class Publisher:
                 skip_bad=skip_bad,
                 advance=self.progress.advance if self.progress is not None else None,
                 carried=carried,
+                beside=beside,
             )
         finally:
             if self.progress is not None:

@@ -12,13 +12,17 @@ from skyvault.ledger.holdings import Holding
 from skyvault.ledger.ledger import open_ledger
 from skyvault.publish.publisher import Publisher
 from skyvault.store import obscore
-from skyvault.store.building import rows_of
+from skyvault.store.building import beside_of, rows_of
 from skyvault.store.layout import FORMAT, Layout
 from skyvault.store.snapshot import Spec
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
     from skyvault.model.ports import Progress
+
+
+#: what the ledger keeps of a table beside what was measured when it was built
+KEPT = ("obscore", "beside", "collection")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,9 @@ def _rebuild(holding: Holding, publisher: Publisher) -> bool:
     regions = tuple(region["column"] for region in holding.extra.get("regions", ()))
     spec = Spec(holding.table, place.get("lon"), place.get("lat"), place.get("point"), regions)
     stream = TableStream(holding.table, rows_of(publisher.layout, holding.table, holding.snapshot))
-    built = publisher.build(spec, stream, skip_bad=True)
-    more = {"obscore": True} if holding.extra.get("obscore") else {}
+    more = {key: holding.extra[key] for key in KEPT if key in holding.extra}
+    with beside_of(publisher.layout, holding.snapshot, more.get("beside", ())) as beside:
+        built = publisher.build(spec, stream, skip_bad=True, beside=beside)
     try:
         publisher.commit(spec, built, more, replaces=holding.version)
     except Conflict:

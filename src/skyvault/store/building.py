@@ -8,7 +8,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from skyvault.adql.storage import storage_names
 from skyvault.store.snapshot import Builder, Built, Carried, Spec, disk_full, durable
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from skyvault.formats.stream import TableStream
     from skyvault.model.table import Table
     from skyvault.store.layout import Layout
@@ -34,6 +36,7 @@ def build_beside(
     advance: Callable[[int], None] | None = None,
     carried: Mapping[int, Sequence[Carried]] | None = None,
     workbench: Workbench | None = None,
+    beside: Mapping[str, pa.RecordBatchReader] | None = None,
 ) -> Built:
     """Write a snapshot file into the store under a name of its own. Raises what :class:`Builder` does.
 
@@ -61,7 +64,7 @@ def build_beside(
             workbench=workbench,
         )
         with disk_faults(layout.store):
-            built = builder.build(stream)
+            built = builder.build(stream, beside)
             # the file itself is durable already
             building.rename(path)
             durable(path.parent)
@@ -81,6 +84,21 @@ def disk_faults(directory: Path) -> Iterator[None]:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise disk_full(directory) from None
         raise
+
+
+@contextmanager
+def beside_of(layout: Layout, snapshot: str, names: Sequence[str]) -> Iterator[dict[str, pa.RecordBatchReader]]:
+    """The further tables of a snapshot, to be taken over into another."""
+    import duckdb
+
+    from skyvault.adql.emit_duckdb import identifier
+
+    with ExitStack() as stack:
+        readers = {}
+        for name in names:
+            connection = stack.enter_context(duckdb.connect(str(layout.store / snapshot), read_only=True))
+            readers[name] = connection.sql(f"SELECT * FROM {identifier(name)}").to_arrow_reader(50_000)
+        yield readers
 
 
 def rows_of(layout: Layout, table: Table, snapshot: str) -> Iterator[Any]:

@@ -114,13 +114,17 @@ class Builder:
         self._row = 0
         self._regions: dict[int, dict[str, Any]] = {}
 
-    def build(self, stream: TableStream) -> Built:
-        """Write the file. Raises IngestError for rows that cannot be published, StoreError when the disk is full."""
+    def build(self, stream: TableStream, beside: Mapping[str, pa.RecordBatchReader] | None = None) -> Built:
+        """Write the file; ``beside`` are further tables in it, by name, that no query can name.
+
+        Raises IngestError for rows that cannot be published, StoreError when the disk is full."""
         import duckdb
 
         self.path.unlink(missing_ok=True)
         try:
             with self._opened() as connection:
+                for name, reader in (beside or {}).items():
+                    self._keep_beside(connection, name, reader)
                 extra = self._write(connection, stream)
         except BaseException as problem:
             self.path.unlink(missing_ok=True)
@@ -164,6 +168,13 @@ class Builder:
         )
         connection.execute("CHECKPOINT")
         return extra
+
+    @staticmethod
+    def _keep_beside(connection: duckdb.DuckDBPyConnection, name: str, reader: pa.RecordBatchReader) -> None:
+        connection.register("incoming_beside", reader)
+        # sorted by its first column, which is what it is asked by
+        connection.execute(f"CREATE TABLE {identifier(name)} AS SELECT * FROM incoming_beside ORDER BY 1, 2")
+        connection.unregister("incoming_beside")
 
     def _explained(self, problem: Exception) -> Exception:
         import duckdb
