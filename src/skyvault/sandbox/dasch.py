@@ -50,8 +50,12 @@ class DaschTruth:
         """The stars around an object, which is the first."""
         return next(one for one in star_fields() if one.variable.name == name)
 
+    def neighbours(self, name: str) -> Mapping[int, Variable]:
+        """The variables among the other stars around an object, by their number in its field."""
+        return self.field(name).neighbours
+
     def measurements(self, name: str, star: int = 0) -> PlateMeasurements:
-        """A star's true magnitudes and what was made of them: ``is_spoiled`` are the wrong ones."""
+        """A star's true magnitudes and what was made of them: ``is_spoiled`` are wrong, ``defect`` says why."""
         return measure(self.field(name), star)
 
 

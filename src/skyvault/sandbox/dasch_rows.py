@@ -143,7 +143,7 @@ def _line(field: StarField, star: int, seen: PlateMeasurements, index: int) -> s
     if not seen.is_detected[index]:
         return head + "," * (len(_COLUMNS) - 6)
     mag, error = float(seen.mag[index]), float(seen.error[index])
-    angle = (row * 37 + star) % 360
+    angle = float(seen.angle_deg[index])
     dec = float(field.dec_deg[star]) + seen.offset_arcsec[index] * np.sin(np.radians(angle)) / 3600.0
     ra = float(field.ra_deg[star]) + seen.offset_arcsec[index] * np.cos(np.radians(angle)) / 3600.0 / np.cos(
         np.radians(dec)

@@ -6,20 +6,49 @@ import base64
 import gzip
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from skyvault.sandbox.plates import Plates, plates, project
-from skyvault.sandbox.star_fields import bright_stars, fields_near
-
-Ints16 = np.ndarray[Any, np.dtype[np.int16]]
+from skyvault.sandbox.emulsion import LIMIT_PEAK, Image, add_dust, add_reseau, add_star, developed, spoil
+from skyvault.sandbox.plates import PIXEL_MM, Defect, measure, plates, project, truth_on
+from skyvault.sandbox.star_fields import StarField, bright_stars, fields_near
 
 #: DASCH's cutouts: pixels a side, degrees a pixel
 CUTOUT_PX: Final = 835
 CUTOUT_DEG: Final = 0.0004
-_SKY_LEVEL: Final = 5000.0
+#: series with lines of a reseau
+_WITH_RESEAU: Final = ("a",)
+#: specks of dust on a whole plate
+_DUST: Final = 400
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """How an image lies on a plate: its middle (degrees), its pixel's size, and where its pixels are on the plate."""
+
+    row: int
+    ra_deg: float
+    dec_deg: float
+    arcsec_px: float
+    x_px: Any
+    y_px: Any
+
+    @property
+    def sigma(self) -> float:
+        """Of a star's image, in this image's pixels: 1.8 of the scanner's."""
+        return max(0.9, 1.8 * float(plates().arcsec_px[self.row]) / self.arcsec_px)
+
+    def place(self, ra: Any, dec: Any) -> tuple[Any, Any, Any]:
+        """Pixels from 0, and whether a place is in front."""
+        east, north, front = project(ra, dec, self.ra_deg, self.dec_deg)
+        return (
+            (len(self.x_px) - 1) / 2.0 - east / self.arcsec_px,
+            (len(self.y_px) - 1) / 2.0 + north / self.arcsec_px,
+            front,
+        )
 
 
 def cutout(row: int, ra_deg: float, dec_deg: float) -> str:
@@ -28,14 +57,12 @@ def cutout(row: int, ra_deg: float, dec_deg: float) -> str:
 
     all_plates = plates()
     offset = (np.arange(CUTOUT_PX) - (CUTOUT_PX - 1) / 2.0) * CUTOUT_DEG * 3600.0
-    image = _noise((row, int(ra_deg * 1e4), int((dec_deg + 90) * 1e4)), (CUTOUT_PX, CUTOUT_PX))
-    for ra, dec, mag in _stars(ra_deg, dec_deg, 0.3):
-        east, north, _ = project(ra, dec, ra_deg, dec_deg)
-        _add_star(image, -east / (CUTOUT_DEG * 3600.0), north / (CUTOUT_DEG * 3600.0), mag, all_plates, row, 1.44)
-    # what lies beyond the plate's edge is 0
     east0, north0, _ = project(ra_deg, dec_deg, all_plates.ra_deg[row], all_plates.dec_deg[row])
     x = all_plates.width[row] / 2.0 - (east0 - offset) / all_plates.arcsec_px[row]
     y = all_plates.height[row] / 2.0 + (north0 + offset) / all_plates.arcsec_px[row]
+    frame = _Frame(row, ra_deg, dec_deg, CUTOUT_DEG * 3600.0, x, y)
+    image = _image(frame, 0.3, (row, int(ra_deg * 1e4), int((dec_deg + 90) * 1e4)))
+    # what lies beyond the plate's edge is 0
     image[:, (x < 0) | (x > all_plates.width[row])] = 0
     image[(y < 0) | (y > all_plates.height[row]), :] = 0
     header = fits.Header()
@@ -45,6 +72,78 @@ def cutout(row: int, ra_deg: float, dec_deg: float) -> str:
     out = io.BytesIO()
     fits.PrimaryHDU(np.clip(image, 0, 32767).astype(np.int16), header).writeto(out)
     return base64.b64encode(gzip.compress(out.getvalue(), compresslevel=1, mtime=0)).decode("ascii")
+
+
+def _image(frame: _Frame, radius_deg: float, seed: tuple[int, ...]) -> Image:
+    """Stars as bright as they truly were, what spoiled their measurements, a reseau, grain and dust."""
+    all_plates, row = plates(), frame.row
+    light = np.zeros((len(frame.y_px), len(frame.x_px)), np.float32)
+    limit, sigma = float(all_plates.lim_mag[row]), frame.sigma
+    ra, dec, mag = bright_stars(frame.ra_deg, frame.dec_deg, radius_deg)
+    fields = fields_near(frame.ra_deg, frame.dec_deg, radius_deg)
+    truths = [_truth(field, row, limit) for field in fields]
+    x, y, front = frame.place(
+        np.concatenate([ra, *(field.ra_deg for field in fields)]),
+        np.concatenate([dec, *(field.dec_deg for field in fields)]),
+    )
+    peaks = LIMIT_PEAK * 10.0 ** (0.4 * (limit - np.concatenate([mag, *(one.mag for one in truths)])))
+    for star in np.flatnonzero(front & (peaks > 1.0)).tolist():
+        add_star(light, float(x[star]), float(y[star]), float(peaks[star]), sigma)
+    spoiled: list[tuple[float, float, Defect, float]] = []
+    first = len(ra)
+    for field, truth in zip(fields, truths, strict=True):
+        for star, (defect, change, east, north) in truth.defects.items():
+            place = float(x[first + star]), float(y[first + star])
+            if not front[first + star]:
+                continue
+            if defect is Defect.GHOST:
+                peak = LIMIT_PEAK * 10.0 ** (0.4 * (limit - truth.mag[star] - change))
+                aside = place[0] - east / frame.arcsec_px, place[1] + north / frame.arcsec_px
+                add_star(light, *aside, float(peak), 1.5 * sigma)
+            else:
+                spoiled.append((*place, defect, change))
+        first += len(field.mag)
+    if all_plates.series[row] in _WITH_RESEAU:
+        add_reseau(light, frame.x_px, frame.y_px, PIXEL_MM)
+    image = developed(light, seed)
+    rng = np.random.default_rng([*map(abs, seed), 8])
+    for dx, dy, defect, change in spoiled:
+        spoil(image, dx, dy, defect, change, sigma, rng)
+    dust = np.random.default_rng([row, 9])
+    on_x, on_y = dust.uniform(0.0, 1.0, (2, _DUST)) * np.array([[all_plates.width[row]], [all_plates.height[row]]])
+    scale = float(frame.x_px[1] - frame.x_px[0])
+    add_dust(
+        image, (on_x - frame.x_px[0]) / scale, (on_y - frame.y_px[0]) / scale, dust.uniform(0.5, 4.0, _DUST) / scale
+    )
+    return image
+
+
+@dataclass(frozen=True)
+class _FieldTruth:
+    """A field's stars on one exposure: magnitudes as they were, and the defects of those that were or should have been
+    measured: kind, change of magnitude, arcsec east and north.
+    """
+
+    mag: np.ndarray[Any, np.dtype[np.float64]]
+    defects: dict[int, tuple[Defect, float, float, float]]
+
+
+def _truth(field: StarField, row: int, limit: float) -> _FieldTruth:
+    mag = truth_on(field, row)
+    defects = {}
+    # a defect makes a star brighter by 2 mag at most
+    for star in np.flatnonzero(mag < limit + 2.0).tolist():
+        seen = measure(field, star)
+        index = int(np.searchsorted(seen.rows, row))
+        if index == len(seen.rows) or seen.rows[index] != row or not seen.defect[index]:
+            continue
+        if seen.is_detected[index] or mag[star] < limit:
+            angle, offset = np.radians(seen.angle_deg[index]), seen.offset_arcsec[index]
+            defects[star] = (
+                Defect(int(seen.defect[index])), float(seen.mag[index] - seen.true_mag[index]),
+                float(offset * np.cos(angle)), float(offset * np.sin(angle)),
+            )  # fmt: skip
+    return _FieldTruth(mag, defects)
 
 
 def mosaic_file(directory: Path, plate_id: str, binning: int) -> Path:
@@ -57,15 +156,14 @@ def mosaic_file(directory: Path, plate_id: str, binning: int) -> Path:
     all_plates = plates()
     row = all_plates.rows_of(plate_id)[0]
     width, height = int(all_plates.width[row]) // binning, int(all_plates.height[row]) // binning
-    image = _noise((row, binning), (height, width))
     scale = float(all_plates.arcsec_px[row]) * binning
-    ra0, dec0 = float(all_plates.ra_deg[row]), float(all_plates.dec_deg[row])
     # to the corners
     radius = float(np.hypot(width, height)) * scale / 7200.0
-    for ra, dec, mag in _stars(ra0, dec0, min(radius, 60.0)):
-        east, north, front = project(ra, dec, ra0, dec0)
-        if front:
-            _add_star(image, -east / scale, north / scale, mag, all_plates, row, scale)
+    frame = _Frame(
+        row, float(all_plates.ra_deg[row]), float(all_plates.dec_deg[row]), scale,
+        (np.arange(width) + 0.5) * binning, (np.arange(height) + 0.5) * binning,
+    )  # fmt: skip
+    image = _image(frame, min(radius, 60.0), (row, binning))
     stored = np.rot90(np.clip(image, 0, 32767).astype(np.int16), int(all_plates.rotation[row]) // 90)
     header = fits.Header()
     header["PLATE"] = plate_id
@@ -119,38 +217,3 @@ def _tan(ra: float, dec: float, crpix1: float, crpix2: float, scale_deg: float) 
         "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": dec, "CRPIX1": crpix1, "CRPIX2": crpix2,
         "CD1_1": -scale_deg, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": scale_deg, "CUNIT1": "deg", "CUNIT2": "deg",
     }  # fmt: skip
-
-
-def _stars(ra_deg: float, dec_deg: float, radius_deg: float) -> list[tuple[float, float, float]]:
-    found = list(zip(*(column.tolist() for column in bright_stars(ra_deg, dec_deg, radius_deg)), strict=True))
-    for field in fields_near(ra_deg, dec_deg, radius_deg):
-        found += list(zip(field.ra_deg.tolist(), field.dec_deg.tolist(), field.mag.tolist(), strict=True))
-    return found
-
-
-def _noise(seed: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    rng = np.random.default_rng([*map(abs, seed), 7])
-    noise: np.ndarray[Any, np.dtype[np.float32]] = rng.standard_normal(shape, dtype=np.float32)
-    noise *= 20.0
-    noise += np.float32(_SKY_LEVEL)
-    np.rint(noise, out=noise)
-    return noise
-
-
-def _add_star(
-    image: np.ndarray[Any, np.dtype[np.float32]], dx: float, dy: float, mag: float, all_plates: Plates, row: int,
-    arcsec_px: float,
-) -> None:  # fmt: skip
-    """A round image, wider on plates of a coarse scale, as bright as the plate's limit lets it be."""
-    height, width = image.shape
-    x, y = (width - 1) / 2.0 + float(dx), (height - 1) / 2.0 + float(dy)
-    sigma = max(0.9, 1.8 * float(all_plates.arcsec_px[row]) / arcsec_px)
-    peak = min(22000.0, 60.0 * 10.0 ** (0.4 * (float(all_plates.lim_mag[row]) - mag)))
-    reach = int(4 * sigma) + 2
-    left, right, low, high = int(x) - reach, int(x) + reach + 1, int(y) - reach, int(y) + reach + 1
-    left, low, right, high = max(left, 0), max(low, 0), min(right, width), min(high, height)
-    if left >= right or low >= high or peak < 1.0:
-        return
-    gx = np.exp(-0.5 * ((np.arange(left, right) - x) / sigma) ** 2)
-    gy = np.exp(-0.5 * ((np.arange(low, high) - y) / sigma) ** 2)
-    image[low:high, left:right] += np.float32(peak) * np.outer(gy, gx).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,7 +19,7 @@ Booleans = np.ndarray[Any, np.dtype[np.bool_]]
 
 _SEED: Final = 19891231
 #: pixels of the scanner, 11 micrometres
-_PIXEL_MM: Final = 0.011
+PIXEL_MM: Final = 0.011
 #: series: plates of each field, first and last year, limiting magnitude
 _SURVEY: Final = {
     "a": (14, 1894, 1950, 16.8),
@@ -38,6 +39,26 @@ _SIZE: Final = (23091, 18473)
 
 #: what spoils a measurement, as DASCH's AFLAGS say it
 HIGH_BACKGROUND, LARGE_ISO_RMS, SUSPECTED_DEFECT, LARGE_DRAD, CLOSE_TO_LIMITING = 64, 2048, 1 << 25, 1 << 23, 8192
+
+
+class Defect(enum.IntEnum):
+    """What is wrong with the emulsion where a star was measured."""
+
+    NONE = 0
+    #: fogged, or thin
+    FOG = 1
+    #: coarse, clumped grain
+    GRAIN = 2
+    #: a blot on the star, or a scratch through it
+    BLOT = 3
+    #: something 20 to 35 arcsec away that was taken for the star
+    GHOST = 4
+
+
+#: the warning the archive's pipeline has for each
+_WARNINGS: Final = np.array([0, HIGH_BACKGROUND, LARGE_ISO_RMS, SUSPECTED_DEFECT, LARGE_DRAD], np.int64)
+#: parts of the defects that no warning tells of, and of good measurements that have one
+_OVERLOOKED, _FALSE_WARNINGS = 0.08, 0.004
 
 
 @dataclass(frozen=True)
@@ -100,7 +121,7 @@ def plates() -> Plates:
     parts: list[dict[str, Any]] = []
     for one in variables():
         for name, (count, first, last, limit) in _SURVEY.items():
-            scale = (SERIES[name].scale_arcsec_mm or 600.0) * _PIXEL_MM
+            scale = (SERIES[name].scale_arcsec_mm or 600.0) * PIXEL_MM
             width, height = _SIZES.get(name, _SIZE)
             half_w, half_h = width * scale / 7200.0, height * scale / 7200.0
             dec = np.clip(one.dec_deg + rng.uniform(-1.1, 1.1, count) * min(half_h, 20.0), -88.0, 88.0)
@@ -178,7 +199,8 @@ class PlateMeasurements:
     """A star on every solved exposure that shows it, in the order of time; arrays of the shape (n,).
 
     ``true_mag`` is the truth, ``mag`` what was measured where ``is_detected``. ``is_spoiled`` marks measurements that
-    are wrong by more than their error, which ``aflags`` tell of.
+    are wrong by more than their error because of a ``defect``; ``aflags`` tell of most of them, and wrongly of a few
+    others. ``angle_deg`` is the direction of ``offset_arcsec``, counted from east to north.
     """
 
     rows: Ints
@@ -189,7 +211,9 @@ class PlateMeasurements:
     is_detected: Booleans
     is_spoiled: Booleans
     aflags: Ints
+    defect: Ints
     offset_arcsec: Floats
+    angle_deg: Floats
     x: Floats
     y: Floats
 
@@ -197,6 +221,15 @@ class PlateMeasurements:
 def measure(field: StarField, star: int) -> PlateMeasurements:
     """What the plates tell of a star of a field; JD is heliocentric for detections, geocentric for limits."""
     return _measure(field.variable.name, star)
+
+
+def truth_on(field: StarField, row: int) -> Floats:
+    """The magnitudes all stars of a field had at the middle of an exposure, shape (200,)."""
+    when = _times(field.variable.name)[2][row]
+    change = [
+        field.change(star, when) if field.variable_of(star) is not None else 0.0 for star in range(len(field.mag))
+    ]
+    return np.asarray(field.mag + np.array(change, np.float64), np.float64)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -209,28 +242,31 @@ def _measure(name: str, star: int) -> PlateMeasurements:
     x, y, inside = all_plates.pixel_of(ra, dec)
     rows = np.flatnonzero(inside & all_plates.is_solved)
     mjd, sun, barycentre = _times(name)
-    change = field.variable.change(barycentre[rows]) if star == 0 else np.zeros(len(rows))
+    change = field.change(star, barycentre[rows])
     rng = np.random.default_rng([_SEED, field.ref_number[star] % (1 << 62), star])
     error = np.round(rng.uniform(0.08, 0.16, len(rows)), 4)
     true = field.mag[star] + change
     measured = true + rng.normal(0.0, error)
     fate = rng.random(len(rows))
-    flags = np.zeros(len(rows), np.int64)
-    flags[fate < 0.02] = HIGH_BACKGROUND
-    flags[(fate >= 0.02) & (fate < 0.04)] = LARGE_ISO_RMS
-    flags[(fate >= 0.04) & (fate < 0.055)] = SUSPECTED_DEFECT
-    drifted = (fate >= 0.055) & (fate < 0.07)
-    flags[drifted] = LARGE_DRAD
-    spoiled = flags != 0
+    # 2 % fog, 2 % grain, 1.5 % blots, 1.5 % ghosts
+    defect = np.searchsorted([0.02, 0.04, 0.055, 0.07], fate, side="right")
+    defect = np.where(defect < 4, defect + 1, 0).astype(np.int64)
+    spoiled, drifted = defect != Defect.NONE, defect == Defect.GHOST
     measured[spoiled] += rng.choice((-1.0, 1.0), int(spoiled.sum())) * rng.uniform(0.8, 2.0, int(spoiled.sum()))
+    luck = np.random.default_rng([_SEED, field.ref_number[star] % (1 << 62), star, 1])
+    told = np.where(luck.random(len(rows)) < _OVERLOOKED, Defect.NONE, defect)
+    wrongly = ~spoiled & (luck.random(len(rows)) < _FALSE_WARNINGS)
+    told[wrongly] = luck.integers(1, 5, int(wrongly.sum()))
+    flags = _WARNINGS[told]
     limit = all_plates.lim_mag[rows]
     detected = measured < limit
     flags[detected & (measured > limit - 0.2)] |= CLOSE_TO_LIMITING
     offset = np.abs(rng.normal(0.0, 1.5, len(rows)))
     offset[drifted] = rng.uniform(20.0, 35.0, int(drifted.sum()))
     jd = np.where(detected, sun[rows], mjd[rows]) + 2400000.5
+    angle = np.mod(rows * 37.0 + star, 360.0)
     return PlateMeasurements(
-        rows, jd, true, measured, error, detected, spoiled & detected, flags, offset, x[rows], y[rows]
+        rows, jd, true, measured, error, detected, spoiled & detected, flags, defect, offset, angle, x[rows], y[rows]
     )
 
 

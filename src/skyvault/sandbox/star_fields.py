@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from skyvault.sandbox.light_curves import Variable, variables
+from skyvault.sandbox.light_curves import EPOCH_MJD, Kind, Variable, variables
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 _SEED: Final = 18850101
 #: stars in a field, its own object the first of them, and half the field's side
 STARS: Final = 200
 HALF_DEG: Final = 0.25
+#: what also varies in each field, two of each: kind, shortest and longest period (days), least and most amplitude
+_NEIGHBOURS: Final[tuple[tuple[Kind, float, float, float, float], ...]] = (
+    ("pulsating", 0.3, 0.9, 0.6, 1.2),
+    ("pulsating", 3.0, 30.0, 0.5, 1.2),
+    ("pulsating", 100.0, 400.0, 1.5, 3.0),
+    ("eclipsing", 0.6, 6.0, 0.6, 1.5),
+    ("ellipsoidal", 1.0, 10.0, 0.3, 0.6),
+)
+#: which magnitudes they have at rest
+_NEIGHBOUR_MAG: Final = (10.0, 13.5)
 
 
 @dataclass(frozen=True, eq=False)
 class StarField:
-    """Stars around one object, which is the first; all arrays have the shape (200,). Magnitudes are B."""
+    """Stars around one object, which is the first; all arrays have the shape (200,). Magnitudes are B, at rest.
+
+    ``neighbours``: the variables among the other stars, by their number; those that are neither are constant.
+    """
 
     variable: Variable
     ra_deg: Floats
@@ -31,6 +45,16 @@ class StarField:
     ref_number: tuple[int, ...]
     ref_text: tuple[str, ...]
     gsc_bin: tuple[int, ...]
+    neighbours: Mapping[int, Variable]
+
+    def variable_of(self, star: int) -> Variable | None:
+        """The truth about a star of the field; None for a constant one."""
+        return self.variable if star == 0 else self.neighbours.get(star)
+
+    def change(self, star: int, mjd_tdb: Floats) -> Floats:
+        """Magnitudes a star is fainter than at rest, at times (MJD TDB at the barycentre); shape as given."""
+        one = self.variable_of(star)
+        return np.zeros_like(np.asarray(mjd_tdb, np.float64)) if one is None else one.change(mjd_tdb)
 
 
 @functools.cache
@@ -93,7 +117,26 @@ def _field(index: int, one: Variable) -> StarField:
     dec[1:][close] += 0.02
     numbers, texts = zip(*(_name(r, d, i) for i, (r, d) in enumerate(zip(ra, dec, strict=True))), strict=True)
     bins = tuple(gsc_bin_index(r, d) for r, d in zip(ra, dec, strict=True))
-    return StarField(one, ra, dec, mag, color, pm[0], pm[1], numbers, texts, bins)
+    return StarField(
+        one, ra, dec, mag, color, pm[0], pm[1], numbers, texts, bins, _neighbours(index, ra, dec, mag, texts)
+    )
+
+
+def _neighbours(index: int, ra: Floats, dec: Floats, mag: Floats, names: tuple[str, ...]) -> dict[int, Variable]:
+    """Two stars of each kind; times of minimum anywhere in a period."""
+    rng = np.random.default_rng([_SEED, index, 1])
+    bright = np.flatnonzero((mag > _NEIGHBOUR_MAG[0]) & (mag < _NEIGHBOUR_MAG[1]))
+    stars = rng.permutation(bright[bright > 0])[: 2 * len(_NEIGHBOURS)]
+    found = {}
+    for number, star in enumerate(stars.tolist()):
+        kind, shortest, longest, least, most = _NEIGHBOURS[number // 2]
+        period = float(np.exp(rng.uniform(np.log(shortest), np.log(longest))))
+        epoch = EPOCH_MJD + period * float(rng.random())
+        amplitude = float(rng.uniform(least, most))
+        found[star] = Variable(
+            names[star], float(ra[star]), float(dec[star]), float(mag[star]), kind, period, amplitude, epoch
+        )
+    return found
 
 
 def _name(ra_deg: float, dec_deg: float, index: int) -> tuple[int, str]:

@@ -136,7 +136,7 @@ def truth(observation: TessObservation) -> TessTruth:
     rng = np.random.default_rng([_SEED, target.ticid, observation.sector, observation.cadence_s])
     steps = np.arange(observation.rows, dtype=np.float64) + 0.5
     mjd = np.asarray(observation.start_mjd + steps * (observation.cadence_s / 86400.0), np.float64)
-    change = target.variable.change(mjd) if target.star == 0 else np.zeros(len(mjd))
+    change = target.stars.change(target.star, mjd)
     true = 10.0 ** (0.4 * (_ZERO_POINT - target.tess_mag - change))
     error = np.sqrt(true / (0.8 * observation.cadence_s) + 40.0)
     flux = true + rng.normal(0.0, error)

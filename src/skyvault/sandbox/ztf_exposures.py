@@ -150,7 +150,8 @@ def measured(oid: int) -> ObjectRows:
     middle = exposures.mjd_utc[rows] + EXPOSURE_S / 172800.0
     ra, dec = float(stars.ra_deg[star]), float(stars.dec_deg[star])
     rng = np.random.default_rng([_SEED, oid])
-    change = stars.variable.change(barycentric(middle, ra, dec)) if star == 0 else np.zeros(len(rows))
+    is_constant = stars.variable_of(star) is None
+    change = np.zeros(len(rows)) if is_constant else stars.change(star, barycentric(middle, ra, dec))
     true = magnitudes(stars, name)[star] + change
     error = np.round(0.012 + 0.15 * 10.0 ** (0.4 * (true - 20.0)), 6)
     mag = true + rng.normal(0.0, error)
