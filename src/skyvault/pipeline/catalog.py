@@ -10,36 +10,24 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from skyvault.pipeline.catalog_index import CatalogIndex
+from skyvault.pipeline.catalog_presets import PRESETS, address_of, preset_named
 from skyvault.pipeline.data_files import Rows, rows_of
 from skyvault.pipeline.dataset import data_root
 from skyvault.pipeline.faults import CatalogError, ParameterValueError
 from skyvault.pipeline.parameters import Parameters
 from skyvault.pipeline.part import Part
+from skyvault.pipeline.sexagesimal import degrees_of, sexagesimal
+from skyvault.pipeline.source_names import SourceNames
 from skyvault.science.samples import Floats, Indices
+from skyvault.science.star_motion import places_at
 
-#: preset -> other names of it, and its parameters
-PRESETS: Final[dict[str, tuple[tuple[str, ...], dict[str, Any]]]] = {
-    "test": (
-        (),
-        {"catalog_name": "test", "name_column": "object_id", "mag_filter_name": "R"},
-    ),
-    "wd": (
-        ("wds", "white dwarf", "white dwarfs"),
-        {
-            "catalog_name": "WD", "filename": "GaiaEDR3_WD_main.fits", "name_column": "source_id",
-            "mag_column": "phot_g_mean_mag", "mag_error_column": "phot_g_mean_mag_error", "mag_filter_name": "Gaia_G",
-            "pm_ra_column": "pmra", "pm_dec_column": "pmdec", "parallax_column": "parallax",
-            "catalog_observation_year": 2016.0,
-            "mag_to_column_map": {
-                "gaia_g": "phot_g_mean_mag", "gaia_bp": "phot_bp_mean_mag", "gaia_rp": "phot_rp_mean_mag",
-            },
-            "url": "https://warwick.ac.uk/fac/sci/physics/research/astro/research/catalogues/"
-                   "gaiaedr3_wd_main.fits.gz",
-            "reference": "https://ui.adsabs.harvard.edu/abs/2021MNRAS.508.3877G/abstract",
-        },
-    ),
-}  # fmt: skip
 _J2000: Final = 2000.0
+#: parameters that name a column whose values change results
+_USED: Final = (
+    "ra_column", "dec_column", "pm_ra_column", "pm_dec_column", "parallax_column", "mag_column", "mag_error_column",
+)  # fmt: skip
+#: epochs whose places are kept ready to be searched
+_MOST_INDICES: Final = 4
 
 
 class ParsCatalog(Parameters):
@@ -54,9 +42,11 @@ class ParsCatalog(Parameters):
         self.add_alias("name", "catalog_name")
         self.add_alias("cat_name", "catalog_name")
         self.add_par("filename", None, (None, str, Path), "file: FITS, CSV, Parquet, HDF5, VOTable, ECSV", False)
+        self.add_par("query", None, text, "ADQL query whose answer is the list", critical=False)
+        self.add_par("service", None, text, "TAP service for it: an address, or gaia, vizier, gavo", critical=False)
         self.add_par("name_column", "name", str, "column with a name that is unique")
-        self.add_par("ra_column", "ra", str, "column with right ascensions, degrees")
-        self.add_par("dec_column", "dec", str, "column with declinations, degrees")
+        self.add_par("ra_column", "ra", str, "column with right ascensions, degrees (or hours as 12:34:56.7)")
+        self.add_par("dec_column", "dec", str, "column with declinations, degrees (or as -12:34:56.7)")
         self.add_par("pm_ra_column", None, text, "column with proper motions in right ascension x cos(dec), mas/yr")
         self.add_par("pm_dec_column", None, text, "column with proper motions in declination, mas/yr")
         self.add_par("parallax_column", None, text, "column with parallaxes, mas")
@@ -65,6 +55,7 @@ class ParsCatalog(Parameters):
         self.add_par("mag_filter_name", "R", str, "filter of these magnitudes")
         self.add_par("catalog_observation_year", _J2000, year, "epoch of the places, Julian year")
         self.add_par("alias_column", None, text, "column with another name")
+        self.add_par("columns", None, (None, list), "columns to keep in memory; None keeps all", critical=False)
         self.add_par("default", None, text, f"a list that is known: {', '.join(PRESETS)}")
         self.add_par("mag_to_column_map", None, (None, dict), "filter -> column, for other magnitudes")
         self.add_par("mag_to_error_column_map", None, (None, dict), "filter -> column of errors")
@@ -75,12 +66,8 @@ class ParsCatalog(Parameters):
         wanted = given.get("default") or self.load_preset(given)
         if wanted is None:
             return
-        word = str(wanted).lower().replace("_", " ").replace("-", " ").strip()
-        for name, (others, values) in PRESETS.items():
-            if word == name or word in others:
-                self._take({**values, "default": name})
-                return
-        raise ParameterValueError(f"no target list {wanted!r} is known", hint=f"Known are {', '.join(PRESETS)}.")
+        name = preset_named(str(wanted))
+        self._take({"catalog_name": name, **PRESETS[name].values, "default": name})
 
     def load_preset(self, given: Mapping[str, Any]) -> str | None:
         """The preset a configuration file names."""
@@ -93,28 +80,30 @@ class ParsCatalog(Parameters):
 
     def checked(self, name: str, value: Any) -> Any:
         if name == "default" and isinstance(value, str):
-            word = value.lower().replace("_", " ").replace("-", " ").strip()
-            return next((preset for preset, (others, _) in PRESETS.items() if word == preset or word in others), value)
+            return preset_named(value)
+        if name == "catalog_observation_year" and isinstance(value, str):
+            return julian_year(value)
         return super().checked(name, value)
 
 
 class Catalog(Part):
     """A target list: rows by number, name or place. ``data`` is a structured array of shape (n,).
 
-    ``Catalog(data=table)`` takes a table from memory; otherwise the file is read when it is first needed, and fetched
-    before where the preset says from where. Raises CatalogError for a list without coordinates or with two sources of
-    one name.
+    ``Catalog(filename="stars.fits")`` reads a file when it is first needed; ``Catalog(query="SELECT ...",
+    service="gaia")`` asks a TAP service once and keeps the answer; ``Catalog(default="wd")`` is a list that is known;
+    ``Catalog(data=table)`` takes a table from memory. ``tap_service`` is an object as get_tap_service gives it, for
+    services that want a login. Raises CatalogError for a list without coordinates or with two sources of one name.
     """
 
     pars_class = ParsCatalog
     pars: ParsCatalog
 
-    def __init__(self, *, data: Any = None, **kwargs: Any) -> None:
+    def __init__(self, *, data: Any = None, tap_service: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._service = tap_service
         self._data: Rows | None = None
-        self._index: CatalogIndex | None = None
-        self._numbers: dict[str, int] | None = None
-        self._names: list[str] = []
+        self._indices: dict[float | None, CatalogIndex] = {}
+        self._names: SourceNames | None = None
         self._cat_hash = ""
         if data is not None:
             self._take(rows_of(data))
@@ -129,34 +118,62 @@ class Catalog(Part):
             self._take(make_test_catalog())
             return
         path = self._path(force_redownload)
-        self._take(_read_table(path), str(path))
+        from skyvault.pipeline.catalog_files import read_catalog
+
+        if not self.pars.catalog_name:
+            self.pars.catalog_name = path.name.partition(".")[0]
+        self._take(read_catalog(path, self.pars.columns, self._used_columns()), str(path))
+
+    def _used_columns(self) -> list[str]:
+        pars = self.pars
+        maps = (pars.mag_to_column_map, pars.mag_to_error_column_map)
+        named = [getattr(pars, one) for one in (*_USED, "name_column", "alias_column")]
+        return [column for column in named if column] + [column for one in maps if one for column in one.values()]
 
     def _path(self, force_redownload: bool) -> Path:
-        filename = self.pars.filename
+        pars = self.pars
+        source = self._service or pars.service
+        address = address_of(source) if isinstance(source, str) else str(getattr(source, "baseurl", ""))
+        filename = pars.filename
+        if not filename and pars.query:
+            from skyvault.pipeline.catalog_query import query_file
+
+            filename = query_file(pars.catalog_name, address, pars.query)
+        if not filename and pars.url:
+            filename = address_of(pars.url).rpartition("/")[2].removesuffix(".gz")
         if not filename:
-            raise CatalogError("no target list is given", hint="Give catalog_kwargs={'filename': ...} or a default.")
+            raise CatalogError(
+                "no target list is given", hint="Give catalog_kwargs={'filename': ...}, a query, or a default."
+            )
         path = Path(filename).expanduser()
-        tried = [path] if path.is_absolute() else [path, Path("catalogs") / path, data_root() / "catalogs" / path]
+        kept = data_root() / "catalogs" / path.name
+        tried = [path] if path.is_absolute() else [path, Path("catalogs") / path, kept]
         found = next((one for one in tried if one.is_file()), None)
-        if found is not None and not force_redownload:
+        if found is not None and not (force_redownload and (pars.query or pars.url)):
             return found
-        if not self.pars.url:
+        if pars.query:
+            if source is None:
+                raise CatalogError("a query needs a service", hint="Give service='gaia', an address or tap_service.")
+            from skyvault.pipeline.catalog_query import fetch_query
+
+            return fetch_query(self._service or address, pars.query, kept)
+        if not pars.url:
             raise CatalogError(f"there is no file {filename}", hint="It is looked for here, and in folders catalogs.")
         from skyvault.pipeline.catalog_fetch import fetch_catalog
 
-        return fetch_catalog(self.pars.url, tried[-1])
+        return fetch_catalog(address_of(pars.url), kept)
 
     def _take(self, rows: Rows, where: str = "target list") -> None:
         names = rows.dtype.names or ()
-        for column in (self.pars.ra_column, self.pars.dec_column, self.pars.name_column):
+        pars = self.pars
+        for column in (pars.ra_column, pars.dec_column, pars.name_column):
             if column not in names:
                 raise CatalogError(
                     f"there is no column {column!r}", where=where,
                     hint=f"Columns are {', '.join(names)[:200]}; say which one in catalog_kwargs.",
                 )  # fmt: skip
-        for column, low, high in ((self.pars.ra_column, -180.0, 360.0), (self.pars.dec_column, -90.0, 90.0)):
-            if rows.dtype[column].kind not in "iuf":
-                raise CatalogError(f"the column {column!r} must hold degrees", where=where)
+        rows = _in_degrees(rows, pars.ra_column, pars.dec_column, where)
+        for column, low, high in ((pars.ra_column, -180.0, 360.0), (pars.dec_column, -90.0, 90.0)):
             values = np.asarray(rows[column], np.float64)
             wrong = np.flatnonzero(~((values >= low) & (values <= high)))
             if len(wrong):
@@ -164,17 +181,11 @@ class Catalog(Part):
                     f"{len(wrong)} rows have no place on the sky, the first is row {wrong[0]} with {column} ="
                     f" {values[wrong[0]]:g}", where=where,
                 )  # fmt: skip
-        self._data, self._index = rows, None
-        self._names = [_name_text(value) for value in rows[self.pars.name_column].tolist()]
-        self._numbers = {name: number for number, name in enumerate(self._names)}
-        if len(self._numbers) != len(self._names):
-            seen: set[str] = set()
-            twice = next(name for name in self._names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-            raise CatalogError(
-                f"{len(self._names) - len(self._numbers)} names are not unique, {twice!r} for one", where=where,
-                hint="Choose another name_column.",
-            )  # fmt: skip
-        self._cat_hash = hashlib.sha256("\n".join(self._names).encode()).hexdigest()
+        for column in self._used_columns():
+            if column in names and column not in (pars.name_column, pars.alias_column) and _is_text(rows, column):
+                raise CatalogError(f"the column {column!r} must hold numbers", where=where)
+        self._names = SourceNames(rows[pars.name_column], where)
+        self._data, self._indices, self._cat_hash = rows, {}, ""
 
     @property
     def data(self) -> Rows:
@@ -183,15 +194,26 @@ class Catalog(Part):
         return self._data
 
     @property
-    def names(self) -> list[str]:
-        """Names in the order of the list."""
+    def names(self) -> SourceNames:
+        """Names in the order of the list; ``names.rows(...)`` finds many at once."""
         self.load()
+        assert self._names is not None
         return self._names
 
     @property
     def cat_hash(self) -> str:
-        """Checksum of the names."""
-        self.load()
+        """Checksum of names, places, motions and magnitudes; the same whatever file format they came in."""
+        if not self._cat_hash:
+            digest = hashlib.sha256()
+            for block in self.names.blocks():
+                digest.update(block)
+            for parameter in _USED:
+                column = self.pars[parameter]
+                if column in self.get_columns():
+                    values = np.asarray(self.data[column], "<f8")
+                    values = np.where(np.isnan(values), np.nan, values + 0.0)
+                    digest.update(b"\n" + parameter.encode() + b"\n" + values.tobytes())
+            self._cat_hash = digest.hexdigest()
         return self._cat_hash
 
     def __len__(self) -> int:
@@ -204,11 +226,11 @@ class Catalog(Part):
 
     def get_index_from_name(self, name: Any) -> int:
         """The row's number. Raises CatalogError."""
-        self.load()
-        assert self._numbers is not None
-        number = self._numbers.get(_name_text(name))
-        if number is None:
-            raise CatalogError(f"no source has the name {_name_text(name)[:60]!r}", where=self._told())
+        number = int(self.names.rows([name])[0])
+        if number < 0:
+            from skyvault.pipeline.source_names import name_text
+
+            raise CatalogError(f"no source has the name {name_text(name)[:60]!r}", where=self._told())
         return number
 
     def get_name_from_index(self, index: int) -> str:
@@ -232,7 +254,7 @@ class Catalog(Part):
 
     def dict_from_row(self, number: int, obstime: Any = None, preferred_mag: str | None = None) -> dict[str, Any]:
         """cat_index, name, ra and dec (degrees, at ``obstime`` where given), mag, mag_err, mag_filter, alias, pmra and
-        pmdec (mas/yr); what the list does not have is None."""
+        pmdec (mas/yr), parallax (mas); what the list does not have is None."""
         row = self.data[number]
         pars = self.pars
         mag_column, error_column, band = pars.mag_column, pars.mag_error_column, pars.mag_filter_name
@@ -243,21 +265,21 @@ class Catalog(Part):
                 errors = {name.lower(): column for name, column in (pars.mag_to_error_column_map or {}).items()}
                 mag_column, error_column, band = known[key], errors.get(key, ""), preferred_mag
         ra, dec = float(row[pars.ra_column]) % 360.0, float(row[pars.dec_column])
-        if obstime is not None and self.has_motions:
+        if obstime is not None:
             moved_ra, moved_dec = self.places(obstime, np.array([number]))
             ra, dec = float(moved_ra[0]), float(moved_dec[0])
-        alias = self._value(row, pars.alias_column)
         return {
             "cat_index": number,
-            "name": self._names[number],
+            "name": self.names[number],
             "ra": ra,
             "dec": dec,
             "mag": self._value(row, mag_column),
             "mag_err": self._value(row, error_column),
             "mag_filter": band,
-            "alias": alias,
+            "alias": self._value(row, pars.alias_column),
             "pmra": self._value(row, pars.pm_ra_column),
             "pmdec": self._value(row, pars.pm_dec_column),
+            "parallax": self._value(row, pars.parallax_column),
         }
 
     @staticmethod
@@ -271,43 +293,49 @@ class Catalog(Part):
 
     @property
     def has_motions(self) -> bool:
-        names = self.get_columns()
-        return self.pars.pm_ra_column in names and self.pars.pm_dec_column in names
+        """Whether places change with the epoch: by proper motions, parallaxes, or both."""
+        names, pars = self.get_columns(), self.pars
+        return (pars.pm_ra_column in names and pars.pm_dec_column in names) or pars.parallax_column in names
 
     def places(self, obstime: Any = None, rows: Indices | None = None) -> tuple[Floats, Floats]:
-        """ICRS degrees of all sources (or of ``rows``) at a Julian year, with their proper motions: exact, along great
-        circles; what has no motion stays. Parallax is left out: it moves a source by less than 1 arcsec."""
+        """ICRS degrees of all sources (or of ``rows``), shape (n,), as seen from the Earth at ``obstime``: a Julian
+        year, an ISO date or an astropy Time; None is as they are in the list. What has no motion stays."""
         chosen = self.data if rows is None else self.data[rows]
         ra = np.asarray(chosen[self.pars.ra_column], np.float64)
         dec = np.asarray(chosen[self.pars.dec_column], np.float64)
         if obstime is None or not self.has_motions:
             return ra % 360.0, dec
-        years = julian_year(obstime) - julian_year(self.pars.catalog_observation_year)
-        mas = np.radians(1.0 / 3.6e6)
-        east = np.nan_to_num(np.asarray(chosen[self.pars.pm_ra_column], np.float64)) * mas * years
-        north = np.nan_to_num(np.asarray(chosen[self.pars.pm_dec_column], np.float64)) * mas * years
-        a, d = np.radians(ra), np.radians(dec)
-        x = np.cos(d) * np.cos(a) - np.sin(a) * east - np.sin(d) * np.cos(a) * north
-        y = np.cos(d) * np.sin(a) + np.cos(a) * east - np.sin(d) * np.sin(a) * north
-        z = np.sin(d) + np.cos(d) * north
-        return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
 
-    def nearest(self, ra: Any, dec: Any, radius: float | None = 2.0) -> tuple[Indices, Floats]:
-        """Row numbers and separations (arcsec) of the sources nearest to many places; -1 beyond ``radius`` arcsec."""
-        if self._index is None:
-            self._index = CatalogIndex(*self.places())
-        return self._index.nearest(ra, dec, radius)
+        def column(name: str | None) -> Any:
+            return chosen[name] if name in self.get_columns() else np.zeros(len(chosen))
+
+        pars = self.pars
+        moving = pars.pm_ra_column in self.get_columns() and pars.pm_dec_column in self.get_columns()
+        return places_at(
+            ra, dec, column(pars.pm_ra_column if moving else None), column(pars.pm_dec_column if moving else None),
+            column(pars.parallax_column), julian_year(pars.catalog_observation_year), julian_year(obstime),
+        )  # fmt: skip
+
+    def nearest(self, ra: Any, dec: Any, radius: float | None = 2.0, obstime: Any = None) -> tuple[Indices, Floats]:
+        """Row numbers and separations (arcsec) of the sources nearest to many places, shape (n,); -1 beyond ``radius``
+        arcsec. With ``obstime`` the sources stand where they stood then."""
+        epoch = None if obstime is None or not self.has_motions else julian_year(obstime)
+        if epoch not in self._indices:
+            while len(self._indices) >= _MOST_INDICES:
+                self._indices.pop(next(iter(self._indices)))
+            self._indices[epoch] = CatalogIndex(*self.places(epoch))
+        return self._indices[epoch].nearest(ra, dec, radius)
 
     def get_nearest_row(
         self, ra: float, dec: float, radius: float | None = 2.0, output: str = "raw", obstime: Any = None
     ) -> Any:
         """The row of the source nearest to a place (degrees), or None beyond ``radius`` arcsec (None: no limit)."""
-        rows, _ = self.nearest(ra, dec, radius)
+        rows, _ = self.nearest(ra, dec, radius, obstime)
         return None if rows[0] < 0 else self.get_row(int(rows[0]), output=output, obstime=obstime)
 
     def make_smaller_catalog(self, indices: Any) -> Catalog:
         """A list of some of the rows, by numbers or truth values."""
-        made = Catalog(data=self.data[np.asarray(indices)], **self.pars.to_dict())
+        made = Catalog(data=self.data[np.asarray(indices)], **{**self.pars.to_dict(), "cfg_file": False})
         made.pars.catalog_name = f"{self.pars.catalog_name or 'catalog'}_small"
         return made
 
@@ -326,29 +354,32 @@ def julian_year(when: Any) -> float:
     from astropy.time import Time
 
     try:
-        return float(Time(when).jyear)
+        # a minute between UTC and TDB moves no star, and years before UTC need no warning
+        return float(Time(when, scale="tdb").jyear)
     except (TypeError, ValueError):
         raise ParameterValueError(f"{str(when)[:40]!r} is no time", hint="Give a Julian year or an ISO date.") from None
 
 
-def _name_text(value: Any) -> str:
-    if isinstance(value, bytes | np.bytes_):
-        return bytes(value).decode("utf-8", "replace").strip()
-    return str(value).strip()
+def _is_text(rows: Rows, column: str) -> bool:
+    return rows.dtype[column].kind not in "iuf"
 
 
-def _read_table(path: Path) -> Rows:
-    if path.suffix.lower() in (".h5", ".hdf5"):
-        from skyvault.pipeline.data_files import read_dataset
-
-        return read_dataset(path)[0]
-    from skyvault.formats.registry import open_table
-
-    stream = open_table(path)
-    import pyarrow as pa
-
-    batches = list(stream.batches)
-    return rows_of(pa.Table.from_batches(batches)) if batches else rows_of({})
+def _in_degrees(rows: Rows, ra_column: str, dec_column: str, where: str) -> Rows:
+    """The rows with right ascensions and declinations as numbers, where they are written in hours and degrees."""
+    found = {name: rows[name] for name in (ra_column, dec_column) if _is_text(rows, name)}
+    if not found:
+        return rows
+    kinds = [(name, "<f8" if name in found else rows.dtype[name]) for name in rows.dtype.names or ()]
+    made = np.empty(len(rows), kinds)
+    for name in rows.dtype.names or ():
+        if name not in found:
+            made[name] = rows[name]
+            continue
+        if rows.dtype[name].kind == "S":
+            made[name] = degrees_of(rows[name], is_hours=name == ra_column)
+        if rows.dtype[name].kind != "S" or (len(rows) and np.isnan(made[name]).all()):
+            raise CatalogError(f"the column {name!r} must hold degrees, or texts such as 12:34:56.7", where=where)
+    return made
 
 
 def make_test_catalog(number: int = 10, seed: int = 1) -> Rows:
@@ -366,12 +397,3 @@ def make_test_catalog(number: int = 10, seed: int = 1) -> Rows:
             "filter": rng.choice(["R", "I", "V"], number),
         }
     )
-
-
-def sexagesimal(value: float, *, sign: bool = False) -> str:
-    """Hours or degrees as ``HHMMSS.sss``, with a sign for declinations, also between 0 and -1."""
-    thousandths = round(abs(value) * 3_600_000.0)
-    whole, rest = divmod(thousandths, 3_600_000)
-    minutes, rest = divmod(rest, 60_000)
-    mark = ("-" if value < 0.0 else "+") if sign else ""
-    return f"{mark}{whole:02d}{minutes:02d}{rest / 1000.0:06.3f}"

@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 
 from skyvault.science.samples import Floats, Indices
-
-
-def unit_vectors(ra_deg: Any, dec_deg: Any) -> Floats:
-    """Unit vectors of places in degrees, shape (n, 3)."""
-    ra, dec = np.radians(np.asarray(ra_deg, np.float64)), np.radians(np.asarray(dec_deg, np.float64))
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+from skyvault.science.star_motion import unit_vectors
 
 
 class CatalogIndex:

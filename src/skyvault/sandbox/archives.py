@@ -23,6 +23,7 @@ ARCHIVES: Final = {
     "ztf": ("ztf", "Ztf"),
     "mast": ("mast", "Mast"),
     "catalogs": ("catalogs", "Catalogs"),
+    "gaia": ("gaia", "Gaia"),
 }
 
 
