@@ -23,6 +23,7 @@ from skyvault.pipeline.parameter_files import config_path, read_parameters, writ
 from skyvault.pipeline.parameters import PROPAGATED, Parameters
 from skyvault.pipeline.part import Part
 from skyvault.pipeline.rows import write_parcels, write_problems
+from skyvault.pipeline.run_record import Recorder, RunRecord, recorded
 from skyvault.pipeline.source import Detection, Properties, Source
 from skyvault.pipeline.tables import Problem, StoredHistogram
 from skyvault.pipeline.versions import config_hash, output_config
@@ -31,6 +32,8 @@ from skyvault.pipeline.versions import config_hash, output_config
 KNOWN: Final[dict[str, tuple[str, str]]] = {
     "DEMO": ("skyvault.pipeline.demo_observatory", "VirtualDemoObs"),
     "ZTF": ("skyvault.pipeline.ztf_observatory", "VirtualZTF"),
+    "TESS": ("skyvault.pipeline.tess_observatory", "VirtualTESS"),
+    "DASCH": ("skyvault.pipeline.dasch_observatory", "VirtualDASCH"),
 }
 
 
@@ -214,13 +217,31 @@ class Project(Part):
 
         What is done stays done when the run is stopped, killed or fails. ``on_progress(done, of)`` is called after
         each batch. Raises TooManyProblems, and DatabaseError when rows cannot be kept.
+        Raises Conflict when this version of the project is run already by another process.
         """
-        began = time.monotonic()
-        held = database.use(self.pars.database)
+        database.use(self.pars.database)
         self._save_config()
         wanted = self._chosen(start, finish, source_names, source_ids)
+        assert self.output_folder is not None
+        with recorded(self.output_folder, self._record(len(wanted))) as recorder:
+            return self._run(wanted, recorder, on_progress)
+
+    def _record(self, chosen: int) -> RunRecord:
+        """What is known of a run when it begins."""
+        file = self.pars.cfg_file
+        path = config_path(file, self.name) if isinstance(file, str | Path) else None
+        return RunRecord(
+            project=self.name, cfg_hash=self.cfg_hash, description=self.pars.description, sources=len(self.catalog),
+            chosen=chosen, executor=str(self.pars.executor), directory=str(Path.cwd()),
+            file=None if path is None else str(path.absolute()),
+        )  # fmt: skip
+
+    def _run(self, wanted: list[int], recorder: Recorder, on_progress: Callable[[int, int], object] | None) -> RunReport:
+        began = time.monotonic()
+        held = database.current()
         finished = self._done(held)
         todo = [number for number in wanted if number not in finished]
+        recorder.record.skipped = len(wanted) - len(todo)
         size = self.pars.source_batch_size
         batches = (todo[first : first + size] for first in range(0, len(todo), size))
         stored = self._stored_histograms(held)
@@ -230,6 +251,7 @@ class Project(Part):
             done += len(batch.parcels)
             failed += len(batch.problems)
             in_a_row = 0 if batch.parcels else in_a_row + len(batch.problems)
+            recorder.advance(done, failed)
             if on_progress is not None:
                 on_progress(done + failed, len(todo))
             if failed >= self.pars.max_num_total_exceptions or in_a_row >= self.pars.max_num_sequence_exceptions:
