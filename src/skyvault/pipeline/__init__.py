@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skyvault.pipeline.analysis import Analysis, ParsAnalysis
     from skyvault.pipeline.catalog import Catalog, ParsCatalog
+    from skyvault.pipeline.dasch_observatory import ParsObsDASCH, VirtualDASCH
     from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
     from skyvault.pipeline.demo_observatory import ParsDemoObs, VirtualDemoObs
     from skyvault.pipeline.finder import Finder, MatchedFilterFinder, ParsFinder
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from skyvault.pipeline.quality import ParsQuality, QualityChecker
     from skyvault.pipeline.simulator import ParsSimulator, Simulator
     from skyvault.pipeline.source import Detection, Properties, Source
+    from skyvault.pipeline.tess_observatory import ParsObsTESS, VirtualTESS
     from skyvault.pipeline.ztf_observatory import ParsObsZTF, VirtualZTF
 
 #: public name -> the module that holds it
@@ -25,6 +27,7 @@ _HOME_OF = {
     for module, names in {
         "analysis": ("Analysis", "ParsAnalysis"),
         "catalog": ("Catalog", "ParsCatalog"),
+        "dasch_observatory": ("ParsObsDASCH", "VirtualDASCH"),
         "demo_observatory": ("ParsDemoObs", "VirtualDemoObs"),
         "finder": ("Finder", "MatchedFilterFinder", "ParsFinder"),
         "histogram": ("Histogram", "ParsHistogram"),
@@ -35,6 +38,7 @@ _HOME_OF = {
         "simulator": ("ParsSimulator", "Simulator"),
         # tables that refer to each other must all be known
         "source": ("Detection", "Lightcurve", "Properties", "RawPhotometry", "Source"),
+        "tess_observatory": ("ParsObsTESS", "VirtualTESS"),
         "ztf_observatory": ("ParsObsZTF", "VirtualZTF"),
     }.items()
     for name in names
@@ -42,9 +46,10 @@ _HOME_OF = {
 
 __all__ = [
     "Analysis", "Catalog", "Detection", "Finder", "Histogram", "Lightcurve", "MatchedFilterFinder", "Observatory",
-    "Parameters", "ParsAnalysis", "ParsCatalog", "ParsDemoObs", "ParsFinder", "ParsHistogram", "ParsObsZTF",
-    "ParsObservatory", "ParsProject", "ParsQuality", "ParsSimulator", "Project", "Properties", "QualityChecker",
-    "RawPhotometry", "Simulator", "Source", "VirtualDemoObs", "VirtualObservatory", "VirtualZTF",
+    "Parameters", "ParsAnalysis", "ParsCatalog", "ParsDemoObs", "ParsFinder", "ParsHistogram", "ParsObsDASCH",
+    "ParsObsTESS", "ParsObsZTF", "ParsObservatory", "ParsProject", "ParsQuality", "ParsSimulator", "Project",
+    "Properties", "QualityChecker", "RawPhotometry", "Simulator", "Source", "VirtualDASCH", "VirtualDemoObs",
+    "VirtualObservatory", "VirtualTESS", "VirtualZTF",
 ]  # fmt: skip
 
 

@@ -148,7 +148,8 @@ class Lightcurve(DatasetMixin, Base):
             known = columns["exptime"][np.isfinite(columns["exptime"])]
             if len(known):
                 self.exp_time = float(known[0]) if (known == known[0]).all() else float(np.median(known))
-        if self.exp_time is None:
+            # a column of NaN says that the survey does not tell
+        elif self.exp_time is None:
             found = next((self.altdata[key] for key in _EXPOSURE_KEYS if key in self.altdata), None)
             if found is None:
                 raise DataError(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from skyvault.errors import SkyvaultError
 from skyvault.pipeline.data_files import rows_of
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry, data_root, save_lightcurves
+from skyvault.pipeline.downloads import in_order
 from skyvault.pipeline.faults import DataError, DataMissing, ParameterValueError
 from skyvault.pipeline.names import legal_name
 from skyvault.pipeline.parameter_files import plain
@@ -18,6 +20,15 @@ from skyvault.pipeline.part import Part
 from skyvault.pipeline.source import Source
 from skyvault.science.light_curve_reduction import by_filter_and_season
 from skyvault.science.photometry_statistics import median_place
+from skyvault.science.samples import Indices
+from skyvault.science.time_scales import TDB_BARYCENTER, AlignedTimes, Site, TimeFrame, to_barycenter
+
+#: columns of raw photometry that light curves keep
+_TAKEN_OVER: Final = (
+    "exptime", "ra", "dec", "mag", "magerr", "flux", "fluxerr", "flag", "filter", "pos1", "pos2", "bg",
+)  # fmt: skip
+#: sources that stay in memory, and are committed together
+_LATEST: Final = 100
 
 
 class ParsObservatory(Parameters):
@@ -34,10 +45,14 @@ class ParsObservatory(Parameters):
         self.add_par("credentials", {}, dict, "user name and password, or filename and key of a YAML file", secret=True)
         self.add_par("observation_time", None, (None, str, int, float), "Julian year to which sources are moved")
         self.add_par("preferred_catalog_mag", None, (None, str), "filter of the catalogue's magnitudes to use")
-        self.add_par("num_threads_download", 0, int, "downloads at once in a process", critical=False)
+        self.add_par(
+            "num_threads_download", 0, int, "downloads at once in a process; the archive's manners may allow fewer",
+            critical=False,
+        )  # fmt: skip
         self.add_par("download_pars_list", [], list, "parameters that are recorded with raw data", critical=False)
         self.add_par("check_download_pars", False, bool, "download again where these have changed", critical=False)
         self.add_par("save_reduced", True, bool, "keep light curves on disk", critical=False)
+        self.add_par("barycentric", True, bool, "times to TDB at the barycentre, where the survey says what they are")
         self.add_par("filtmap", None, (None, str, dict), "new filter names: a dict, or '<observatory>-<filter>'")
 
     def from_file(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -51,6 +66,12 @@ class ParsObservatory(Parameters):
         own = next((value for key, value in values.items() if key.upper() == name and isinstance(value, Mapping)), {})
         general.pop(name.lower(), None)
         return {**general, **own}
+
+
+def described(times: AlignedTimes) -> dict[str, Any]:
+    """What a light curve says about its times: scale and place, None where they are not known, and why they stayed."""
+    about: dict[str, Any] = {"time_scale": times.frame.scale, "time_position": times.frame.position}
+    return about if times.reason is None else {**about, "time_note": times.reason}
 
 
 class Observatory(Part):
@@ -67,6 +88,8 @@ class Observatory(Part):
     pars: Any
     #: of the class, overridden by the parameter of this name
     obs_name: ClassVar[str] = ""
+    #: where the telescope stands, for times that are of the telescope
+    site: ClassVar[Site | None] = None
 
     def __init__(self, *, catalog: Any = None, root: Path | None = None, **kwargs: Any) -> None:
         kwargs.setdefault("obs_name", kwargs.pop("name", None) or self.obs_name or None)
@@ -106,13 +129,15 @@ class Observatory(Part):
 
     # --- what they build on ------------------------------------------------------------------------------------
 
-    def pieces(self, dataset: RawPhotometry, keep: Any, *, gap: float, drop_bad: bool, **more: Any) -> list[Lightcurve]:
-        """Light curves of the rows ``keep``, shape (n,), by filter and season."""
-        columns = {
-            name: column
-            for name in ("exptime", "ra", "dec", "mag", "magerr", "flux", "fluxerr", "flag", "filter")
-            if (column := dataset.column(name)) is not None
-        }
+    def pieces(
+        self, dataset: RawPhotometry, keep: Any, *, gap: float, drop_bad: bool,
+        each: Callable[[Indices, float], Mapping[str, Any]] | None = None, **more: Any,
+    ) -> list[Lightcurve]:  # fmt: skip
+        """Light curves of the rows ``keep``, shape (n,), by filter and season.
+
+        ``more`` is known about all of them; ``each(rows, first MJD)`` tells what is known about one of them.
+        """
+        columns = self.taken_over(dataset)
         flag = columns.get("flag")
         if flag is not None and flag.dtype.kind == "S":
             raise DataError(f"the flags of {dataset.source_name} must be numbers, 0 for good")
@@ -121,21 +146,56 @@ class Observatory(Part):
             if "mag" in columns:
                 keep = keep & np.isfinite(columns["mag"])
         chosen = np.flatnonzero(keep)
-        mjd = dataset.mjds[chosen]
+        times = self.aligned_times(dataset, chosen)
+        more = {**described(times), **more}
         filters = columns.get("filter")
         made = []
-        for piece in by_filter_and_season(mjd, None if filters is None else filters[chosen], gap):
+        for piece in by_filter_and_season(times.mjd, None if filters is None else filters[chosen], gap):
             rows = chosen[piece]
-            part = {"mjd": mjd[piece], **{name: column[rows] for name, column in columns.items()}}
-            made.append(self.lightcurve(dataset, part, **more))
+            part = {"mjd": times.mjd[piece], **{name: column[rows] for name, column in columns.items()}}
+            own = {} if each is None else each(rows, float(part["mjd"][0]))
+            made.append(self.lightcurve(dataset, part, **{**more, **own}))
         return made
 
-    def lightcurve(self, dataset: RawPhotometry, columns: dict[str, Any], **altdata: Any) -> Lightcurve:
-        """One light curve of these columns; ``altdata`` is added to what is known about it."""
+    def taken_over(self, dataset: RawPhotometry) -> dict[str, Any]:
+        """Columns of raw photometry that light curves keep, by standard name; a subclass may change or add some."""
+        return {name: column for name in _TAKEN_OVER if (column := dataset.column(name)) is not None}
+
+    def aligned_times(self, dataset: RawPhotometry, rows: Indices) -> AlignedTimes:
+        """Times of some rows: MJD in TDB at the barycentre where ``time_info`` of the data set says what they are
+        ("scale" and "position"), else as the survey gives them, with the reason."""
+        info = dataset.time_info or {}
+        frame = TimeFrame(info.get("scale"), info.get("position"))
+        mjd = dataset.mjds[rows]
+        if not self.pars.barycentric:
+            return AlignedTimes(mjd, frame, "the parameter barycentric is off")
+        if frame == TDB_BARYCENTER or not frame.is_known or not len(mjd):
+            return AlignedTimes(mjd, frame, None if frame.is_known else "the survey does not say what its times are")
+        ra, dec = self._place_of(dataset)
+        return to_barycenter(mjd, frame, ra, dec, site=self.site)
+
+    @staticmethod
+    def _place_of(dataset: RawPhotometry) -> tuple[float | None, float | None]:
+        row = (dataset.altdata or {}).get("cat_row") or {}
+        if isinstance(row.get("ra"), float | int) and isinstance(row.get("dec"), float | int):
+            return float(row["ra"]), float(row["dec"])
+        if dataset.sources:
+            return dataset.sources[0].ra, dataset.sources[0].dec
+        ra, dec = dataset.column("ra"), dataset.column("dec")
+        if ra is None or dec is None:
+            return None, None
+        place = median_place(np.asarray(ra, np.float64), np.asarray(dec, np.float64))
+        return place if place[0] == place[0] else (None, None)
+
+    def lightcurve(
+        self, dataset: RawPhotometry, columns: dict[str, Any], *, zero_point: float | None = None, **altdata: Any
+    ) -> Lightcurve:
+        """One light curve of these columns; ``altdata`` is added to what is known about it. ``zero_point`` is the
+        magnitude of one unit of flux; None for microjansky on the AB system."""
         kept = {key: value for key, value in (dataset.altdata or {}).items() if key not in ("cat_row", "download_pars")}
         kept |= {"time_stamp_alignment": "start", **altdata}
         if "ra" in columns and "dec" in columns:
-            ra, dec = median_place(columns["ra"], columns["dec"])
+            ra, dec = median_place(np.asarray(columns["ra"], np.float64), np.asarray(columns["dec"], np.float64))
             if ra == ra:
                 kept["ra"], kept["dec"] = ra, dec
         made = Lightcurve(
@@ -145,6 +205,8 @@ class Observatory(Part):
             project=self.project,
             cfg_hash=self.cfg_hash,
             raw_data_filename=dataset.filename,
+            zero_point_instrumental=zero_point,
+            filter=kept.get("filter"),
             altdata=kept,
             root=self.root,
         )
@@ -160,6 +222,20 @@ class Observatory(Part):
             return str(rule.get(name, name))
         return str(rule).replace("<observatory>", self.name.lower()).replace("<filter>", name)
 
+    def _source_with(self, row: Mapping[str, Any], data: Any, altdata: Mapping[str, Any]) -> Source:
+        """A source of data that were asked for by the survey's own name of it, reduced; nothing is saved."""
+        from skyvault.pipeline.rows import source_of
+
+        row = {key: value for key, value in row.items() if value is not None}
+        raw = RawPhotometry(source_name=str(row["name"]), observatory=self.name, root=self.root)
+        raw.name_file(row["ra"])
+        self._fill(raw, data, {**altdata, "cat_row": row})
+        source = source_of(row, self.project, self.cfg_hash)
+        source.local_names = {self.name: altdata.get("TICID") or altdata.get("oids") or altdata.get("ref_number")}
+        source.raw_photometry.append(raw)
+        self.reduce(raw, source=source)
+        return source
+
     # --- fetching ----------------------------------------------------------------------------------------------
 
     def get_catalog_row(self, index: int) -> dict[str, Any]:
@@ -174,7 +250,39 @@ class Observatory(Part):
     def fetch_raw(
         self, cat_row: Mapping[str, Any], *, save: bool = True, download_args: Mapping[str, Any] | None = None
     ) -> RawPhotometry:
-        """Raw photometry of a source: from its file where there is one, else downloaded and kept."""
+        """Raw photometry of a source: from its file where there is one, else downloaded and kept.
+
+        An empty answer is kept like any other, and is not asked for again.
+        """
+        raw, is_new = self._raw_of(cat_row, download_args)
+        if save and is_new:
+            raw.save(cat_row["ra"])
+        return raw
+
+    def fetch_raws(
+        self, cat_rows: Iterable[Mapping[str, Any]], *, save: bool = True,
+        download_args: Mapping[str, Any] | None = None,
+    ) -> Iterator[tuple[Mapping[str, Any], RawPhotometry | Exception]]:  # fmt: skip
+        """Raw photometry of many sources, in their order, ``num_threads_download`` at once; what failed is given as
+        the error. Files are written here, one after the other: HDF5 takes no two threads at once."""
+        threads = max(int(self.pars.num_threads_download), 1)
+        for row, got in in_order(lambda row: self._raw_of(row, download_args), cat_rows, threads=threads):
+            if isinstance(got, Exception):
+                yield row, got
+                continue
+            raw, is_new = got
+            if save and is_new:
+                try:
+                    raw.save(row["ra"])
+                except DataError as error:
+                    yield row, error
+                    continue
+            yield row, raw
+
+    def _raw_of(
+        self, cat_row: Mapping[str, Any], download_args: Mapping[str, Any] | None
+    ) -> tuple[RawPhotometry, bool]:
+        """Raw photometry, and whether it was downloaded now."""
         raw = RawPhotometry(source_name=str(cat_row["name"]), observatory=self.name, root=self.root)
         raw.name_file(cat_row["ra"])
         wanted = {name: getattr(self.pars, name) for name in self.pars.download_pars_list}
@@ -188,16 +296,17 @@ class Observatory(Part):
                 same = (raw.altdata or {}).get("download_pars") == wanted
                 if same or not self.pars.check_download_pars:
                     raw.size = raw.get_fullname().stat().st_size
-                    return raw
+                    return raw, False
         data, altdata = self.download_from_observatory(dict(cat_row), **(download_args or {}))
-        raw.altdata = {**altdata, "cat_row": dict(cat_row), "download_pars": wanted}
+        self._fill(raw, data, {**altdata, "cat_row": dict(cat_row), "download_pars": wanted})
+        return raw, True
+
+    def _fill(self, raw: RawPhotometry, data: Any, altdata: Mapping[str, Any]) -> None:
+        raw.altdata = dict(altdata)
         raw.colmap, raw.time_info = self.columns_of(data, altdata)
         raw.set_data(rows_of(data))
         # in the order in which a file gives them back
         raw.altdata, raw.colmap, raw.time_info = plain(raw.altdata), plain(raw.colmap), plain(raw.time_info)
-        if save:
-            raw.save(cat_row["ra"])
-        return raw
 
     def columns_of(self, data: Any, altdata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         """Which column is which, and how times become MJD, where names do not say it."""
@@ -230,44 +339,48 @@ class Observatory(Part):
         download_args: Mapping[str, Any] | None = None,
     ) -> int:  # fmt: skip
         """Fetch the sources from ``start`` to before ``stop``; returns how many. A failing one is put in
-        ``failures_list`` and does not stop the others. The latest 100 stay in ``sources`` and ``raw_data``."""
-        from concurrent.futures import ThreadPoolExecutor
+        ``failures_list``, and with ``save`` in the table of problems, and does not stop the others. The latest 100 stay
+        in ``sources`` and ``raw_data``; rows are committed 100 at a time."""
+        from skyvault.pipeline.rows import keep_fetched, source_of
 
-        count = 0
         numbers = range(*slice(start, stop).indices(len(self.catalog)))
-
-        def one(number: int) -> Source | None:
-            row = self.get_catalog_row(number)
+        rows = (self.get_catalog_row(number) for number in numbers)
+        count = 0
+        done: list[Source] = []
+        problems: list[dict[str, Any]] = []
+        for row, got in self.fetch_raws(rows, save=save, download_args=download_args):
+            source = source_of(row, self.project, self.cfg_hash, self.catalog)
             try:
-                return self.fetch_source(row, save=False, reduce=False, download_args=download_args)
+                if isinstance(got, Exception):
+                    raise got
+                source.raw_photometry.append(got)
+                if reduce:
+                    curves = self.reduce(got, source=source)
+                    if save and self.pars.save_reduced:
+                        save_lightcurves(curves, source.ra)
             except Exception as error:  # whatever a survey or a stranger's code raises
-                self.failures_list.append({"index": number, "error": str(error), "cat_row": row})
-                return None
-
-        from skyvault.pipeline.rows import keep_sources
-
-        threads = max(int(self.pars.num_threads_download), 1)
-        with ThreadPoolExecutor(threads) as pool:
-            # no more in flight than fit in a batch: the catalogue may be long
-            for first in range(0, len(numbers), 100):
-                # HDF5 is one at a time whatever the threads: they wait for the network together, files follow
-                batch = numbers[first : first + 100]
-                done = list(pool.map(one, batch)) if threads > 1 else [one(number) for number in batch]
-                found = [source for source in done if source is not None]
-                for source in found:
-                    raw = source.raw_photometry[0]
-                    if save and not raw.check_file_exists():
-                        raw.save(source.ra)
-                    if reduce:
-                        curves = self.reduce(raw, source=source)
-                        if save and self.pars.save_reduced:
-                            save_lightcurves(curves, source.ra)
+                self.failures_list.append({"index": row.get("cat_index"), "error": str(error), "cat_row": dict(row)})
+                step = "download" if isinstance(got, Exception) else "reduce"
+                problems.append(self._problem(source, step, error))
+            else:
+                done.append(source)
+                count += 1
+                self.sources = [*self.sources, source][-_LATEST:]
+                self.raw_data = [one.raw_photometry[0] for one in self.sources]
+            if len(done) + len(problems) >= _LATEST:
                 if save:
-                    keep_sources(found, None)
-                count += len(found)
-                self.sources = [*self.sources, *found][-100:]
-                self.raw_data = [source.raw_photometry[0] for source in self.sources]
+                    keep_fetched(done, problems)
+                done, problems = [], []
+        if save:
+            keep_fetched(done, problems)
         return count
+
+    def _problem(self, source: Source, step: str, error: Exception) -> dict[str, Any]:
+        what = str(error) if isinstance(error, SkyvaultError) else f"{type(error).__name__}: {error}"
+        return {
+            "project": source.project, "cfg_hash": source.cfg_hash, "source_name": source.name,
+            "cat_index": source.cat_index, "observatory": self.name, "step": step, "what": what[:1000],
+        }  # fmt: skip
 
     def reduce(
         self, dataset: Source | RawPhotometry, data_type: str | None = None, *, source: Source | None = None,

@@ -235,3 +235,38 @@ def write_problems(connection: sa.Connection, problems: Sequence[Row]) -> None:
         changed = connection.execute(sa.update(Problem).where(*key).values(**problem, times=Problem.times + 1))
         if not changed.rowcount:
             connection.execute(sa.insert(Problem).values(**problem, times=1))
+
+
+def keep_fetched(sources: Sequence[Source], problems: Sequence[Row]) -> None:
+    """Write sources that were fetched and what failed, at once. Sources that are known with the same raw data stay as
+    they are, with all that was found out about them."""
+    if database.NO_DB_SESSION or not (sources or problems):
+        return
+    with database.current().writing() as connection:
+        parcels = [parcel_of(source) for source in sources]
+        known = _known_sources(connection, parcels)
+        held = _raw_of(connection, known)
+        write_parcels(connection, [
+            parcel for parcel in parcels
+            if not {(_key(parcel.source), row["observatory"], row["number"]) for row in parcel.raw} <= held
+        ])  # fmt: skip
+        for parcel in parcels:
+            same = [getattr(Problem, name) == parcel.source[key] for name, key in
+                    (("project", "project"), ("cfg_hash", "cfg_hash"), ("source_name", "name"))]  # fmt: skip
+            connection.execute(sa.delete(Problem).where(*same, Problem.step.in_(("download", "reduce"))))
+        write_problems(connection, problems)
+
+
+def _raw_of(connection: sa.Connection, known: Mapping[tuple[str, str, str], int]) -> set[tuple[Any, str, int | None]]:
+    """(source, observatory, rows) of the raw data that sources have in the database."""
+    held = set()
+    keys = {number: key for key, number in known.items()}
+    link = source_raw_photometry
+    for part in _parts(list(keys)):
+        query = (
+            sa.select(link.c.source_id, RawPhotometry.observatory, RawPhotometry.number)
+            .join(RawPhotometry, RawPhotometry.id == link.c.raw_id)
+            .where(link.c.source_id.in_(part))
+        )
+        held |= {(keys[source], observatory, number) for source, observatory, number in connection.execute(query)}
+    return held

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
-from skyvault.pipeline.observatory import Observatory, ParsObservatory
 from skyvault.pipeline.source import Source
+from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory
 from skyvault.pipeline.tables import datetime_of_mjd
 from skyvault.science.light_curve_reduction import rows_of_source
+from skyvault.science.time_scales import Site
+
+if TYPE_CHECKING:
+    from skyvault.missions.ztf_api import ZtfApi
 
 
-class ParsObsZTF(ParsObservatory):
+class ParsObsZTF(ParsSurvey):
     """What is asked of ZTF, and which of its objects are the source."""
+
+    connections: ClassVar[int] = 2
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -25,18 +31,29 @@ class ParsObsZTF(ParsObservatory):
         self.download_pars_list = ["minimal_declination", "cone_search_radius", "limiting_magnitude"]
 
 
-class VirtualZTF(Observatory):
-    """The Zwicky Transient Facility, by position, as IRSA serves it; ``mission`` is a ZTF mission to use."""
+class VirtualZTF(SurveyObservatory):
+    """The Zwicky Transient Facility as IRSA serves it, by position or by its object IDs."""
 
     pars_class = ParsObsZTF
     pars: ParsObsZTF
     obs_name: ClassVar[str] = "ZTF"
+    #: Palomar's 48-inch telescope (geodetic, WGS84)
+    site: ClassVar[Site | None] = Site(-116.8633, 33.3574, 1700.0)
 
-    def __init__(self, *, mission: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._mission = mission
+    def service_class(self) -> type[ZtfApi]:
+        from skyvault.missions.ztf_api import ZtfApi
 
-    def download_from_observatory(self, cat_row: Mapping[str, Any], **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        return ZtfApi
+
+    def download_from_observatory(
+        self, cat_row: Mapping[str, Any], *, oids: Sequence[int] = (), **kwargs: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """All measurements within ``cone_search_radius`` of a source, or of ZTF's objects ``oids``, one request."""
+        archive, refresh = self.archive, self.pars.refresh
+        where = archive.address("lightcurves")
+        if oids:
+            rows = archive.light_curves(oids=tuple(oids), refresh=refresh)
+            return rows, {"service": where, "oids": [int(oid) for oid in oids]}
         pars = self.pars
         mag = cat_row.get("mag")
         if cat_row["dec"] < pars.minimal_declination or (mag is not None and mag > pars.limiting_magnitude):
@@ -44,16 +61,27 @@ class VirtualZTF(Observatory):
         motion = np.hypot(cat_row.get("pmra") or 0.0, cat_row.get("pmdec") or 0.0)
         radius = pars.cone_search_radius + 0.003 * float(motion)
         place = (float(cat_row["ra"]), float(cat_row["dec"]))
-        if self._mission is None:
-            from skyvault.missions.ztf import ZTF
+        rows = archive.light_curves(place=place, radius_arcsec=radius, refresh=refresh)
+        return rows, {"service": where, "radius_arcsec": radius}
 
-            curve = ZTF.around(place, 0.0).light_curve(place, radius_arcsec=radius)
-        else:
-            curve = self._mission.light_curve(place, radius_arcsec=radius)
-        return curve.rows, {"service": curve.service, "radius_arcsec": radius}
+    def fetch_by_oid(self, oids: int | str | Sequence[int | str], name: str | None = None) -> Source:
+        """A source of ZTF's own objects (one ID, or those of several filters), with raw data and light curves; not
+        saved. Raises MissionValueError for what is no ID, DataMissing where ZTF has none of them."""
+        from skyvault.missions.ztf_api import checked_oid, light_curve_table
+        from skyvault.pipeline.faults import DataMissing
+
+        numbers = [checked_oid(one) for one in ([oids] if isinstance(oids, int | str) else oids)]
+        rows, altdata = self.download_from_observatory({}, oids=numbers)
+        if not len(rows):
+            raise DataMissing(f"ZTF has no object {', '.join(map(str, numbers))[:100]}")
+        found = light_curve_table(rows, str(numbers[0]), None, altdata["service"])
+        row = {"name": name or f"ZTF {numbers[0]}", "ra": found.ra_deg, "dec": found.dec_deg}
+        return self._source_with(row, found.rows, altdata)
 
     def columns_of(self, data: Any, altdata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-        return {"time": "mjd", "flag": "catflags", "filter": "filtercode"}, {"format": "mjd", "offset": 0.0}
+        # UTC at the telescope when the exposure began
+        times = {"format": "mjd", "offset": 0.0, "scale": "utc", "position": "topocenter"}
+        return {"time": "mjd", "flag": "catflags", "filter": "filtercode"}, times
 
     def reduce_photometry(
         self, dataset: RawPhotometry, source: Source | None = None, *, mag_range: float | None = 0.75,
@@ -76,12 +104,12 @@ class VirtualZTF(Observatory):
             place=None if source is None else (source.ra, source.dec), radius_arcsec=radius,
             source_mag=None if source is None else source.mag, mag_range=mag_range,
         )  # fmt: skip
-        curves = self.pieces(dataset, keep, gap=gap, drop_bad=drop_bad, time_stamp_alignment="start")
-        mjd = dataset.mjds
+
+        def own(rows: Any, first: float) -> dict[str, Any]:
+            began = datetime_of_mjd(first)
+            return {"series": f"{began.year}-{began.month}", "object_id": int(oid[rows[0]])}
+
+        curves = self.pieces(dataset, keep, gap=gap, drop_bad=drop_bad, each=own, time_stamp_alignment="start")
         for curve in curves:
-            first = curve.data["mjd"][0]
-            began = datetime_of_mjd(float(first))
-            curve.altdata["series_name"] = f"{began.year}-{began.month}-{curve.filter}"
-            same = np.flatnonzero((mjd == first) & keep)
-            curve.altdata["object_id"] = int(oid[same[0]])
+            curve.altdata["series_name"] = f"{curve.altdata.pop('series')}-{curve.filter}"
         return curves

@@ -1,0 +1,146 @@
+"""A century of photographic plates for pipelines: the reference star that a source is, and its light curve in DASCH."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+
+from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
+from skyvault.pipeline.source import Source
+from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory
+
+if TYPE_CHECKING:
+    from skyvault.missions.dasch_api import DaschApi
+
+_JD_ZERO: Final = 2400000.5
+#: warnings (AFLAGS) with which DASCH's reduction guide leaves a measurement out: high background, large isophotal or
+#: local scatter, close to the limit, unknown drad of its bin
+STANDARD_REJECTION: Final = 0xB840
+
+
+class ParsObsDASCH(ParsSurvey):
+    """Which star of DASCH's reference catalogue a source is, and which measurements are good."""
+
+    connections: ClassVar[int] = 2
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_par("refcat", "apass", str, "reference catalogue: apass or atlas")
+        self.add_par("match_radius", 15.0, float, "a reference star further from the source is another one, arcsec")
+        self.add_par("magdiff_thresh", None, (None, float), "one that differs more is another one, magnitudes")
+        self.add_par("mag_limit", 18.0, float, "nothing fainter is asked for: plates end there")
+        self.add_par("bad_flags", STANDARD_REJECTION, int, "AFLAGS with which a measurement counts as bad")
+        self.add_par("exposure_times", False, bool, "ask for the list of exposures, too, which tells their lengths")
+        self.download_pars_list = ["refcat", "match_radius", "magdiff_thresh", "mag_limit", "exposure_times"]
+
+
+class VirtualDASCH(SurveyObservatory):
+    """Harvard's plates of 1885 to 1992 as DASCH measured them (data release 7)."""
+
+    pars_class = ParsObsDASCH
+    pars: ParsObsDASCH
+    obs_name: ClassVar[str] = "DASCH"
+
+    def service_class(self) -> type[DaschApi]:
+        from skyvault.missions.dasch_api import DaschApi
+
+        return DaschApi
+
+    def download_from_observatory(self, cat_row: Mapping[str, Any], **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """All measurements and upper limits of the reference star that the source is; two requests."""
+        pars = self.pars
+        mag = cat_row.get("mag")
+        if mag is not None and mag > pars.mag_limit:
+            return {}, {"skipped": "too faint"}
+        place = (float(cat_row["ra"]) % 360.0, float(cat_row["dec"]))
+        star = self._star(place, mag)
+        if star is None:
+            return {}, {"skipped": f"no star of {pars.refcat} is this one"}
+        curve = self.archive.light_curve(
+            star["ref_number"], star["gsc_bin_index"], pars.refcat, source_id=str(star["ref_text"] or ""), place=place,
+            refresh=pars.refresh,
+        )  # fmt: skip
+        about = {
+            "service": curve.service, "ref_number": int(star["ref_number"]), "ref_text": star["ref_text"],
+            "gsc_bin_index": int(star["gsc_bin_index"]), "refcat": pars.refcat, "filter": "B",
+            "stdmag": star.get("stdmag"), "separation_arcsec": star["sep_arcsec"],
+            "num_limits": int(curve.is_limit.sum()),
+        }  # fmt: skip
+        rows = curve.rows
+        if pars.exposure_times:
+            rows = rows.append_column("exptime", self._exposure_times(place, rows))
+        return rows, about
+
+    def _star(self, place: tuple[float, float], mag: float | None) -> dict[str, Any] | None:
+        from skyvault.missions.dasch_rules import nearest
+
+        pars = self.pars
+        stars = self.archive.reference_stars(*place, pars.match_radius, pars.refcat, refresh=pars.refresh)
+        for star in nearest(stars, pars.match_radius).to_pylist():
+            known = star.get("stdmag")
+            limit = pars.magdiff_thresh
+            if limit is None or mag is None or known is None or abs(float(known) - mag) < limit:
+                return dict(star)
+        return None
+
+    def _exposure_times(self, place: tuple[float, float], rows: Any) -> Any:
+        """Seconds of each row's exposure, by plate and solution; NaN where the list of exposures has none."""
+        import pyarrow as pa
+
+        from skyvault.missions.search import Search
+
+        listed, _ = self.archive.observations(Search(*place), refresh=self.pars.refresh)
+        names = ("series", "platenum", "solnum")
+        known = {
+            (str(row["series"]).lower(), row["platenum"], row["solnum"]): float(row["exptime"] or 0.0) * 60.0
+            for row in listed.select([*names, "exptime"]).to_pylist()
+        }
+        keys = zip(*(rows[name].to_pylist() for name in ("series", "plate_number", "solution_number")), strict=True)
+        return pa.array(
+            [known.get((str(series).lower(), plate, solution)) or float("nan") for series, plate, solution in keys],
+            pa.float64(),
+        )
+
+    def columns_of(self, data: Any, altdata: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+        colmap = {
+            "time": "date_jd", "mag": "magcal_magdep", "magerr": "magcal_local_rms", "ra": "ra_deg", "dec": "dec_deg",
+            "flag": "aflags", "exptime": "exptime",
+        }  # fmt: skip
+        # heliocentric for measurements; those of upper limits, which are no part of light curves, are geocentric
+        times = {"format": "jd", "offset": -_JD_ZERO, "scale": "utc", "position": "heliocenter"}
+        return colmap, times
+
+    def reduce_photometry(
+        self, dataset: RawPhotometry, source: Source | None = None, *, gap: float = 0.0, drop_bad: bool = False,
+        series: str | list[str] | None = None, max_drad: float | None = None, **kwargs: Any,
+    ) -> list[Lightcurve]:  # fmt: skip
+        """One light curve of the calibrated magnitudes (and of each season, where ``gap`` days is positive).
+
+        Measurements with any of ``bad_flags`` are flagged. ``series`` takes only these plate series, ``max_drad`` only
+        measurements within so many arcsec of the reference star. Upper limits are counted, not shown: altdata
+        ``num_limits``. Times are of the middle of an exposure; exposure times are NaN unless they were asked for.
+        """
+        rows = dataset.data
+        if not len(rows):
+            return []
+        keep = (rows["gsc_bin_index"] != 0) | (rows["sextractor_number"] != 0)
+        keep &= np.isfinite(rows["magcal_magdep"])
+        if series is not None:
+            wanted = [name.strip().lower().encode() for name in ([series] if isinstance(series, str) else series)]
+            keep &= np.isin(np.char.lower(rows["series"]), wanted)
+        if max_drad is not None:
+            keep &= ~(np.abs(rows["drad_rms2"]) > max_drad)
+        return self.pieces(dataset, keep, gap=gap, drop_bad=drop_bad, time_stamp_alignment="middle")
+
+    def taken_over(self, dataset: RawPhotometry) -> dict[str, Any]:
+        columns = super().taken_over(dataset)
+        if "flag" in columns:
+            flag = columns["flag"]
+            # unknown warnings (of upper limits) are no good measurement either
+            known = np.isfinite(flag)
+            columns["flag"] = ~known | ((np.where(known, flag, 0).astype(np.int64) & self.pars.bad_flags) != 0)
+        # plates' exposure times are another question to the archive: unknown is said, not made up
+        columns.setdefault("exptime", np.full(len(dataset.data), np.nan))
+        return columns
