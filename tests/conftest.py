@@ -21,11 +21,12 @@ from typing import Any
 import hypothesis
 import pytest
 
+import postgresql_server
 from processes import PROJECT, environment, free_port
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 #: marks whose tests may be skipped on a desk, but not in continuous integration
-MUST_RUN_IN_CI = ("stilts", "shared")
+MUST_RUN_IN_CI = ("stilts", "shared", "postgresql")
 START_S = 30.0
 
 hypothesis.settings.register_profile(
@@ -80,6 +81,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="long: run with --slow"))
         if "stilts" in item.keywords and not has_stilts:
             item.add_marker(pytest.mark.skip(reason="the program stilts is missing: apt-get install stilts"))
+        if "postgresql" in item.keywords and postgresql_server.programs() is None:
+            item.add_marker(pytest.mark.skip(reason="PostgreSQL is missing: apt-get install postgresql"))
         if "shared" in item.keywords and _shared_directory() is None:
             item.add_marker(pytest.mark.skip(reason=_no_shared_data()))
 
@@ -126,6 +129,32 @@ def shared() -> Path:
 def shared_data(shared: Path) -> Path:
     """``shared``/data."""
     return shared / "data"
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[postgresql_server.Server]:
+    """A PostgreSQL server of this test process's own."""
+    if postgresql_server.programs() is None:
+        pytest.skip("PostgreSQL is missing: apt-get install postgresql")
+    server = postgresql_server.Server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(postgresql: postgresql_server.Server) -> str:
+    """Its address, with user and password; see ``postgresql_schema`` for a place that is empty."""
+    return postgresql.url
+
+
+@pytest.fixture
+def postgresql_schema(postgresql_url: str) -> Iterator[str]:
+    """The address of an empty schema in it."""
+    with postgresql_server.schema(postgresql_url) as address:
+        yield address
 
 
 # --- a place of one's own ------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from skyvault.errors import Busy, ConfigError, StoreError
+from skyvault.ledger.engine import Database, Place
 from skyvault.ledger.filesystem import file_system_of, is_network
 from skyvault.ledger.ledger import open_ledger
-from skyvault.ledger.sqlite import SqliteDatabase
 
 MOUNTS = """22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -82,16 +82,16 @@ def test_neither_sqlalchemy_nor_alembic_is_imported_by_a_running_server() -> Non
     assert done.stdout.strip() == "[]"
 
 
-def test_a_transaction_that_fails_changes_nothing(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / "ledger.db") as ledger:
+def test_a_transaction_that_fails_changes_nothing(place: Place) -> None:
+    with open_ledger(place) as ledger:
         with pytest.raises(ZeroDivisionError), ledger.database.write() as connection:
             connection.execute("INSERT INTO meta (key, value) VALUES ('a', 'b')")
             raise ZeroDivisionError
         assert ledger.database.fetch_one("SELECT * FROM meta WHERE key = 'a'") is None
 
 
-def test_readers_do_not_wait_for_a_writer_and_writers_give_up_after_their_patience(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / "ledger.db", busy_timeout_s=0.05) as one, open_ledger(tmp_path / "ledger.db") as two:
+def test_readers_do_not_wait_for_a_writer_and_writers_give_up_after_their_patience(place: Place) -> None:
+    with open_ledger(place, busy_timeout_s=0.05) as one, open_ledger(place) as two:
         with two.database.write() as connection:
             connection.execute("INSERT INTO meta (key, value) VALUES ('a', 'b')")
             assert one.database.fetch_one("SELECT * FROM meta WHERE key = 'a'") is None
@@ -102,23 +102,25 @@ def test_readers_do_not_wait_for_a_writer_and_writers_give_up_after_their_patien
         assert one.database.fetch_one("SELECT * FROM meta WHERE key = 'a'") is not None
 
 
-def test_the_change_counter_tells_of_writes_by_others_and_by_this_process(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / "ledger.db") as one, open_ledger(tmp_path / "ledger.db") as two:
+def test_the_change_counter_tells_of_writes_by_others_and_by_this_process(place: Place) -> None:
+    with open_ledger(place) as one, open_ledger(place) as two:
         seen = one.change_counter()
         assert one.change_counter() == seen
         for writer in (two, one):
             with writer.database.write() as connection:
-                connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('a', 'b')")
+                connection.execute(
+                    "INSERT INTO meta (key, value) VALUES ('a', 'b') ON CONFLICT (key) DO UPDATE SET value = 'c'"
+                )
             assert one.change_counter() != seen
             seen = one.change_counter()
 
 
-def test_writers_of_many_threads_and_connections_lose_nothing(tmp_path: Path) -> None:
-    ledgers = [open_ledger(tmp_path / "ledger.db") for _ in range(2)]
+def test_writers_of_many_threads_and_connections_lose_nothing(place: Place) -> None:
+    ledgers = [open_ledger(place) for _ in range(2)]
     with ledgers[0].database.write() as connection:
         connection.execute("INSERT INTO meta (key, value) VALUES ('n', '0')")
 
-    def count(database: SqliteDatabase) -> None:
+    def count(database: Database) -> None:
         for _ in range(100):
             with database.write() as connection:
                 connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'n'")
@@ -154,16 +156,16 @@ def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> N
         open_ledger(tmp_path / "file" / "ledger.db")
 
 
-def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path / "ledger.db")
+def test_a_closed_ledger_says_so(place: Place) -> None:
+    ledger = open_ledger(place)
     ledger.close()
     ledger.close()
     with pytest.raises(StoreError):
         ledger.holdings.current()
 
 
-def test_a_backup_is_a_ledger_itself(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / "ledger.db") as ledger:
+def test_a_backup_is_a_ledger_itself(place: Place, tmp_path: Path) -> None:
+    with open_ledger(place) as ledger:
         job = ledger.jobs.create("tap", {"QUERY": ["x"]}, execution_duration_s=1, destruction_time=2)
         ledger.backup(tmp_path / "copy.db")
     with open_ledger(tmp_path / "copy.db") as copy:

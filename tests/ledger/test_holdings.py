@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skyvault.errors import Conflict, NotFound, StoreError
+from skyvault.ledger.engine import Place
 from skyvault.ledger.ledger import Ledger, open_ledger
 from skyvault.ledger.table_json import table_from_json, table_to_json
 from skyvault.model.table import Column, CoordinateFrame, ForeignKey, Group, Info, Link, Table, TimeFrame
@@ -32,8 +32,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    with open_ledger(tmp_path / "ledger.db", clock=clock) as one:
+def ledger(place: Place, clock: Clock) -> Iterator[Ledger]:
+    with open_ledger(place, clock=clock) as one:
         yield one
 
 
@@ -89,8 +89,8 @@ def test_of_many_who_publish_at_once_one_wins(ledger: Ledger) -> None:
     assert sorted(outcomes) == ["lost"] * 7 + ["won"]
 
 
-def test_the_version_of_the_holdings_grows_with_each_change_seen_by_others(ledger: Ledger, tmp_path: Path) -> None:
-    with open_ledger(tmp_path / "ledger.db") as other:
+def test_the_version_of_the_holdings_grows_with_each_change_seen_by_others(ledger: Ledger, place: Place) -> None:
+    with open_ledger(place) as other:
         counter, version = other.holdings.change_counter(), other.holdings.version()
         publish(ledger, "a")
         assert other.holdings.change_counter() != counter

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from skyvault.errors import Busy, Conflict, NotFound
+from skyvault.ledger.engine import Place
 from skyvault.ledger.jobs import Jobs
 from skyvault.ledger.ledger import Ledger, open_ledger
 from skyvault.model.job import JobError, JobResult, JobUpload, Phase
@@ -28,8 +28,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    with open_ledger(tmp_path / "ledger.db", clock=clock, waiting_limit=1500) as one:
+def ledger(place: Place, clock: Clock) -> Iterator[Ledger]:
+    with open_ledger(place, clock=clock, waiting_limit=1500) as one:
         yield one
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import postgresql_server
+from processes import environment
+from skyvault.config import Secret
 from skyvault.errors import StoreError
+from skyvault.ledger.engine import Place, open_database
 from skyvault.ledger.ledger import open_ledger
 from skyvault.ledger.migrations import HEAD, REVISIONS, migrate, upgrade
 from skyvault.ledger.migrations.render import DIALECTS, Dialect, path_of, render
@@ -57,11 +63,11 @@ def test_upgrade_of_a_file_that_is_up_to_date_changes_nothing(database: SqliteDa
     assert database.change_counter() == seen
 
 
-def test_a_file_of_a_newer_release_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with open_ledger(tmp_path / "ledger.db") as ledger, ledger.database.write() as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+def test_a_file_of_a_newer_release_is_refused_in_a_sentence(place: Place) -> None:
+    with open_ledger(place) as ledger, ledger.database.write() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'", {})
     with pytest.raises(StoreError, match=f"newer Skyvault.*9999.*{HEAD}.*Update"):
-        open_ledger(tmp_path / "ledger.db")
+        open_ledger(place)
 
 
 def test_an_older_file_is_copied_and_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +84,63 @@ def test_an_older_file_is_copied_and_migrated(tmp_path: Path, monkeypatch: pytes
     database.close()
     assert called == [(tmp_path / "ledger.db", HEAD)]
     assert (tmp_path / f"ledger.db.before-{HEAD}").exists()
+
+
+def test_a_ledger_of_the_first_version_keeps_its_rows_on_the_way_to_the_last(place: Place) -> None:
+    migrate(place, REVISIONS[0])
+    database = open_database(place)
+    with database.write() as connection:
+        connection.execute(
+            "INSERT INTO jobs (id, kind, phase, creation_time, execution_duration_s, destruction_time)"
+            " VALUES ('old', 'tap', 'QUEUED', 1.5, 60, 2e9)",
+            {},
+        )
+    database.close()
+    with open_ledger(place) as ledger:
+        assert ledger.jobs.get("old").creation_time == 1.5
+        assert ledger.jobs.claim("me", lease_s=1, kinds=["tap"]) is not None
+        ledger.users.add("ann", None)
+        row = ledger.database.fetch_one("SELECT version_num FROM alembic_version")
+        assert row is not None and row[0] == HEAD
+    if isinstance(place, Path):
+        assert place.with_name(f"{place.name}.before-{HEAD}").exists()
+
+
+@pytest.mark.postgresql
+def test_new_and_migrated_tables_are_the_same_in_postgresql(postgresql_url: str) -> None:
+    said = []
+    for is_migrated in (False, True):
+        with postgresql_server.schema(postgresql_url) as address:
+            if is_migrated:
+                migrate(Secret(address), "head")
+            with open_ledger(Secret(address)) as ledger:
+                columns = ledger.database.fetch_all(
+                    "SELECT table_name, column_name, data_type, is_nullable, collation_name,"
+                    " regexp_replace(column_default, 'test_[0-9a-f]+', '') FROM information_schema.columns"
+                    " WHERE table_schema = current_schema() ORDER BY 1, 2"
+                )
+                indexes = ledger.database.fetch_all(
+                    "SELECT regexp_replace(indexdef, 'test_[0-9a-f]+', '') FROM pg_indexes"
+                    " WHERE schemaname = current_schema() ORDER BY 1"
+                )
+                said.append([tuple(row) for row in (*columns, *indexes)])
+                assert ledger.database.fetch_one("SELECT 1 FROM meta WHERE key = 'changes'") is not None
+    assert said[0] == said[1]
+    assert len(said[0]) > 100
+
+
+@pytest.mark.postgresql
+def test_several_processes_may_make_the_same_new_ledger_in_postgresql_at_once(postgresql_schema: str) -> None:
+    program = (
+        "import os; from skyvault.config import Secret; from skyvault.ledger.ledger import open_ledger;"
+        "open_ledger(Secret(os.environ['PLACE'])).close()"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            stderr=subprocess.PIPE,
+            env=environment() | {"PLACE": postgresql_schema},
+        )
+        for _ in range(4)
+    ]
+    assert [process.communicate(timeout=60)[1].decode() for process in processes] == [""] * 4

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import random
-import shutil
 import tempfile
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
+import postgresql_server
+from skyvault.config import Secret
 from skyvault.errors import Conflict, NotFound
+from skyvault.ledger.engine import Place
 from skyvault.ledger.ledger import open_ledger
 from skyvault.model.job import FINAL, TRANSITIONS, Phase
 
@@ -29,9 +32,10 @@ class PhaseMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        self.stack = ExitStack()
+        place = self.new_place()
         self.now = 1_800_000_000.0
-        self.ledgers = {holder: open_ledger(self.folder / "ledger.db", clock=lambda: self.now) for holder in HOLDERS}
+        self.ledgers = {holder: open_ledger(place, clock=lambda: self.now) for holder in HOLDERS}
         self.phases: dict[str, Phase] = {}
         #: who runs each job, as those who run it believe
         self.believed: dict[str, str] = {}
@@ -40,7 +44,10 @@ class PhaseMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for ledger in self.ledgers.values():
             ledger.close()
-        shutil.rmtree(self.folder)
+        self.stack.close()
+
+    def new_place(self) -> Place:
+        return Path(self.stack.enter_context(tempfile.TemporaryDirectory())) / "ledger.db"
 
     def _jobs(self, holder: str) -> Any:
         return self.ledgers[holder].jobs
@@ -159,8 +166,22 @@ class PhaseMachine(RuleBasedStateMachine):
         assert sum(phase is Phase.EXECUTING for phase in self.phases.values()) <= IN_ALL
 
 
-PhaseMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
-test_the_phase_machine_keeps_its_promises = PhaseMachine.TestCase
+def test_the_phase_machine_keeps_its_promises() -> None:
+    run_state_machine_as_test(PhaseMachine, settings=_steps(40))
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("examples", [4, pytest.param(40, marks=pytest.mark.slow)])
+def test_the_phase_machine_keeps_its_promises_on_postgresql(postgresql_url: str, examples: int) -> None:
+    class OnPostgresql(PhaseMachine):
+        def new_place(self) -> Place:
+            return Secret(self.stack.enter_context(postgresql_server.schema(postgresql_url)))
+
+    run_state_machine_as_test(OnPostgresql, settings=_steps(examples))
+
+
+def _steps(examples: int) -> settings:
+    return settings(max_examples=examples, stateful_step_count=40, deadline=None)
 
 
 def test_every_phase_has_its_transitions_and_the_final_ones_lead_nowhere_but_the_archive() -> None:
@@ -170,8 +191,8 @@ def test_every_phase_has_its_transitions_and_the_final_ones_lead_nowhere_but_the
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_threads_of_several_processes_never_hold_one_job_twice_nor_lose_an_abort(tmp_path: Path, seed: int) -> None:
-    ledgers = [open_ledger(tmp_path / "ledger.db") for _ in range(3)]
+def test_threads_of_several_processes_never_hold_one_job_twice_nor_lose_an_abort(place: Place, seed: int) -> None:
+    ledgers = [open_ledger(place) for _ in range(3)]
     ids = [ledgers[0].jobs.create("tap", {}, execution_duration_s=1, destruction_time=9e9).id for _ in range(60)]
     lock = threading.Lock()
     running: set[str] = set()

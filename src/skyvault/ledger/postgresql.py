@@ -125,6 +125,7 @@ class PostgresqlDatabase:
     def __init__(self, url: Secret, *, busy_timeout_s: float = 5.0) -> None:
         self.url = url
         self.place = without_password(url)
+        self._password = _password_in(url)
         self.dialect = "postgresql"
         self.busy_timeout_s = busy_timeout_s
         self._local = threading.local()
@@ -140,7 +141,7 @@ class PostgresqlDatabase:
             self._idle.put(self._connect())
         except psycopg.Error as error:
             raise StoreError(
-                f"{self.place}: the ledger's database cannot be reached ({_first_line(error)})",
+                f"{self.place}: the ledger's database cannot be reached ({self._told(error)})",
                 hint="Check that it runs, and the address in SKYVAULT_LEDGER.",
             ) from None
         self._compare_clocks()
@@ -379,8 +380,14 @@ class PostgresqlDatabase:
                 "ahead of" if ahead_s > 0 else "behind",
             )
 
+    def _told(self, error: BaseException) -> str:
+        """What the database says, in one line and without the password."""
+        lines = str(error).strip().splitlines()
+        text = lines[0][:300] if lines else type(error).__name__
+        return text.replace(self._password, "***") if self._password else text
+
     def _explain(self, error: psycopg.Error) -> SkyvaultError:
-        text = _first_line(error)
+        text = self._told(error)
         if isinstance(error, pg.LockNotAvailable | pg.DeadlockDetected | pg.SerializationFailure):
             return _busy()
         if isinstance(error, pg.DiskFull):
@@ -416,13 +423,25 @@ def without_password(url: Secret) -> str:
     except ValueError:
         parts = None
     if parts is None or parts.scheme not in ("postgresql", "postgres"):
-        # nothing of it is shown: a password with a slash or a colon ends up anywhere
-        raise ConfigError(
-            "the address of the ledger's database cannot be read",
-            hint="Write postgresql://user:password@host:port/name, and / @ : of a password as %2F %40 %3A.",
-        )
+        raise _unreadable()
     user = f"{parts.username}@" if parts.username else ""
     return f"postgresql://{user}{host}{f':{port}' if port else ''}{parts.path}"
+
+
+def _password_in(url: Secret) -> str | None:
+    try:
+        password = psycopg.conninfo.conninfo_to_dict(url.reveal()).get("password")
+    except psycopg.ProgrammingError:
+        raise _unreadable() from None
+    return None if password is None else str(password)
+
+
+def _unreadable() -> ConfigError:
+    # nothing of it is shown: a password with a slash or a colon ends up anywhere
+    return ConfigError(
+        "the address of the ledger's database cannot be read",
+        hint="Write postgresql://user:password@host:port/name, and / @ : of a password as %2F %40 %3A.",
+    )
 
 
 def _legible(parameters: Parameters | None) -> Parameters:
@@ -445,11 +464,6 @@ def _close(connection: Any) -> None:
     with suppress(Exception):
         if connection is not None:
             connection.close()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _busy() -> Busy:
