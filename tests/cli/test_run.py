@@ -1,0 +1,240 @@
+"""``skyvault run``, ``status`` and ``resume`` as processes: exit codes, kills, Ctrl-C, and what people mistype."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processes import environment
+
+FLARES = """\
+project:
+  description: Flares of simulated stars
+  obs_names: demo
+  source_batch_size: 5
+  executor: serial
+catalog:
+  default: test
+"""
+SLOW = """\
+project:
+  obs_names: demo
+  source_batch_size: 2
+  executor: local
+  num_workers: 2
+catalog:
+  filename: stars.csv
+observatories:
+  DEMO:
+    wait_time: 0.04
+"""
+
+
+@pytest.fixture
+def flares(tmp_path: Path, home: Path) -> Path:
+    path = tmp_path / "flares.yaml"
+    path.write_text(FLARES)
+    return path
+
+
+@pytest.fixture
+def slow(tmp_path: Path, home: Path) -> Path:
+    """A project of 150 sources that takes some seconds, in a folder of its own."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    rows = "".join(f"star {i},{i * 1.7:.4f},{i * 0.3 - 30:.4f},15.5\n" for i in range(150))
+    (folder / "stars.csv").write_text("name,ra,dec,mag\n" + rows)
+    (folder / "slow.yaml").write_text(SLOW)
+    return folder / "slow.yaml"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the command line in a group of processes of its own."""
+    running = []
+
+    def begin(*arguments: str | Path) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "skyvault.cli", *map(str, arguments)], cwd=tmp_path, env=environment(),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def under_way(skyvault: Any, name: str) -> dict[str, Any]:
+    """The status of a run in another process, once it has done some sources."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = skyvault("status", name, "--json")
+        if answer.code == 0 and json.loads(answer.out)["this_run"]["done"]:
+            return json.loads(answer.out)  # type: ignore[no-any-return]
+    raise AssertionError(answer)
+
+
+def test_a_project_runs_and_a_second_run_does_nothing(skyvault: Any, flares: Path, home: Path) -> None:
+    first = skyvault("run", "flares.yaml")
+    assert first.code == 0, first.err
+    assert first.out.startswith("FLARES: 10 sources done in ")
+    assert "skyvault report FLARES" in first.err
+    second = json.loads(skyvault("run", "flares.yaml", "--json").out)
+    assert (second["done"], second["done_before"], second["failed"]) == (0, 10, 0)
+    status = skyvault("status", "flares")
+    assert status.code == 0
+    assert "Flares of simulated stars" in status.out and "10 (100.0%)" in status.out
+    assert "FLARES" in skyvault("status").out
+    assert json.loads(skyvault("status", "flares.yaml", "--json").out)["done"] == 10
+    assert json.loads(skyvault("resume", "flares", "--json").out)["done_before"] == 10
+
+
+def test_only_the_sources_that_are_named_are_run(skyvault: Any, slow: Path) -> None:
+    answer = skyvault("run", slow, "--source", "star 7", "--source", "star 9", "--json")
+    assert json.loads(answer.out)["done"] == 2
+    assert json.loads(skyvault("run", slow, "--start", 5, "--finish", 10, "--json").out)["done_before"] == 2
+    unknown = skyvault("run", slow, "--source", "star 777")
+    assert unknown.code == 2 and "star 777" in unknown.err and unknown.err.count("\n") == 1
+
+
+def test_a_run_is_watched_from_elsewhere_stopped_by_ctrl_c_and_resumed(
+    skyvault: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start("run", slow)
+    seen = under_way(skyvault, "slow")
+    assert seen["phase"] == "running" and seen["pid"] == process.pid
+    assert 0 < seen["this_run"]["done"] < 150 and seen["per_second"] > 0 and seen["seconds_left"] > 0
+    twice = skyvault("run", slow)
+    assert twice.code == 2
+    assert "a run of SLOW goes on already" in twice.err and twice.err.count("\n") == 1
+    # a terminal sends it to all processes of the group
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Go on with: skyvault resume SLOW" in err and "Traceback" not in err and not out
+    stopped = json.loads(skyvault("status", "slow", "--json").out)
+    assert stopped["phase"] == "stopped" and 0 < stopped["done"] < 150
+    resumed = skyvault("resume", "slow", "--json")
+    assert resumed.code == 0, resumed.err
+    document = json.loads(resumed.out)
+    assert (document["done_before"], document["done"] + document["done_before"]) == (stopped["done"], 150)
+
+
+def test_a_run_that_was_killed_is_seen_to_be_dead(
+    skyvault: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start("run", slow)
+    under_way(skyvault, "slow")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    status = skyvault("status", "slow")
+    assert "killed or died; skyvault resume SLOW goes on" in status.out.replace("\n", " ")
+    os.killpg(process.pid, signal.SIGKILL)
+    assert skyvault("run", slow, "--finish", 20).code == 0
+
+
+def test_sigterm_of_a_batch_system_ends_a_run_that_can_be_resumed(
+    skyvault: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start("run", slow)
+    under_way(skyvault, "slow")
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "skyvault resume SLOW" in err
+
+
+FRAGILE = """
+from skyvault.pipeline import Analysis
+
+class Fragile(Analysis):
+    def analyze_photometry(self, source):
+        if source.cat_index % 5 == 2:
+            raise OSError("the dome is shut")
+        super().analyze_photometry(source)
+"""
+
+
+def test_sources_that_fail_are_told_and_the_exit_code_is_3(skyvault: Any, flares: Path) -> None:
+    folder = flares.parent / "mine"
+    folder.mkdir()
+    (folder / "fragile.py").write_text(FRAGILE)
+    (folder / "flares.yaml").write_text(
+        FLARES.replace("executor: serial", "analysis_module: fragile\n  analysis_class: Fragile\n  executor: serial")
+    )
+    done = skyvault("run", "mine/flares.yaml")
+    assert done.code == 3, done.err
+    assert "8 sources done" in done.out and "2 failed" in done.out
+    status = skyvault("status", "flares")
+    assert status.code == 3
+    assert "2 x analysis: OSError: the dome is shut" in status.out
+    document = json.loads(skyvault("status", "flares", "--json").out)
+    assert document["problem_kinds"][0]["sources"] == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("finnder:\n  snr_threshold: 7\n", "no part of a project is called 'finnder'. Did you mean finder?"),
+        ("finder:\n  snr_treshold: 7\n", "Did you mean snr_threshold?"),
+        ("finder:\n  snr_threshold: high\n", "must be of type float"),
+        ("finder: [1, 2]\n", "must hold names and values"),
+        ("analysis:\n  finder_class: Nothing\n", "has no class 'Nothing'"),
+        ("finder:\n  snr_threshold: [", "not valid YAML"),
+    ],
+)
+def test_what_is_mistyped_in_the_file_is_told_in_one_sentence(
+    skyvault: Any, flares: Path, said: str, told: str
+) -> None:
+    flares.write_text(FLARES + said)
+    answer = skyvault("run", "flares.yaml")
+    assert answer.code == 2, answer.err
+    assert told in answer.err and answer.err.count("\n") == 1
+    assert "fault of Skyvault" not in answer.err
+
+
+def test_other_wrong_words_are_told_in_one_sentence(skyvault: Any, flares: Path) -> None:
+    assert skyvault("run", "flares.yaml").code == 0
+    for words, told in (
+        (("run", "none.yaml"), "there is no configuration file 'none.yaml'"),
+        (("status", "flaers"), "there is no run 'flaers'. Did you mean FLARES?"),
+        (("resume", "flaers"), "Did you mean FLARES?"),
+        (("report", "flaers"), "Did you mean FLARES?"),
+        (("run", "flares.yaml", "--executor", "magic"), "'magic' is not one of"),
+    ):
+        answer = skyvault(*words)
+        assert answer.code in (1, 2) and told in answer.err, answer
+        assert answer.err.count("\n") == 1 and not answer.out
+    flares.write_text(FLARES.replace("obs_names: demo", "obs_names: dmo"))
+    assert "there is no observatory 'DMO'" in skyvault("run", "flares.yaml").err
+    flares.unlink()
+    assert "is not there any more" in skyvault("resume", "flares").err
+
+
+def test_nothing_run_yet_is_no_fault(skyvault: Any, home: Path) -> None:
+    assert skyvault("status").code == 0
+    assert json.loads(skyvault("status", "--json").out) == []
+    unknown = skyvault("status", "flares")
+    assert unknown.code == 1 and "Nothing was run yet" in unknown.err
+
+
+def test_a_damaged_record_is_told(skyvault: Any, flares: Path, home: Path) -> None:
+    assert skyvault("run", "flares.yaml").code == 0
+    (home / "pipeline/FLARES/run.json").write_text("{")
+    answer = skyvault("status", "flares")
+    assert answer.code == 2 and "the record of the run is damaged" in answer.err
+    # the next run writes it anew
+    assert skyvault("run", "flares.yaml").code == 0 and skyvault("status", "flares").code == 0
