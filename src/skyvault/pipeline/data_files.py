@@ -1,141 +1,166 @@
-"""Data sets in HDF5: one group a data set, its rows as one table, and what is known about it as JSON.
+"""Files of data sets: each a key, its rows as one table, and what is known about it; as HDF5, FITS or Parquet.
 
-Readable without Skyvault: ``astropy.table.Table.read("RA012/ZTF_photometry_X.h5", path="photometry_X/rows")``. Written
-beside and then moved in place, so that no half file is ever seen. Files of AstroRetriever (pandas' fixed format) are
-read, too.
+The end of a file's name says its format. Files are made in memory, written beside and moved in place, so that no half
+file is ever seen; rows carry a checksum. All are readable without Skyvault, for instance
+``astropy.table.Table.read("RA012/ZTF_photometry_X.h5", path="photometry_X/rows")``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import json
 import os
+import secrets
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skyvault.pipeline.faults import DataError, DataMissing
+from skyvault.pipeline.faults import DataError, DataMissing, DiskFull, ParameterValueError
 from skyvault.pipeline.parameter_files import plain
+from skyvault.pipeline.table_rows import Rows, rows_of
 
-Rows = NDArray[Any]
-FORMAT: Final = "skyvault-dataset 1"
-#: rows one data set may have, and characters of what is known about it
-_MOST_ROWS: Final = 20_000_000
-_MOST_ABOUT: Final = 50_000_000
-_CHUNK: Final = 100_000
-#: headers of HDF5 end at 64 kB: longer descriptions lie beside the rows
-_LONGEST_ATTRIBUTE: Final = 60_000
+__all__ = ["FORMATS", "Rows", "file_keys", "read_dataset", "rows_of", "suffix_of", "write_datasets"]
+
+FORMAT: Final = "skyvault-dataset 2"
+#: what a format is called -> how its files' names end
+FORMATS: Final[dict[str, str]] = {"hdf5": ".h5", "fits": ".fits", "parquet": ".parquet"}
+#: characters of what is known about one data set, and bytes of its rows
+MOST_ABOUT: Final = 50_000_000
+MOST_BYTES: Final = 2**32
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DAMAGED_HINT: Final = "Delete it, and it will be made again."
+
+
+class Stored(NamedTuple):
+    """A data set on its way to or from a file; ``about`` is JSON in ASCII."""
+
+    key: str
+    rows: Rows
+    about: bytes
+
+
+class FileFormat(Protocol):
+    """How data sets become one file. What ``take`` raises of OSError, ValueError and their kin means damage."""
+
+    def made(self, datasets: Sequence[Stored]) -> bytes:
+        """The whole file."""
+
+    def keys(self, path: Path) -> list[str]:
+        """Keys of a file's data sets."""
+
+    def take(self, path: Path, key: str) -> tuple[Rows, dict[str, Any]]:
+        """Rows, and what is known about them. Raises KeyError for a key that is not there."""
+
+
+def suffix_of(format: str) -> str:
+    """``.h5`` for hdf5, and so on. Raises ParameterValueError."""
+    try:
+        return FORMATS[format.strip().lower()]
+    except (KeyError, AttributeError):
+        raise ParameterValueError(
+            f"there is no file format {format!r}", hint=f"There are {', '.join(FORMATS)}."
+        ) from None
 
 
 def write_datasets(path: Path, datasets: Sequence[tuple[str, Rows, Mapping[str, Any]]]) -> int:
-    """Write a file of (key, rows, about); returns its size in bytes. Half a millisecond for a hundred rows.
+    """Write a file of (key, rows, about) in place of what is there; returns its size in bytes.
 
-    ``rows`` is a structured array of numbers, booleans and byte texts, shape (n,), also n = 0.
+    ``rows`` is a structured array of numbers, booleans and byte texts, shape (n,), also n = 0; HDF5 and FITS take
+    plain arrays of any shape, too. Raises DataError where this cannot be written, DiskFull where nothing can.
     """
-    from h5py import h5f, h5g
+    path = Path(path)
+    stored = [
+        Stored(key, rows, _text(rows, about)) for key, rows, about in ((k, _packed(r), a) for k, r, a in datasets)
+    ]
+    content = _format_of(path).made(stored)
+    _replace(os.fspath(path), content)
+    return len(content)
 
-    name = os.fspath(path)
+
+def _packed(rows: Rows) -> Rows:
+    """Rows without gaps between their columns, little-endian: alike on every machine."""
+    names = rows.dtype.names
+    if names is None:
+        return rows.astype(rows.dtype.newbyteorder("<"), copy=False)
+    kinds = _packed_kinds(rows.dtype)
+    return rows if rows.dtype == kinds else rows.astype(kinds)
+
+
+@functools.lru_cache(256)
+def _packed_kinds(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype([(name, dtype[name].newbyteorder("<")) for name in dtype.names or ()])
+
+
+def _text(rows: Rows, about: Mapping[str, Any]) -> bytes:
+    checked = {
+        "format": FORMAT,
+        **about,
+        "crc32": zlib.crc32(np.ascontiguousarray(rows).data.cast("B") if rows.size else b""),
+    }
+    try:
+        # in the order of their names: the same data make the same bytes
+        return json.dumps(checked, sort_keys=True, default=_plain).encode("ascii")
+    except TypeError:
+        # names that are no texts cannot be compared with others
+        return json.dumps(plain(checked), sort_keys=True).encode("ascii")
+
+
+def _checksum(rows: Rows) -> int:
+    return zlib.crc32(np.ascontiguousarray(rows).view(np.uint8).reshape(-1).data) if rows.size else 0
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else plain(value)
+
+
+#: of this start of the program; with the process's number unique among all that write into one folder
+_TOKEN: Final = secrets.token_hex(3)
+
+
+def _replace(name: str, content: bytes) -> None:
     folder, _, last = name.rpartition("/")
-    beside = f"{folder}/.{last}.{os.getpid()}"
+    beside = f"{folder}/.{last}.{os.getpid()}-{_TOKEN}"
     try:
         try:
-            file = h5f.create(os.fsencode(beside), h5f.ACC_TRUNC, _file_creation(), _access())
-        except OSError:
-            if os.path.isdir(folder):
-                raise
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
             os.makedirs(folder, exist_ok=True)
-            file = h5f.create(os.fsencode(beside), h5f.ACC_TRUNC, _file_creation(), _access())
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
-            for key, rows, about in datasets:
-                _write_one(h5g.create(file, key.encode(), gcpl=_group_creation()), rows, about)
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         finally:
-            file.close()
-        size = os.stat(beside).st_size
+            os.close(descriptor)
         os.replace(beside, name)
     except OSError as error:
-        Path(beside).unlink(missing_ok=True)
-        raise DataError(f"the file cannot be written: {' '.join(str(error).split())[:120]}", where=name) from None
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        if error.errno in _FULL:
+            raise DiskFull(
+                f"the disk is full: {error.strerror}", where=name,
+                hint="What was finished is kept; make room and run again.",
+            ) from None  # fmt: skip
+        raise DataError(f"the file cannot be written: {error.strerror or error}", where=name) from None
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
         raise
-    return size
-
-
-@functools.cache
-def _access() -> Any:
-    from h5py import h5f, h5p
-
-    access = h5p.create(h5p.FILE_ACCESS)
-    # newer formats make smaller files; that of HDF5 1.10 (2016) is one every reader of today knows
-    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
-    access.set_fclose_degree(h5f.CLOSE_STRONG)
-    return access
-
-
-@functools.cache
-def _file_creation() -> Any:
-    from h5py import h5p
-
-    creation = h5p.create(h5p.FILE_CREATE)
-    # without the time of writing, the same data make the same bytes
-    creation.set_obj_track_times(False)
-    return creation
-
-
-@functools.cache
-def _group_creation() -> Any:
-    from h5py import h5p
-
-    creation = h5p.create(h5p.GROUP_CREATE)
-    creation.set_obj_track_times(False)
-    return creation
-
-
-@functools.cache
-def _row_type(dtype: np.dtype[Any]) -> Any:
-    from h5py import h5t
-
-    return h5t.py_create(dtype, logical=True)
-
-
-def _write_one(group: Any, rows: Rows, about: Mapping[str, Any]) -> None:
-    from h5py import h5a, h5d, h5p, h5s, h5t
-
-    creation = h5p.create(h5p.DATASET_CREATE)
-    creation.set_obj_track_times(False)
-    if len(rows):
-        creation.set_chunk(rows.shape if len(rows) <= _CHUNK else (_CHUNK,))
-        creation.set_fill_time(h5d.FILL_TIME_NEVER)
-        creation.set_shuffle()
-        creation.set_deflate(1)
-    kind = _row_type(rows.dtype)
-    dataset = h5d.create(group, b"rows", kind, h5s.create_simple(rows.shape), creation)
-    if len(rows):
-        dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(rows), kind)
-    text = json.dumps({"format": FORMAT, **plain(about)}).encode("ascii")
-    if len(text) > _LONGEST_ATTRIBUTE:
-        letters = np.frombuffer(text, np.uint8)
-        packed = h5p.create(h5p.DATASET_CREATE)
-        packed.set_obj_track_times(False)
-        packed.set_chunk((min(len(letters), 1_000_000),))
-        packed.set_deflate(1)
-        long = h5d.create(group, b"about", h5t.NATIVE_UINT8, h5s.create_simple(letters.shape), packed)
-        long.write(h5s.ALL, h5s.ALL, letters)
-        return
-    # a text of fixed length lies in the header; one of variable length would cost a heap of 4 kB
-    fixed = h5t.C_S1.copy()
-    fixed.set_size(len(text))
-    fixed.set_strpad(h5t.STR_NULLPAD)
-    h5a.create(group, b"about", fixed, h5s.create(h5s.SCALAR)).write(np.array(np.bytes_(text)))
 
 
 def file_keys(path: Path) -> list[str]:
     """Keys of the data sets in a file, sorted. Raises DataMissing and DataError."""
-    with _opened(path) as file:
-        return sorted(file)
+    path = Path(path)
+    form = _existing(path)
+    try:
+        return sorted(form.keys(path))
+    except _DAMAGES as error:
+        raise _damaged(path, error) from None
 
 
 def read_dataset(path: Path, key: str | None = None) -> tuple[Rows, dict[str, Any]]:
@@ -143,109 +168,70 @@ def read_dataset(path: Path, key: str | None = None) -> tuple[Rows, dict[str, An
 
     Raises DataMissing where there is no such file or key, DataError where it is damaged.
     """
+    path = Path(path)
+    form = _existing(path)
     try:
-        with _opened(path) as file:
-            if key is None:
-                keys = list(file)
-                if len(keys) != 1:
-                    raise DataError(f"the file holds {len(keys)} data sets", where=str(path), hint="Give a key.")
-                key = keys[0]
-            if key not in file:
-                raise DataMissing(f"the file has no data set {key!r}", where=str(path))
-            group = file[key]
-            if "axis0" in group:
-                from skyvault.pipeline.pandas_files import read_fixed
-
-                return read_fixed(group)
-            if "rows" not in group or group["rows"].shape[:1] > (_MOST_ROWS,) or group["rows"].ndim != 1:
-                raise DataError(f"{key!r} is no data set of the pipeline", where=str(path))
-            rows = group["rows"][:]
-            if rows.dtype.names is None:
-                raise DataError(f"{key!r} holds no table", where=str(path))
-            if "about" in group:
-                stored: Any = group["about"][:_MOST_ABOUT].tobytes()
-            else:
-                stored = group.attrs.get("about", b"{}")
-            about = json.loads(stored)
-            if not isinstance(about, dict):
-                raise DataError(f"what is said about {key!r} is damaged", where=str(path))
-            return rows, about
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        if key is None:
+            keys = form.keys(path)
+            if len(keys) != 1:
+                raise DataError(f"the file holds {len(keys)} data sets", where=str(path), hint="Give a key.")
+            key = keys[0]
+        try:
+            rows, about = form.take(path, key)
+        except KeyError:
+            if key in form.keys(path):
+                raise
+            raise DataMissing(f"the file has no data set {key!r}", where=str(path)) from None
+        known = about.pop("crc32", None)
+        if known is not None and known != _checksum(rows):
+            raise ValueError("its rows do not match their checksum")
+        return rows, about
+    except _DAMAGES as error:
         if isinstance(error, DataError | DataMissing):
             raise
-        raise DataError(
-            f"the file is damaged: {' '.join(str(error).split())[:120]}", where=str(path),
-            hint="Delete it, and it will be made again.",
-        ) from None  # fmt: skip
+        raise _damaged(path, error) from None
 
 
-def _opened(path: Path) -> Any:
-    import h5py
+_DAMAGES: Final = (
+    OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError, EOFError, MemoryError,
+)  # fmt: skip
 
+
+def _damaged(path: Path, error: BaseException) -> DataError:
+    what = " ".join(str(error).split())[:120]
+    return DataError(f"the file is damaged: {what}", where=str(path), hint=_DAMAGED_HINT)
+
+
+def _existing(path: Path) -> FileFormat:
     if not path.is_file():
         raise DataMissing("there is no such file", where=str(path))
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(
-            f"the file is damaged: {' '.join(str(error).split())[:120]}", where=str(path),
-            hint="Delete it, and it will be made again.",
-        ) from None  # fmt: skip
+    return _format_of(path)
 
 
-def rows_of(data: Any) -> Rows:
-    """Any table as a structured array: a dict of columns, an Arrow or astropy table, a pandas frame, an array.
+def _format_of(path: Path) -> FileFormat:
+    suffix = path.suffix.lower()
+    if suffix in (".h5", ".hdf5"):
+        from skyvault.pipeline.hdf5_files import Hdf5
 
-    Texts become bytes (UTF-8), masked and null numbers NaN. Raises DataError for what is no table.
-    """
-    if data is None:
-        return np.zeros(0, np.dtype([("time", "f8")]))
-    if isinstance(data, np.ndarray) and data.dtype.names is not None and not isinstance(data, np.ma.MaskedArray):
-        if not any(data.dtype[name].kind in "OU" for name in data.dtype.names):
-            return np.asarray(data)
-        columns = {name: data[name] for name in data.dtype.names}
-    elif isinstance(data, Mapping):
-        columns = {str(name): values for name, values in data.items()}
-    elif hasattr(data, "column_names"):
-        columns = {name: _from_arrow(data[name]) for name in data.column_names}
-    elif hasattr(data, "columns"):
-        columns = {str(name): data[name] for name in data.columns}
-    else:
-        raise DataError(f"{type(data).__name__} is no table of data", hint="Give a dict of columns or a table.")
-    plain_columns = {name: _plain_column(name, values) for name, values in columns.items()}
-    lengths = {len(values) for values in plain_columns.values()}
-    if len(lengths) > 1:
-        raise DataError(f"the columns of a table have different lengths: {sorted(lengths)}")
-    kinds = [(name, values.dtype) for name, values in plain_columns.items()] or [("time", np.dtype("f8"))]
-    rows = np.zeros(lengths.pop() if lengths else 0, np.dtype(kinds))
-    for name, values in plain_columns.items():
-        rows[name] = values
-    return rows
+        return Hdf5()
+    if suffix == ".fits":
+        from skyvault.pipeline.fits_files import Fits
+
+        return Fits()
+    if suffix == ".parquet":
+        from skyvault.pipeline.parquet_files import Parquet
+
+        return Parquet()
+    raise DataError(
+        "the end of the name says no format", where=str(path), hint=f"There are {', '.join(FORMATS.values())}."
+    )
 
 
-def _from_arrow(column: Any) -> Any:
-    import pyarrow as pa
-
-    if pa.types.is_integer(column.type) and column.null_count:
-        column = column.cast(pa.float64())
-    return column.to_numpy()
-
-
-def _plain_column(name: str, values: Any) -> Rows:
-    mask = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
-    array = np.asarray(getattr(values, "value", values) if not hasattr(values, "to_numpy") else values.to_numpy())
-    if array.dtype.kind in "OU":
-        texts = ["" if v is None or v != v else str(v) for v in array.tolist()]
-        array = np.array([text.encode() for text in texts], dtype=np.bytes_) if texts else np.zeros(0, "S1")
-    elif array.dtype.kind in "mM":
-        raise DataError(f"the column {name!r} holds dates", hint="Give MJD, JD or texts.")
-    elif array.dtype.kind not in "biufS":
-        raise DataError(f"the column {name!r} holds neither numbers nor texts")
-    if array.ndim != 1:
-        raise DataError(f"the column {name!r} must have one value a row")
-    if mask is not None and mask.any() and array.dtype.kind in "biuf":
-        array = np.where(mask, np.nan, array.astype(np.float64))
-    if array.dtype.kind == "S" and array.dtype.itemsize == 0:
-        array = array.astype("S1")
-    # files and other machines read little-endian
-    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+def about_of(text: bytes | str) -> dict[str, Any]:
+    """What a file says about a data set. Raises ValueError where it is no JSON object."""
+    if len(text) > MOST_ABOUT:
+        raise ValueError("its description is too long")
+    about = json.loads(text)
+    if not isinstance(about, dict):
+        raise ValueError("its description is damaged")
+    return about

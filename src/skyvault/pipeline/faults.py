@@ -43,3 +43,7 @@ class TooManyProblems(SkyvaultError):
 
 class CustomCodeError(UsageError, ValueError):
     """A class named in the parameters cannot be loaded or is not of the right kind."""
+
+
+class DiskFull(StoreError):
+    """There is no room for files; the run stops, and what was finished is kept."""

@@ -9,11 +9,12 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from skyvault.pipeline.data_files import Rows, read_dataset, rows_of, write_datasets
+from skyvault.pipeline.data_files import read_dataset, suffix_of, write_datasets
 from skyvault.pipeline.faults import DataError
 from skyvault.pipeline.names import file_name_of, legal_name, ra_folder
 from skyvault.pipeline.raw_photometry import RawPhotometry
 from skyvault.pipeline.stored_data import DatasetMixin, product_folder
+from skyvault.pipeline.table_rows import Rows, rows_of
 from skyvault.pipeline.tables import Base
 from skyvault.science.photometry_statistics import (
     AB_ZERO_POINT,
@@ -81,7 +82,7 @@ class Lightcurve(DatasetMixin, Base):
     def __init__(self, data: Any = None, **values: Any) -> None:
         """``data``: columns by standard name (mjd or time, mag and magerr or flux and fluxerr, filter ...)."""
         self._start()
-        self.root = values.pop("root", None)
+        self.root, self.file_format = values.pop("root", None), values.pop("file_format", "hdf5")
         if values.get("project"):
             values["project"] = legal_name(values["project"])
         for name, default in (("altdata", None), ("source_name", ""), ("observatory", "")):
@@ -179,7 +180,7 @@ class Lightcurve(DatasetMixin, Base):
         for column in _COLUMNS:
             if column not in skipped:
                 setattr(made, column, getattr(self, column))
-        made.altdata, made.root = dict(self.altdata or {}), self.root
+        made.altdata, made.root, made.file_format = dict(self.altdata or {}), self.root, self.file_format
         made._rows, made._file_about = self.data.copy(), dict(self._file_about)
         return made
 
@@ -261,7 +262,7 @@ def save_lightcurves(curves: list[Lightcurve], ra_deg: float | None, *, suffix: 
         return
     first = curves[0]
     name = file_name_of(first.source_name)
-    filename = f"{ra_folder(ra_deg)}/{first.observatory}_photometry_{name}_{suffix}.h5"
+    filename = f"{ra_folder(ra_deg)}/{first.observatory}_photometry_{name}_{suffix}{suffix_of(first.file_format)}"
     word = {"reduced": "reduction"}.get(suffix, suffix)
     for number, curve in enumerate(curves, 1):
         curve.filename = filename

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from skyvault.pipeline.data_files import Rows, rows_of
 from skyvault.pipeline.faults import DataError
+from skyvault.pipeline.table_rows import Rows, rows_of
 
 _MOST_COLUMNS = 4096
 

@@ -11,10 +11,11 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, relationship
 
 from skyvault.pipeline.column_names import guess_columns
-from skyvault.pipeline.data_files import Rows, read_dataset, rows_of, write_datasets
+from skyvault.pipeline.data_files import FORMATS, read_dataset, suffix_of, write_datasets
 from skyvault.pipeline.faults import DataError
 from skyvault.pipeline.names import file_name_of, legal_name, ra_folder
 from skyvault.pipeline.stored_data import DatasetMixin
+from skyvault.pipeline.table_rows import Rows, rows_of
 from skyvault.pipeline.tables import Base, source_raw_photometry
 from skyvault.science.samples import Floats
 
@@ -22,21 +23,19 @@ if TYPE_CHECKING:
     from skyvault.pipeline.source import Source
 
 
-class RawPhotometry(DatasetMixin, Base):
-    """What one observatory measured of one source: all of it, in the archive's own columns.
+class RawRows(DatasetMixin):
+    """What one observatory gave of one source, whatever the kind: rows in the archive's own columns.
 
     An empty answer is a data set too (``number`` 0): it says that the archive has nothing. ``colmap`` says which
     column is which, ``time_info`` how times become MJD.
     """
 
-    __tablename__ = "raw_photometry"
-    __table_args__ = (sa.UniqueConstraint("source_name", "observatory"),)
-
-    sources: Mapped[list[Source]] = relationship(secondary=source_raw_photometry, back_populates="raw_photometry")
+    #: sources of all projects that these data belong to
+    sources: Any
 
     def __init__(self, data: Any = None, **values: Any) -> None:
         self._start()
-        self.root = values.pop("root", None)
+        self.root, self.file_format = values.pop("root", None), values.pop("file_format", "hdf5")
         if "observatory" in values:
             values["observatory"] = legal_name(values["observatory"])
         values.setdefault("source_name", "")
@@ -52,16 +51,6 @@ class RawPhotometry(DatasetMixin, Base):
             self.altdata = {}
         if data is not None:
             self.set_data(data)
-
-    @hybrid_property
-    def source_id(self) -> int | None:
-        """The first source these data belong to; in a query it compares with any of them."""
-        return self.sources[0].id if self.sources else None
-
-    @source_id.inplace.comparator
-    @classmethod
-    def _source_id_comparator(cls) -> Any:
-        return _BelongsTo(cls)
 
     def set_data(self, data: Any) -> None:
         """Take rows of any table; columns are recognised unless ``colmap`` says more."""
@@ -84,7 +73,7 @@ class RawPhotometry(DatasetMixin, Base):
         name = (self.colmap or {}).get("time")
         if name is None:
             raise DataError(
-                f"no column of the photometry of {self.source_name} is a time",
+                f"no column of the {self.data_type} of {self.source_name} is a time",
                 hint=f"Columns are {', '.join(rows.dtype.names or ())[:200]}; say which one in colmap.",
             )
         if rows.dtype[name].kind == "S":
@@ -122,11 +111,22 @@ class RawPhotometry(DatasetMixin, Base):
             self.time_start, self.time_end = about["mjd_range"]
 
     def name_file(self, ra_deg: float | None) -> None:
-        """The standard place: ``<OBS>/RA<degree>/<OBS>_photometry_<source>.h5``, key ``photometry_<source>``."""
+        """The standard place: ``<OBS>/RA<degree>/<OBS>_<kind>_<source>.h5``, key ``<kind>_<source>``.
+
+        What is there in another format is taken, too: raw data are shared by projects, whatever they prefer.
+        """
         name = file_name_of(self.source_name)
         self.folder = self.observatory
-        self.filename = f"{ra_folder(ra_deg)}/{self.observatory}_{self.data_type}_{name}.h5"
         self.filekey = f"{self.data_type}_{name}"
+        begin = f"{ra_folder(ra_deg)}/{self.observatory}_{self.data_type}_{name}"
+        wanted = suffix_of(self.file_format)
+        self.filename = begin + wanted
+        if not self.check_file_exists():
+            for suffix in FORMATS.values():
+                self.filename = begin + suffix
+                if suffix != wanted and self.check_file_exists():
+                    return
+            self.filename = begin + wanted
 
     def save(self, ra_deg: float | None = None) -> None:
         """Write the file; its name is the standard one unless it has one. One that is there is replaced."""
@@ -141,7 +141,29 @@ class RawPhotometry(DatasetMixin, Base):
             "altdata": self.altdata,
             "mjd_range": None if self.time_start is None else [self.time_start, self.time_end],
         }
-        self.size = write_datasets(self.get_fullname(), [(self.filekey or "photometry", self.data, about)])
+        self.size = write_datasets(self.get_fullname(), [(self.filekey or self.data_type, self.data, about)])
+
+
+class RawPhotometry(RawRows, Base):
+    """What one observatory measured of one source: all of it, in the archive's own columns.
+
+    See :class:`RawRows`.
+    """
+
+    __tablename__ = "raw_photometry"
+    __table_args__ = (sa.UniqueConstraint("source_name", "observatory"),)
+
+    sources: Mapped[list[Source]] = relationship(secondary=source_raw_photometry, back_populates="raw_photometry")
+
+    @hybrid_property
+    def source_id(self) -> int | None:
+        """The first source these data belong to; in a query it compares with any of them."""
+        return self.sources[0].id if self.sources else None
+
+    @source_id.inplace.comparator
+    @classmethod
+    def _source_id_comparator(cls) -> Any:
+        return _BelongsTo(cls)
 
 
 class _BelongsTo:

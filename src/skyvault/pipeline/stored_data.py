@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy.orm import Mapped, mapped_column, reconstructor
 
-from skyvault.pipeline.data_files import Rows
+from skyvault.pipeline.data_files import file_keys
 from skyvault.pipeline.faults import DataError, DataMissing
+from skyvault.pipeline.table_rows import Rows
 from skyvault.pipeline.tables import Json, Mjd, datetime_of_mjd
 from skyvault.science.samples import Floats
 
@@ -37,7 +38,7 @@ class DatasetMixin:
     """What all data sets have: a place on disk, rows, times.
 
     ``root`` is the data root where it is not :func:`data_root`; ``folder`` lies below it, ``filename`` below that,
-    ``filekey`` is the group in the file.
+    ``filekey`` is the group in the file. ``file_format`` (hdf5, fits, parquet) is that of a file yet to be made.
     """
 
     data_type = "photometry"
@@ -56,12 +57,13 @@ class DatasetMixin:
     size: Mapped[int | None]
 
     root: Path | None
+    file_format: str
     _rows: Rows | None
     _file_about: dict[str, Any]
 
     @reconstructor
     def _start(self) -> None:
-        self.root, self._rows, self._file_about = None, None, {}
+        self.root, self.file_format, self._rows, self._file_about = None, "hdf5", None, {}
 
     @property
     def data(self) -> Rows:
@@ -107,8 +109,12 @@ class DatasetMixin:
             return False
         return True
 
+    def get_file_keys(self) -> list[str]:
+        """Keys of all data sets in the file. Raises DataMissing and DataError."""
+        return file_keys(self.get_fullname())
+
     def delete_data_from_disk(self) -> None:
-        """Remove the file, and its folder where it is empty then."""
+        """Remove the file, with all data sets in it, and its folder where it is empty then."""
         if self.check_file_exists():
             path = self.get_fullname()
             path.unlink()
