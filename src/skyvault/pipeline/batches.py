@@ -7,6 +7,7 @@ killed at any moment loses at most the batches in work, which the next run does 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -76,6 +77,9 @@ _project: Any = None
 def _begin(project: Project) -> None:
     global _project
     _project = project
+    # Ctrl-C in a terminal reaches all its processes; the one that gives out work decides what becomes of it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _work(numbers: list[int]) -> Batch:
