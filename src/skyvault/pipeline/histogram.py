@@ -139,13 +139,9 @@ class Histogram(Part):
 
     def take_bytes(self, packed: bytes) -> None:
         """Add what :meth:`to_bytes` packed."""
-        for score, part in json.loads(zlib.decompress(packed)).items():
-            if score not in self.grids:
-                continue
-            axes = tuple(_axis_from_json(one) for one in part["axes"])
-            grid = CountGrid(axes, unknown=part["unknown"])
-            grid.counts.reshape(-1)[part["cells"]] = part["counts"]
-            self.grids[score] += grid
+        for score, grid in grids_of(packed).items():
+            if score in self.grids:
+                self.grids[score] += grid
 
     def save(self, path: Path) -> None:
         """Write ``<score>_counts`` over its axes as netCDF (classic, 64-bit offsets); bins beyond the range come
@@ -190,6 +186,16 @@ class Histogram(Part):
             self.take_bytes(bytes.fromhex(content.decode() if isinstance(content, bytes) else content))
         except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, zlib.error) as error:
             raise DataError(f"the histogram cannot be read: {str(error)[:100]}", where=str(path)) from None
+
+
+def grids_of(packed: bytes) -> dict[str, CountGrid]:
+    """Score -> counts of what :meth:`Histogram.to_bytes` packed; the axes are those it was packed with."""
+    grids = {}
+    for score, part in json.loads(zlib.decompress(packed)).items():
+        grid = CountGrid(tuple(_axis_from_json(one) for one in part["axes"]), unknown=part["unknown"])
+        grid.counts.reshape(-1)[part["cells"]] = part["counts"]
+        grids[score] = grid
+    return grids
 
 
 def _value_of(name: str, objects: Sequence[Any]) -> Any:
