@@ -8,14 +8,26 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skyvault.pipeline.custom_code import class_named
-from skyvault.pipeline.dataset import Lightcurve
+from skyvault.pipeline.efficiency import (
+    OBS_COORDS,
+    SCORE_COORDS,
+    SOURCE_COORDS,
+    AmplitudeRate,
+    count_injections,
+    efficiency_curve,
+    event_rates,
+)
+from skyvault.pipeline.faults import ParameterValueError
 from skyvault.pipeline.finder import Finder
 from skyvault.pipeline.histogram import Histogram
+from skyvault.pipeline.lightcurve import Lightcurve
 from skyvault.pipeline.parameters import PROPAGATED, Parameters
 from skyvault.pipeline.part import Part
 from skyvault.pipeline.quality import QualityChecker
 from skyvault.pipeline.simulator import Simulator
 from skyvault.pipeline.source import Detection, Properties, Source
+from skyvault.pipeline.summary import PERIOD_SEARCHES, properties_of
+from skyvault.science.injection import Efficiency
 
 
 class ParsAnalysis(Parameters):
@@ -35,6 +47,24 @@ class ParsAnalysis(Parameters):
         self.add_par("save_processed", False, bool, "keep light curves with their quality columns", critical=False)
         self.add_par("save_detections", True, bool, "keep detections")
         self.add_par("save_simulated", True, bool, "keep detections of simulated events")
+        self.add_par("period_search", "auto", str, "when a best period is looked for: auto, always, never")
+        self.add_par("period_min_chi2", 5.0, float, "least reduced chi2 of a star that is searched by auto")
+        self.add_par("period_min", 0.05, float, "shortest period, days")
+        self.add_par("period_max", 1000.0, float, "longest period, days")
+        self.add_par("period_terms", 1, int, "harmonics that are fitted: 1 for sinusoids, 4 for RR Lyrae")
+        self.add_par("period_max_trials", 200_000, int, "most frequencies; beyond, short periods are left out")
+        self.add_par("period_error_floor", 0.0, float, "magnitudes added in quadrature to errors")
+        self.add_par("period_band_scales", None, (None, dict), "filter -> its amplitude; measured by default")
+
+    def checked(self, name: str, value: Any) -> Any:
+        if name == "period_search" and value not in PERIOD_SEARCHES:
+            raise ParameterValueError(
+                f"period_search cannot be {value!r}", hint=f"Give one of {', '.join(PERIOD_SEARCHES)}."
+            )
+        positive = ("period_min", "period_max", "period_terms", "period_max_trials")
+        if name in positive and isinstance(value, int | float) and not value > 0:
+            raise ParameterValueError(f"{name} must be positive, and {value} is not")
+        return super().checked(name, value)
 
 
 class Analysis(Part):
@@ -73,9 +103,9 @@ class Analysis(Part):
         self.injections = Histogram(
             "injections",
             **{name: self.pars[name] for name in PROPAGATED},
-            score_coords={"amplitude": [-3, 2, 0.2, "log10"]},
-            source_coords={},
-            obs_coords={"shape": [], "found": [0, 1, 1]},
+            score_coords=SCORE_COORDS,
+            source_coords=SOURCE_COORDS,
+            obs_coords=OBS_COORDS,
         )
 
     def get_all_histograms(self) -> list[Histogram]:
@@ -121,38 +151,8 @@ class Analysis(Part):
         return processed
 
     def calc_props(self, curves: Sequence[Lightcurve], found: Sequence[Detection]) -> dict[str, Any]:
-        """Summary of a source: counts, the highest score, and for each filter mean, scatter and amplitude."""
-        props: dict[str, Any] = {
-            "num_epochs": sum(curve.number or 0 for curve in curves),
-            "num_good": sum(curve.num_good or 0 for curve in curves),
-            "num_lightcurves": len(curves),
-            "num_detections": len(found),
-        }
-        best = [float(np.nanmax(np.abs(score))) for c in curves if np.isfinite(score := c.data["snr"]).any()]
-        props["best_snr"] = max(best, default=None)
-        filters: dict[str, Any] = {}
-        for name in sorted({curve.filter or "" for curve in curves}):
-            rows = [c for c in curves if (c.filter or "") == name]
-            mag = np.concatenate([c.data["mag"][~c.data["qflag"]] for c in rows])
-            error = np.concatenate([c.data["magerr"][~c.data["qflag"]] for c in rows])
-            known = np.isfinite(mag) & np.isfinite(error) & (error > 0.0)
-            mag, error = mag[known], error[known]
-            if not len(mag):
-                continue
-            low, middle, high = np.quantile(mag, (0.05, 0.5, 0.95)).tolist()
-            weight = 1.0 / error**2
-            mean = float((mag * weight).sum() / weight.sum())
-            chi2 = float(((mag - mean) ** 2 * weight).sum())
-            filters[name] = {
-                "num": len(mag),
-                "mag_median": middle,
-                "mag_mean_weighted": mean,
-                "mag_rms": float(mag.std()),
-                "amplitude_90": high - low,
-                "reduced_chi2": chi2 / (len(mag) - 1) if len(mag) > 1 else None,
-            }
-        props["filters"] = filters
-        return props
+        """Summary of a source, as its Properties keep it: see :mod:`skyvault.pipeline.summary`."""
+        return properties_of(curves, found, self.pars)
 
     @staticmethod
     def _properties(source: Source, has_data: bool, props: dict[str, Any]) -> Properties:
@@ -176,26 +176,49 @@ class Analysis(Part):
             self.good_scores.add_data(about, rows, chosen=~rows["qflag"])
 
     def inject(self, processed: Sequence[Lightcurve], source: Source) -> None:
-        """Put simulated events into copies of the processed light curves, search them, and count what was found.
+        """Put simulated events into copies of the processed light curves, check and search these as the real ones, and
+        count what was found.
 
         An event is found when a detection covers it and there was none at that place without it.
         """
-        for number, event in self.sim.events(source.name, processed, self.pars.num_injections):
-            curve = self.sim.inject(processed[number], event)
+        events = self.sim.events(source.name, processed, self.pars.num_injections)
+        if not events:
+            return
+        # one copy of each light curve takes all its events, one after the other
+        copies = {number: processed[number].copied() for number in {number for number, _ in events}}
+        is_found = []
+        for number, event in events:
+            curve = self.sim.inject(processed[number], event, into=copies[number])
             about = {"shape": event.shape, "time": event.time, "width_d": event.width_d, "amplitude": event.amplitude}
+            self.checker.check([curve], source, about)
             self.finder.process([curve], source, about)
-            found = [
-                one for one in self.finder.detect([curve], source, about)
-                if one.time_start - event.width_d <= event.time <= one.time_end + event.width_d
-            ]  # fmt: skip
             already = processed[number].data["detected"]
-            known = bool(already.any()) and any(
-                already[row] for one in found for row in one.processed_photometry_data_ranges["0"]
-            )
-            self.injections.add_data(
-                {"shape": event.shape, "found": float(bool(found)), "amplitude": np.log10(max(event.amplitude, 1e-9))}
-            )
-            if self.pars.save_simulated and not known:
-                for one in found:
-                    one.processed_photometry_data_ranges = {str(number): one.processed_photometry_data_ranges["0"]}
+            found = []
+            for one in self.finder.detect([curve], source, about):
+                rows = _rows_of(one, "0")
+                covers = one.time_start - event.width_d <= event.time <= one.time_end + event.width_d
+                if covers and not already[rows].any():
+                    found.append(one)
+                    one.processed_photometry_peak_number = number
+                    one.processed_photometry_data_ranges = {str(number): rows}
+            is_found.append(bool(found))
+            if self.pars.save_simulated:
                 source.detections.extend(found)
+        count_injections(self.injections, [event for _, event in events], is_found, source.mag)
+
+    # --- what a run is worth -----------------------------------------------------------------------------------
+
+    def efficiency(self, **chosen: Any) -> Efficiency:
+        """The fraction of injected events found against their amplitude, of all sources analysed since
+        :meth:`reset_histograms`; ``shape``, ``mag`` and ``width_d`` narrow it, see :func:`efficiency_curve`."""
+        return efficiency_curve(self.injections, **chosen)
+
+    def rates(self, detections: Sequence[Detection], shape: str, **how: Any) -> list[AmplitudeRate]:
+        """Rates and upper limits of events of one shape behind these detections, see :func:`event_rates`."""
+        how.setdefault("threshold", self.finder.pars.snr_threshold)
+        return event_rates(self.good_scores, self.injections, detections, shape=shape, **how)
+
+
+def _rows_of(one: Detection, curve: str) -> list[int]:
+    rows: list[int] = (one.processed_photometry_data_ranges or {}).get(curve, [])
+    return rows

@@ -7,13 +7,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skyvault.pipeline.dataset import Lightcurve
+from skyvault.pipeline.faults import ParameterValueError
+from skyvault.pipeline.lightcurve import Lightcurve
 from skyvault.pipeline.parameters import Parameters
 from skyvault.pipeline.part import Part
 from skyvault.pipeline.source import Detection, Source
 from skyvault.science.finding import Peak, find_peaks
-from skyvault.science.matched_filter import Kernel, Match, bank, match
+from skyvault.science.matched_filter import Kernel, bank, match
 from skyvault.science.samples import Booleans, Floats
+from skyvault.science.thumbnail import Thumbnail
 
 
 class ParsFinder(Parameters):
@@ -29,6 +31,12 @@ class ParsFinder(Parameters):
         self.add_par("max_det_per_lc", 1, int, "most detections a light curve")
         self.add_par("abs_snr", True, bool, "look for dips too")
         self.add_par("remove_failed", False, bool, "leave out epochs that failed the quality check")
+        self.add_par("save_thumbnails", True, bool, "keep a small picture of real events", critical=False)
+
+    def checked(self, name: str, value: Any) -> Any:
+        if name == "snr_threshold" and isinstance(value, int | float) and not value > 0:
+            raise ParameterValueError(f"{name} must be positive, and {value} is not")
+        return super().checked(name, value)
 
 
 class Finder(Part):
@@ -104,6 +112,7 @@ class Finder(Part):
         known = offset[np.isfinite(offset)]
         worst = float(known[np.argmax(np.abs(known))]) if len(known) else None
         start, end = float(mjd[peak.first]), float(mjd[peak.last])
+        raw_number, raw_rows = _raw_rows(source, curve, mjd[inside])
         made = Detection(
             method=self.method,
             data_types=["photometry"],
@@ -120,14 +129,42 @@ class Finder(Part):
             simulated=sim is not None,
             sim_pars=sim,
             snr=peak.score,
+            score=abs(peak.score),
+            extra_scores={"epoch_snr": self._epoch_score(curve, peak.peak), "num_epochs": peak.last - peak.first + 1},
             peak_mag=None if mag != mag else mag,
             peak_mag_diff=None if mag != mag or usual is None else usual - mag,
             quality_values={"offset": worst},
             quality_flag=bool(rows["qflag"][inside].any()),
+            raw_photometry_peak_number=raw_number,
+            raw_photometry_data_ranges=None if raw_number is None else {str(raw_number): raw_rows},
             processed_photometry_peak_number=number,
             processed_photometry_data_ranges={str(number): list(range(peak.first, peak.last + 1))},
         )
+        if sim is None and self.pars.save_thumbnails:
+            flagged = curve.is_flagged | rows["qflag"]
+            made.thumbnail = Thumbnail.of(
+                mjd, rows["flux"], rows["fluxerr"], curve.flux_mean_robust or 1.0, peak.peak, inside, flagged
+            ).to_bytes()
         return made
+
+    def _epoch_score(self, curve: Lightcurve, row: int) -> float | None:
+        """How much the epoch stands out by itself."""
+        score = float(Finder.score(self, curve)[row])
+        return None if score != score else score
+
+
+def _raw_rows(source: Source, curve: Lightcurve, mjd: Floats) -> tuple[int | None, list[int]]:
+    """Which of the source's raw data, and which of its rows, epochs of a light curve were made of."""
+    for number, raw in enumerate(source.raw_photometry):
+        if raw.observatory == curve.observatory and raw.is_data_loaded and (raw.colmap or {}).get("time"):
+            same = np.isin(raw.mjds, mjd)
+            names = raw.column("filter")
+            if names is not None and curve.filter and names.dtype.kind == "S":
+                of_filter = names == curve.filter.encode()
+                # a filter that was renamed is not found by its name
+                same &= of_filter if of_filter.any() else True
+            return number, np.flatnonzero(same).tolist()
+    return None, []
 
 
 class ParsMatchedFilterFinder(ParsFinder):
@@ -153,21 +190,36 @@ class MatchedFilterFinder(Finder):
         pars = self.pars
         return bank(pars.kernel_shapes, pars.shortest_width, pars.longest_width, pars.kernels_per_decade)
 
-    def score(self, curve: Lightcurve) -> Floats:
-        return self._match(curve).score
+    @property
+    def bank_name(self) -> str:
+        """What the bank is made of, in a few words."""
+        pars = self.pars
+        shapes = "+".join(pars.kernel_shapes)
+        return f"{shapes} {pars.shortest_width:g}-{pars.longest_width:g} d, {pars.kernels_per_decade} a decade"
 
-    def _match(self, curve: Lightcurve) -> Match:
-        mean = np.nan if curve.flux_mean_robust is None else curve.flux_mean_robust
-        residual = curve.data["flux"] - mean
-        return match(curve.mjds, residual, self._noise(curve), ~curve.is_flagged, self.kernels())
+    def process(self, lightcurves: Sequence[Lightcurve], source: Source | None = None, sim: Any = None) -> None:
+        """As of the finder of peaks, with the column ``kernel``: the number of the best one, -1 for none."""
+        kernels = self.kernels()
+        for curve in lightcurves:
+            rows = curve.data
+            usable = ~curve.is_flagged & np.isfinite(rows["mag"])
+            median = np.median(rows["mag"][usable]) if usable.any() else np.nan
+            mean = np.nan if curve.flux_mean_robust is None else curve.flux_mean_robust
+            found = match(curve.mjds, rows["flux"] - mean, self._noise(curve), ~curve.is_flagged, kernels)
+            curve.with_columns(
+                snr=found.score, kernel=found.kernel, kernel_amplitude=found.amplitude / (mean or 1.0),
+                dmag=rows["mag"] - median, detected=np.zeros(len(rows), np.bool_),
+            )  # fmt: skip
 
     def make_detection(
         self, peak: Peak, number: int, lightcurves: Sequence[Lightcurve], source: Source, sim: dict[str, Any] | None
     ) -> Detection:
         made = super().make_detection(peak, number, lightcurves, source, sim)
-        curve = lightcurves[number]
-        best = int(self._match(curve).kernel[peak.peak])
+        rows = lightcurves[number].data
+        best = int(rows["kernel"][peak.peak])
         kernel = self.kernels()[best]
         made.matched_filter_kernel_index = best
         made.matched_filter_kernel_props = {"shape": kernel.shape, "width_d": kernel.width_d}
+        made.matched_filter_bank_name = self.bank_name
+        made.extra_scores = {**made.extra_scores, "kernel_amplitude": float(rows["kernel_amplitude"][peak.peak])}
         return made

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skyvault.pipeline.dataset import Lightcurve
+from skyvault.pipeline.lightcurve import Lightcurve
 from skyvault.pipeline.parameters import Parameters
 from skyvault.pipeline.part import Part
 from skyvault.science.quality_check import is_beyond, pixel_offsets, sky_offsets

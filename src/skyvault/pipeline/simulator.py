@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from skyvault.pipeline.dataset import Lightcurve
 from skyvault.pipeline.faults import ParameterValueError
+from skyvault.pipeline.lightcurve import Lightcurve
 from skyvault.pipeline.parameters import Parameters
 from skyvault.pipeline.part import Part
 from skyvault.science.injection import SHAPES, Injection
-from skyvault.science.photometry_statistics import mag_from_flux, robust_mean_rms
+from skyvault.science.photometry_statistics import AB_ZERO_POINT, mag_from_flux, robust_mean_rms
 
 
 class ParsSimulator(Parameters):
@@ -31,6 +31,9 @@ class ParsSimulator(Parameters):
         self.add_par("cadence_aware", True, bool, "put events at observed epochs, else at any time between them")
 
     def checked(self, name: str, value: Any) -> Any:
+        positive = ("min_width", "max_width", "min_amplitude", "max_amplitude")
+        if name in positive and isinstance(value, int | float) and not value > 0:
+            raise ParameterValueError(f"{name} must be positive, and {value} is not")
         if name == "shapes" and isinstance(value, list) and (strange := [one for one in value if one not in SHAPES]):
             raise ParameterValueError(f"there is no shape {strange[0]!r}", hint=f"Shapes are {', '.join(SHAPES)}.")
         return super().checked(name, value)
@@ -60,18 +63,21 @@ class Simulator(Part):
         time = float(mjd[int(rng.integers(len(mjd)))] if pars.cadence_aware else rng.uniform(mjd[0], mjd[-1]))
         return Injection(shape, time, width, amplitude)
 
-    def inject(self, curve: Lightcurve, event: Injection) -> Lightcurve:
-        """A copy of a processed light curve with the event in it; errors stay, the robust statistics are made anew."""
-        made = curve.copied()
-        rows = made.data
+    def inject(self, curve: Lightcurve, event: Injection, *, into: Lightcurve | None = None) -> Lightcurve:
+        """A copy of a processed light curve with the event in it; errors stay, the robust statistics are made anew.
+
+        ``into`` is an earlier copy of the same light curve, whose event is replaced.
+        """
+        made = curve.copied() if into is None else into
         usual = curve.flux_mean_robust
         if usual is None:
             return made
-        flux = event.into(rows["mjd"], rows["flux"], usual)
-        rows["flux"] = flux
-        rows["mag"] = mag_from_flux(flux, rows["fluxerr"], made.zero_point_instrumental or 23.9)[0]
-        mean, rms = robust_mean_rms(flux[~made.is_flagged])
-        made.flux_mean_robust, made.flux_rms_robust = mean, rms
+        original = curve.data
+        flux = event.into(original["mjd"], original["flux"], usual)
+        mag = mag_from_flux(flux, original["fluxerr"], curve.zero_point_instrumental or AB_ZERO_POINT)[0]
+        rows = made.data
+        rows["flux"], rows["mag"], rows["flag"] = flux, mag, original["flag"]
+        made.flux_mean_robust, made.flux_rms_robust = robust_mean_rms(flux[original["flag"] == 0])
         made.is_simulated = True
         return made
 
