@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skyvault.errors import Conflict, StoreError
-from skyvault.ledger.ledger import open_ledger
+from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import Layout
 from skyvault.store.snapshot import durable
 
@@ -46,9 +46,9 @@ def backup(
     from skyvault.config import Settings as Configuration
 
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
-    layout = Layout(settings.home)
+    layout = Layout.of(settings)
     target = Layout(Path(directory).absolute())
-    if not layout.ledger.exists():
+    if not layout.has_ledger():
         raise StoreError("nothing is published, so there is nothing to copy", where=str(layout.home))
     _refuse_strange(layout, target)
     try:
@@ -83,7 +83,7 @@ def _copy(layout: Layout, target: Layout, progress: Progress | None) -> BackedUp
     )
     draft = target.home / f"ledger-{uuid.uuid4().hex[:8]}.building"
     holder = f"backup-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    with open_ledger(layout.ledger) as ledger:
+    with open_home_ledger(layout) as ledger:
         try:
             # leased first and copied then: what the copy names is there until it is copied
             for _ in range(20):

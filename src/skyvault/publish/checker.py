@@ -15,9 +15,9 @@ from skyvault.adql.emit_duckdb import identifier
 from skyvault.adql.storage import Stored
 from skyvault.errors import NotFound, UnitError
 from skyvault.ledger.holdings import Holding, Holdings
-from skyvault.ledger.ledger import open_ledger
 from skyvault.model.table import Column, Table
 from skyvault.store import obscore
+from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import FORMAT, Layout
 from skyvault.store.view import shelved
 
@@ -50,14 +50,14 @@ def check(name: str | None = None, *, home: Path | None = None, settings: Settin
     from skyvault.config import Settings as Configuration
 
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
-    layout = Layout(settings.home)
-    if not layout.ledger.exists():
+    layout = Layout.of(settings)
+    if not layout.has_ledger():
         if name is not None:
             raise NotFound(f"there is no published table {name!r}", hint="Nothing is published in this data directory.")
         return [
             Finding("note", str(layout.home), "nothing is published here", "Publish a file: skyvault publish FILE.")
         ]
-    with open_ledger(layout.ledger) as ledger:
+    with open_home_ledger(layout) as ledger:
         current = ledger.holdings.current()
         if name is not None and name.lower() not in current:
             from skyvault.adql.faults import did_you_mean

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from skyvault.errors import Busy, Conflict, FormatError, IngestError, NotFound, UsageError
 from skyvault.formats.stream import TableStream
 from skyvault.ledger.holdings import Holding, Holdings
-from skyvault.ledger.ledger import open_ledger
 from skyvault.model.table import Table
 from skyvault.publish.inference import infer, position_elsewhere
 from skyvault.publish.positions import in_degrees
 from skyvault.store import obscore as obs
 from skyvault.store.building import build_beside, disk_faults, rows_of
+from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import FORMAT, Layout
 from skyvault.store.snapshot import Built, Carried, Spec, with_row_count
 from skyvault.store.view import split_name
@@ -115,10 +115,10 @@ def publish(
         if dry_run:
             table = inferred.spec.table
             return Published(table, stream.table.nrows, 0, time.perf_counter() - began, inferred.notes)
-        layout = Layout(settings.home)
+        layout = Layout.of(settings)
         with disk_faults(settings.home):
             layout.make()
-        with open_ledger(layout.ledger) as ledger:
+        with open_home_ledger(layout) as ledger:
             publisher = Publisher(layout, ledger.holdings, settings, progress)
             holding, built = publisher.publish_stream(
                 inferred.spec,
@@ -214,11 +214,11 @@ def unpublish(name: str, *, home: Path | None = None, settings: Settings | None 
     from skyvault.config import Settings as Configuration
 
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
-    layout = Layout(settings.home)
-    if not layout.ledger.exists():
+    layout = Layout.of(settings)
+    if not layout.has_ledger():
         raise NotFound(f"there is no published table {name!r}", hint="Nothing is published in this data directory.")
     layout.make()
-    ledger = open_ledger(layout.ledger)
+    ledger = open_home_ledger(layout)
     try:
         holdings = ledger.holdings
         found = holdings.find(name)
@@ -371,14 +371,14 @@ class Publisher:
 
         def batches() -> Iterator[Any]:
             for member in members:
-                rows = rows_of(self.layout, member.table, member.snapshot)
+                rows = rows_of(self.layout, member.table, member.snapshot, is_left_out=_leaves_out(member))
                 yield from obs.conformed(rows, member.table, target, authority)
 
         names = target.column_names
         region = names.index("s_region")
         spec = Spec(target, names.index("s_ra"), names.index("s_dec"), None, (region,))
-        total = sum(h.nrows for h in members)
-        carried = self._carried(members)
+        total = None if any(map(_leaves_out, members)) else sum(h.nrows for h in members)
+        carried = self._carried(members) if total is not None else None
         built = self.build(
             spec,
             TableStream(_named(target, target.name, total), batches()),
@@ -400,6 +400,11 @@ class Publisher:
                 carried.append(Carried(self.layout.store / member.snapshot, f"cells_{index}", first))
             first += member.nrows
         return carried
+
+
+def _leaves_out(member: Holding) -> bool:
+    """Whether some of a collection's rows do not join ivoa.ObsCore."""
+    return "left_out" in member.extra.get("beside", ())
 
 
 def table_name(name: str | None, path: Path) -> str:

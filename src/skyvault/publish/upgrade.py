@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from skyvault.errors import Conflict, StoreError
 from skyvault.formats.stream import TableStream
 from skyvault.ledger.holdings import Holding
-from skyvault.ledger.ledger import open_ledger
 from skyvault.publish.publisher import Publisher
 from skyvault.store import obscore
 from skyvault.store.building import beside_of, rows_of
+from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import FORMAT, Layout
 from skyvault.store.snapshot import Spec
 
@@ -51,12 +51,12 @@ def upgrade(
     from skyvault.config import Settings as Configuration
 
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
-    layout = Layout(settings.home)
-    if not layout.ledger.exists():
+    layout = Layout.of(settings)
+    if not layout.has_ledger():
         return []
     done = []
     # opening the ledger migrates it
-    with open_ledger(layout.ledger) as ledger:
+    with open_home_ledger(layout) as ledger:
         layout.make()
         current = list(ledger.holdings.current().values())
         for holding in current:

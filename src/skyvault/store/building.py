@@ -101,8 +101,11 @@ def beside_of(layout: Layout, snapshot: str, names: Sequence[str]) -> Iterator[d
         yield readers
 
 
-def rows_of(layout: Layout, table: Table, snapshot: str) -> Iterator[Any]:
-    """All rows of a stored table, in the order of its columns, straight from its snapshot."""
+def rows_of(layout: Layout, table: Table, snapshot: str, *, is_left_out: bool = False) -> Iterator[Any]:
+    """All rows of a stored table, in the order of its columns, straight from its snapshot.
+
+    With ``is_left_out`` without the datasets that the collection keeps to itself.
+    """
     import duckdb
 
     from skyvault.adql.emit_duckdb import identifier
@@ -110,6 +113,7 @@ def rows_of(layout: Layout, table: Table, snapshot: str) -> Iterator[Any]:
     connection = duckdb.connect(str(layout.store / snapshot), read_only=True)
     try:
         names = ", ".join(identifier(name) for name in storage_names(table.column_names))
-        yield from connection.sql(f"SELECT {names} FROM data").to_arrow_reader(50_000)
+        but = " WHERE obs_publisher_did NOT IN (SELECT did FROM left_out)" if is_left_out else ""
+        yield from connection.sql(f"SELECT {names} FROM data{but}").to_arrow_reader(50_000)
     finally:
         connection.close()

@@ -1,0 +1,193 @@
+"""Datasets of files: the row each has in its collection, and the products that belong to it."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from skyvault.errors import FormatError
+from skyvault.model.product import Product
+from skyvault.publish.hooks import hook
+from skyvault.publish.mapping import value_of
+from skyvault.publish.resource import FilesSection
+
+#: the media type of an answer of the links service (DataLink 1.1, section 3.3); clients compare it letter by letter
+DATALINK: Final = "application/x-votable+xml;content=datalink"
+_BLOCK: Final = 1 << 20
+_TYPES: Final = {".fits": "application/fits", ".fit": "application/fits", ".fz": "application/fits",
+                 ".vot": "application/x-votable+xml", ".h5": "application/x-hdf5", ".hdf5": "application/x-hdf5",
+                 ".parquet": "application/vnd.apache.parquet", ".png": "image/png", ".jpg": "image/jpeg"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the files of one collection become datasets: everything a worker needs to know."""
+
+    table: str
+    section: FilesSection
+    root: Path
+    made: Path
+    hooks: Path
+    authority: str
+
+
+@dataclass(slots=True)
+class Dataset:
+    """One dataset: its row (by column name), its products, and what was odd about it."""
+
+    row: dict[str, Any]
+    products: list[Product] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"row": self.row, "products": [asdict(one) for one in self.products], "remarks": self.remarks}
+
+
+def did_of(authority: str, table: str, local: str) -> str:
+    """The publisher's identifier of a dataset (IVOA Identifiers 2.0, section 4.2)."""
+    return f"ivo://{authority}/~?{table}/{quote(local, safe='/:._-')}"
+
+
+def links_address(did: str) -> str:
+    """Where the links of a dataset are, below the service's root."""
+    return f"/datalink/links?ID={quote(did, safe='')}"
+
+
+def facts_of_file(path: Path, root: Path) -> dict[str, Any]:
+    """What expressions may know of a file beside its header."""
+    relative = path.relative_to(root)
+    stem = relative.name
+    for ending in (".gz", ".bz2", ".fz", *[path.with_suffix("").suffix, path.suffix]):
+        if ending and stem.endswith(ending):
+            stem = stem[: -len(ending)]
+    folder = relative.parent.as_posix()
+    return {
+        "path": relative.as_posix(),
+        "name": relative.name,
+        "stem": stem.removesuffix(".fits").removesuffix(".fit"),
+        "folder": "" if folder == "." else folder,
+        "size": path.stat().st_size,
+        "None": None,
+    }
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def content_type_of(name: str) -> str:
+    """The media type of a file by its name; packed files keep that of what is in them (FITS) or are what they are."""
+    plain = name.lower()
+    for ending in (".gz", ".bz2"):
+        if plain.endswith((f".fits{ending}", f".fit{ending}")):
+            return "application/fits"
+    suffix = Path(plain).suffix
+    return _TYPES.get(suffix) or mimetypes.guess_type(plain)[0] or "application/octet-stream"
+
+
+def finished(
+    recipe: Recipe, dataset: Dataset, local: str, facts: Mapping[str, Any], header: Any, path: Path, hdu: int | None
+) -> Dataset:
+    """A dataset with what the resource says over what its header says, its identifier and its products.
+
+    Raises FormatError when a value cannot be had, or the hook refuses it.
+    """
+    section, row = recipe.section, dataset.row
+    did = did_of(recipe.authority, recipe.table, local)
+    row.setdefault("obs_id", facts["stem"])
+    row["obs_publisher_did"] = did
+    row["obs_collection"] = row.get("obs_collection") or section.title or recipe.table
+    row.setdefault("calib_level", 2)
+    row["access_url"] = links_address(did)
+    row["access_format"] = DATALINK
+    row["access_estsize"] = max(1, round(facts["size"] / 1024))
+    for name, value in section.map.items():
+        row[name] = value_of(value, facts, header)
+    for name, extra in section.extra.items():
+        row[name] = value_of(extra.value, facts, header)
+    if section.hook is not None:
+        _through_hook(recipe, dataset, path, header)
+    released = value_of(section.embargo, facts, header)
+    row["obs_release_date"] = None if released is None else str(released)
+    row["data_rights"] = "public" if released is None else "proprietary"
+    this = Product(
+        did,
+        0,
+        "#this",
+        "source",
+        facts["path"],
+        content_type_of(facts["name"]),
+        facts["size"],
+        sha256_of(path),
+        None,
+        hdu,
+        row.get("dataproduct_type"),
+        None,
+        row["obs_release_date"],
+    )
+    dataset.products = [this, *dataset.products, *_companions(recipe, did, facts, path, row["obs_release_date"])]
+    if isinstance(section.obscore, str):
+        row["_in_obscore"] = bool(value_of(section.obscore, {**facts, **row}, header))
+    else:
+        row["_in_obscore"] = section.obscore
+    return dataset
+
+
+def _through_hook(recipe: Recipe, dataset: Dataset, path: Path, header: Any) -> None:
+    act = hook(recipe.hooks, str(recipe.section.hook))
+    try:
+        changed = act(dict(dataset.row), path, header)
+    except Exception as problem:
+        raise FormatError(f"the hook {recipe.section.hook} says: {type(problem).__name__}: {problem}") from None
+    if changed is None:
+        raise FormatError(f"the hook {recipe.section.hook} leaves it out")
+    if not isinstance(changed, dict):
+        raise FormatError(f"the hook {recipe.section.hook} gave {type(changed).__name__}, not a row")
+    dataset.row = changed
+
+
+def _companions(recipe: Recipe, did: str, facts: Mapping[str, Any], path: Path, released: str | None) -> list[Product]:
+    found = []
+    counts: dict[str, int] = {"#this": 1}
+    words = {key: str(facts[key]) for key in ("stem", "name", "folder", "path")}
+    for one in recipe.section.companions:
+        number = counts.get(one.semantics, 0)
+        counts[one.semantics] = number + 1
+        told: dict[str, Any] = {"description": one.description, "released": released}
+        if one.hook is not None:
+            found.append(Product(did, number, one.semantics, "hook", one.hook, one.content_type, **told))
+        elif one.url is not None:
+            quoted = {key: quote(value) for key, value in words.items()}
+            address = one.url.format(**quoted)
+            found.append(Product(did, number, one.semantics, "elsewhere", address, one.content_type, **told))
+        else:
+            relative = str(one.file).format(**words)
+            beside = recipe.root / relative
+            if not beside.is_file():
+                if one.required:
+                    raise FormatError(f"its {one.semantics} {relative} is not there")
+                continue
+            found.append(
+                Product(
+                    did,
+                    number,
+                    one.semantics,
+                    "source",
+                    Path(relative).as_posix(),
+                    one.content_type or content_type_of(relative),
+                    beside.stat().st_size,
+                    sha256_of(beside),
+                    **told,
+                )
+            )
+    return found

@@ -1,0 +1,95 @@
+"""Images of FITS files as datasets: place and outline from their WCS, times and filters from their headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from skyvault.errors import FormatError
+from skyvault.model.product import Product
+from skyvault.publish.datasets import Dataset, Recipe, did_of, facts_of_file, finished
+from skyvault.science.exposure_headers import begin_of, exposure_s, filter_of, text_of, wavelengths_of
+from skyvault.science.fits_images import ImageFacts, images_of, polygon_text
+from skyvault.science.previews import pictures_of
+
+
+def image_datasets(path: Path, recipe: Recipe) -> list[Dataset]:
+    """The datasets of one file. Raises FormatError with what is wrong with it."""
+    facts = facts_of_file(path, recipe.root)
+    images = images_of(path, wanted=recipe.section.hdu)
+    is_several = recipe.section.hdu == "all"
+    found = []
+    for image in images:
+        local = f"{facts['path']}:{image.hdu}" if is_several else str(facts["path"])
+        dataset = Dataset(_row(image))
+        _when(dataset, image.header)
+        if is_several:
+            dataset.row["obs_id"] = facts["stem"]
+        known = {**facts, "ra": image.ra, "dec": image.dec, "hdu": image.hdu, "extname": image.name}
+        if recipe.section.previews:
+            dataset.products = _pictures(path, recipe, local, image.hdu)
+        found.append(finished(recipe, dataset, local, known, image.header, path, image.hdu))
+    return found
+
+
+def _row(image: ImageFacts) -> dict[str, Any]:
+    header = image.header
+    depth = [size for axis, size in enumerate(image.planes) if size > 1]
+    name = filter_of(header)
+    span = None if name is None else wavelengths_of(name)
+    row: dict[str, Any] = {
+        "dataproduct_type": "image" if len(depth) <= 2 else "cube",
+        "s_ra": image.ra,
+        "s_dec": image.dec,
+        "s_fov": image.fov_deg,
+        "s_region": polygon_text(image.outline),
+        "s_xel1": image.planes[0],
+        "s_xel2": image.planes[1],
+        "s_pixel_scale": image.pixel_arcsec,
+        "target_name": text_of(header, "OBJECT", "TARGNAME", "TARGET"),
+        "facility_name": text_of(header, "TELESCOP", "OBSERVAT"),
+        "instrument_name": text_of(header, "INSTRUME", "DETECTOR"),
+        "obs_title": text_of(header, "TITLE"),
+        "filter": name,
+        "o_ucd": "phot.count",
+        "t_exptime": exposure_s(header),
+    }
+    if span is not None:
+        row["em_min"], row["em_max"] = span
+    return row
+
+
+def _when(dataset: Dataset, header: Any) -> None:
+    try:
+        begin = begin_of(header)
+    except ValueError as problem:
+        dataset.remarks.append(f"its date is not understood: {problem}")
+        return
+    if begin is None:
+        return
+    if begin.remark:
+        dataset.remarks.append(begin.remark)
+    dataset.row["t_min"] = begin.mjd
+    dataset.row["t_max"] = begin.mjd + (dataset.row["t_exptime"] or 0.0) / 86_400.0
+
+
+def _pictures(path: Path, recipe: Recipe, local: str, hdu: int) -> list[Product]:
+    """The pictures, written below the folder of what we make; their products."""
+    try:
+        pictures = pictures_of(path, hdu)
+    except FormatError:
+        # the header is whole and its pixels are not: nobody should be offered such a file
+        raise
+    did = did_of(recipe.authority, recipe.table, local)
+    products = []
+    for semantics, content, ending in (
+        ("#preview-image", pictures.preview, ".png"),
+        ("#thumbnail", pictures.thumbnail, ".small.png"),
+    ):
+        place = recipe.made / f"{local}{ending}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f".{place.name}.part")
+        draft.write_bytes(content)
+        draft.replace(place)
+        products.append(Product(did, 0, semantics, "made", f"{local}{ending}", "image/png", len(content)))
+    return products

@@ -1,0 +1,209 @@
+"""What a publisher says of a collection in its resource.yaml: metadata, tables, files, services, examples, tests.
+
+One file a collection, read by people first. Every key is checked; a wrong one is told with its line. The same
+definitions make the JSON schema that editors use.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: a value as it is, or "= expression" over the file's header
+MappedValue = str | int | float | bool | None
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+
+#: addresses of the licences that are known by a short name
+LICENCES: dict[str, str] = {
+    "CC0-1.0": "https://spdx.org/licenses/CC0-1.0.html",
+    "CC-BY-4.0": "https://spdx.org/licenses/CC-BY-4.0.html",
+    "CC-BY-SA-4.0": "https://spdx.org/licenses/CC-BY-SA-4.0.html",
+    "CC-BY-3.0": "https://spdx.org/licenses/CC-BY-3.0.html",
+    "MIT": "https://spdx.org/licenses/MIT.html",
+    "ODbL-1.0": "https://spdx.org/licenses/ODbL-1.0.html",
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, validate_default=False)
+
+
+class Person(_Section):
+    """Who made the data, as a registry shows it."""
+
+    name: str
+    orcid: Annotated[str, Field(pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")] | None = None
+    email: str | None = None
+    affiliation: str | None = None
+
+
+class ColumnWords(_Section):
+    """What a file does not say of a column."""
+
+    unit: str | None = None
+    ucd: str | None = None
+    utype: str | None = None
+    xtype: str | None = None
+    description: str | None = None
+    null: str | int | None = None
+
+
+class TableSection(_Section):
+    """A table file: its rows become a table one can query."""
+
+    source: Annotated[str, Field(description="A table file, relative to this resource: Parquet, FITS, VOTable, CSV")]
+    title: str | None = None
+    description: str | None = None
+    columns: dict[str, ColumnWords] = {}
+    position: list[str] | str | None = None
+    id: str | None = None
+    obscore: Annotated[bool, Field(description="Its rows are observations and join ivoa.ObsCore")] = False
+    skip_bad: bool = False
+    epntap: Annotated[bool, Field(description="It is an EPN-TAP 2 table (named epn_core)")] = False
+
+
+class ExtraColumn(_Section):
+    """A column of a collection beyond ObsCore's."""
+
+    value: MappedValue
+    type: Literal["text", "int", "long", "double", "boolean"] = "text"
+    unit: str | None = None
+    ucd: str | None = None
+    description: str | None = None
+
+
+class Companion(_Section):
+    """Another file that belongs to each dataset: where it is, and what it is to the dataset."""
+
+    semantics: Annotated[str, Field(pattern=r"^#[a-z][a-z-]*$", description="A term of the DataLink vocabulary")]
+    file: Annotated[
+        str | None, Field(description="Its path, with {stem}, {name} and {folder} of the dataset's file")
+    ] = None
+    url: str | None = None
+    hook: Annotated[str | None, Field(description="A function of hooks.py that makes it when it is asked for")] = None
+    description: str | None = None
+    content_type: str | None = None
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Companion:
+        if sum(one is not None for one in (self.file, self.url, self.hook)) != 1:
+            raise ValueError("give one of file, url and hook")
+        return self
+
+
+class FilesSection(_Section):
+    """Files of one kind: each (or each image in them) becomes a dataset that can be found, fetched and cut out."""
+
+    kind: Literal["images", "spectra", "timeseries", "events"] = "images"
+    files: Annotated[str | list[str], Field(description="Patterns below this resource's folder; ** goes deeper")]
+    ignore: str | list[str] = []
+    title: str | None = None
+    description: str | None = None
+    hdu: Annotated[
+        Literal["first", "all"] | int | str, Field(description="Which image of a file: first, all, a number or a name")
+    ] = "first"
+    map: Annotated[dict[str, MappedValue], Field(description="ObsCore's columns: a value, or '= expression'")] = {}
+    extra: dict[Name, ExtraColumn] = {}
+    hook: Annotated[
+        str | None, Field(description="A function of hooks.py that is given each row and may change it")
+    ] = None
+    companions: list[Companion] = []
+    obscore: bool | str = True
+    previews: bool = True
+    links: Literal["open", "signed"] = "open"
+    link_lifetime_s: Annotated[int, Field(gt=0, le=31_536_000)] = 3600
+    embargo: Annotated[
+        MappedValue, Field(description="When a file becomes public: an instant, or '= expression' that gives one")
+    ] = None
+
+
+class Example(_Section):
+    """A query people may start from."""
+
+    name: str
+    query: str
+    description: str | None = None
+
+
+class Action(_Section):
+    """A function of hooks.py that runs by itself."""
+
+    hook: str
+    every: Annotated[str | None, Field(pattern=r"^\d+\s*[smhd]$", description="30m, 6h, 1d")] = None
+    at: Annotated[str | None, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM, UTC")] = None
+    on: Literal["loaded"] | None = None
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Action:
+        if sum(one is not None for one in (self.every, self.at, self.on)) != 1:
+            raise ValueError("give one of every, at and on")
+        return self
+
+
+class RegressionTest(_Section):
+    """What must stay true of the published resource."""
+
+    name: str
+    query: str | None = None
+    url: Annotated[str | None, Field(description="Relative to the service's root")] = None
+    rows: int | None = None
+    least_rows: int | None = None
+    value: Any = None
+    contains: str | None = None
+
+
+class Coverage(_Section):
+    """What is covered, where the data do not say it."""
+
+    spatial: Annotated[str | None, Field(description="ASCII MOC")] = None
+    temporal: list[list[float]] = []
+    spectral: Annotated[list[list[float]], Field(description="Wavelengths in metres, [shortest, longest]")] = []
+
+
+class Resource(_Section):
+    """One collection."""
+
+    schema_: Annotated[Name, Field(alias="schema", description="The schema its tables are named in")]
+    title: str
+    description: str
+    creators: list[Person | str] = []
+    publisher: str | None = None
+    contact: str | None = None
+    subjects: Annotated[list[str], Field(description="Concepts of the Unified Astronomy Thesaurus")] = []
+    rights: str | None = None
+    licence: Annotated[str | None, Field(description="An SPDX name (CC-BY-4.0) or an address")] = None
+    references: Annotated[list[str], Field(description="DOIs, bibcodes or addresses")] = []
+    bibcode: str | None = None
+    doi: str | None = None
+    facility: list[str] = []
+    instrument: list[str] = []
+    waveband: list[str] = []
+    content_level: list[str] = ["Research"]
+    created: str | None = None
+    version: str | None = None
+    coverage: Coverage = Coverage()
+    tables: dict[Name, TableSection] = {}
+    files: dict[Name, FilesSection] = {}
+    services: list[Literal["scs", "sia2", "sia1", "ssa", "soda", "hips", "epntap"]] = []
+    examples: list[Example] = []
+    actions: list[Action] = []
+    tests: list[RegressionTest] = []
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Resource:
+        twice = set(map(str.lower, self.tables)) & set(map(str.lower, self.files))
+        if twice:
+            raise ValueError(f"{sorted(twice)[0]!r} names both a table and a collection of files")
+        return self
+
+    @property
+    def schema_name(self) -> str:
+        return self.schema_.lower()
+
+    @property
+    def licence_url(self) -> str | None:
+        if self.licence is None:
+            return None
+        return LICENCES.get(self.licence, self.licence if "://" in self.licence else None)

@@ -1,0 +1,158 @@
+"""Publish what a resource.yaml describes: its tables, its collections of files, and what goes with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skyvault.errors import ConfigError, IngestError
+from skyvault.ledger.ledger import open_ledger
+from skyvault.publish.collection import PRODUCTS, collection_table
+from skyvault.publish.datasets import Recipe
+from skyvault.publish.file_ingest import ingest_files
+from skyvault.publish.ingest_state import IngestState
+from skyvault.publish.publisher import Published, Publisher, publish, table_name
+from skyvault.publish.resource_file import ResourceFile, read_resource
+from skyvault.store.building import disk_faults
+from skyvault.store.layout import Layout
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
+    from skyvault.model.ports import Progress
+    from skyvault.publish.file_ingest import Ingested
+
+
+@dataclass(slots=True)
+class PublishedCollection:
+    """A collection of files as it was published."""
+
+    name: str
+    rows: int
+    seconds: float
+    ingested: Ingested
+    version: int | None
+
+
+@dataclass(slots=True)
+class PublishedResource:
+    """What one resource.yaml has published."""
+
+    path: Path
+    tables: list[Published] = field(default_factory=list)
+    collections: list[PublishedCollection] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """Files that could not be read, with what is wrong."""
+        return [one for collection in self.collections for one in collection.ingested.problems]
+
+
+def publish_resource(
+    path: Path,
+    *,
+    settings: Settings | None = None,
+    home: Path | None = None,
+    only: Sequence[str] = (),
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> PublishedResource:
+    """Publish a resource.yaml (or the folder that holds it); ``only`` names some of its tables and collections.
+
+    Raises ConfigError (with the line), and for a table what :func:`skyvault.publish.publisher.publish` raises. Files
+    that cannot be read are listed in the result; what is published already stays until what replaces it is whole.
+    """
+    from skyvault.config import Settings as Configuration
+
+    settings = settings or Configuration(**({"home": home} if home is not None else {}))
+    file = read_resource(path)
+    resource = file.resource
+    names = [*resource.tables, *resource.files]
+    if unknown := [one for one in only if one not in names]:
+        raise ConfigError(
+            f"there is no {unknown[0]!r} in it", where=file.path.name, hint=f"There are {', '.join(names)}."
+        )
+    done = PublishedResource(file.path)
+    for name, section in resource.tables.items():
+        if only and name not in only:
+            continue
+        source = (file.folder / section.source).resolve()
+        if not source.is_file():
+            raise ConfigError(f"there is no file {section.source!r}", where=file.place("tables", name, "source"))
+        done.tables.append(
+            publish(
+                source,
+                name=f"{resource.schema_name}.{name}",
+                settings=settings,
+                obscore=section.obscore,
+                overrides=_overrides(section),
+                skip_bad=section.skip_bad,
+                progress=progress,
+            )
+        )
+    for name in resource.files:
+        if only and name not in only:
+            continue
+        done.collections.append(_publish_files(file, name, settings, processes, progress))
+    return done
+
+
+def _overrides(section: Any) -> dict[str, Any]:
+    given = {key: getattr(section, key) for key in ("title", "description", "id") if getattr(section, key) is not None}
+    if section.position is not None:
+        given["position"] = [section.position] if isinstance(section.position, str) else list(section.position)
+    columns = {name: words.model_dump(exclude_none=True) for name, words in section.columns.items()}
+    return {**given, **({"columns": columns} if columns else {})}
+
+
+def _publish_files(
+    file: ResourceFile, name: str, settings: Settings, processes: int | None, progress: Progress | None
+) -> PublishedCollection:
+    began = time.perf_counter()
+    resource, section = file.resource, file.resource.files[name]
+    full_name = table_name(f"{resource.schema_name}.{name}", file.path)
+    layout = Layout(settings.home)
+    with disk_faults(settings.home):
+        layout.make()
+    made = layout.home / "products" / full_name
+    recipe = Recipe(full_name, section, file.folder, made, file.hooks, settings.authority)
+    state = IngestState(layout.home / "ingest" / f"{full_name}.sqlite")
+    try:
+        ingested = ingest_files(recipe, state, processes=processes, progress=progress)
+        table = collection_table(name, section, resource, state)
+        if not any(True for _ in state.datasets()):
+            first = ingested.problems[0]
+            raise IngestError(
+                f"none of its {len(ingested.problems):,} files can be published; {first[0]}: {first[1]}",
+                where=file.place("files", name),
+            )
+        left_out = table.left_out()
+        beside = {PRODUCTS: table.products(), **({} if left_out is None else {"left_out": left_out})}
+        with open_ledger(layout.ledger) as ledger:
+            publisher = Publisher(layout, ledger.holdings, settings, progress)
+            holding, _ = publisher.publish_stream(
+                table.spec,
+                table.stream(),
+                obscore=section.obscore is not False,
+                beside=beside,
+                more={"collection": collection_facts(file, name, made)},
+            )
+    finally:
+        state.close()
+    return PublishedCollection(full_name, holding.nrows, time.perf_counter() - began, ingested, holding.version)
+
+
+def collection_facts(file: ResourceFile, name: str, made: Path) -> dict[str, Any]:
+    """What the server must know of a collection to hand out its files."""
+    section = file.resource.files[name]
+    return {
+        "root": str(file.folder),
+        "made": str(made),
+        "hooks": str(file.hooks),
+        "kind": section.kind,
+        "links": section.links,
+        "link_lifetime_s": section.link_lifetime_s,
+        "services": list(file.resource.services),
+    }

@@ -1,0 +1,103 @@
+"""Small pictures of images, so that people see what they would fetch."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from skyvault.errors import FormatError
+from skyvault.science.reprojected import in_a_line
+from skyvault.science.samples import Floats
+from skyvault.science.stretch import Stretch, sky_of
+
+#: longest sides, pixels
+PREVIEW: Final = 512
+THUMBNAIL: Final = 128
+#: an image with more pixels is looked at in strips
+_STRIP_PIXELS: Final = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """PNG bytes of a picture of at most 512 x 512 pixels and of one of at most 128 x 128."""
+
+    preview: bytes
+    thumbnail: bytes
+
+
+def pictures_of(path: Path, hdu: int) -> Pictures:
+    """Pictures of one image of a FITS file: asinh above the sky, stars bright on black.
+
+    North is where the image has it: pictures show pixels, row 1 at the bottom. Raises FormatError.
+    """
+    from astropy.io import fits
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with fits.open(path, memmap=False, lazy_load_hdus=True) as file:
+                pixels = reduced(file[hdu], PREVIEW)
+    except FormatError:
+        raise
+    except Exception as problem:
+        raise FormatError(f"its pixels cannot be read ({in_a_line(problem)})", where=path.name) from None
+    return pictures(pixels)
+
+
+def pictures(pixels: Floats) -> Pictures:
+    """Pictures of pixel values, shape (rows, columns); blank ones (NaN) are black."""
+    from PIL import Image
+
+    sky = sky_of(pixels)
+    if not np.isfinite(sky.level):
+        grey = np.zeros(pixels.shape, np.uint8)
+    else:
+        grey = np.nan_to_num(Stretch().grey(pixels, sky), nan=0.0)
+        grey = (np.clip(grey, 0.0, 1.0) * 255.0).astype(np.uint8)
+    picture = Image.fromarray(np.ascontiguousarray(grey[::-1]))
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return Pictures(_png(picture), _png(small))
+
+
+def _png(picture: Any) -> bytes:
+    held = io.BytesIO()
+    picture.save(held, "PNG", compress_level=4)
+    return held.getvalue()
+
+
+def reduced(hdu: Any, most: int) -> Floats:
+    """The image with at most ``most`` pixels a side, each the mean of those it stands for; cubes give one plane."""
+    shape = hdu.shape
+    height, width = shape[-2:]
+    step = max(1, -(-max(height, width) // most))
+    plane = tuple(size // 2 for size in shape[:-2])
+    rows = max(step, (_STRIP_PIXELS // max(width, 1)) // step * step)
+    strips = []
+    for first in range(0, height - height % step if height >= step else height, rows):
+        last = min(first + rows, height)
+        # a plain ndarray is already in memory (compressed images); a section reads what is asked for
+        part = np.asarray(hdu.section[(*plane, slice(first, last), slice(None))])
+        strips.append(_binned(part.astype(np.float32, copy=False), step))
+    return np.concatenate(strips) if len(strips) > 1 else strips[0]
+
+
+def _binned(part: Any, step: int) -> Any:
+    if step == 1:
+        return part
+    height, width = part.shape[0] // step * step, part.shape[1] // step * step
+    if not height or not width:
+        return part[:1, :1]
+    blocks = part[:height, :width].reshape(height // step, step, width // step, step)
+    # a cheap mean first: most images have no blank pixels
+    mean = blocks.mean(axis=(1, 3))
+    if not np.isfinite(mean).all():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mean = np.nanmean(blocks, axis=(1, 3))
+    return mean
