@@ -132,6 +132,13 @@ def _secret(value: Any) -> Secret:
     return value if isinstance(value, Secret) else Secret(_text(value))
 
 
+def _database_address(value: Any) -> Secret:
+    secret = _secret(value)
+    if not secret.reveal().startswith(("postgresql://", "postgres://")):
+        raise ValueError("is not an address such as postgresql://user:password@host:5432/name")
+    return secret
+
+
 def _path(value: Any) -> Path:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise ValueError("is not a path")
@@ -230,6 +237,12 @@ class Settings:
         _path,
         "Data directory: published tables, the ledger, job results, temporary files.",
         shown="the user's data directory",
+    )
+    ledger: Secret | None = _setting(
+        None,
+        _database_address,
+        "PostgreSQL database for the ledger (`postgresql://user:password@host/name`, needs `skyvault[postgres]`).",
+        shown="`ledger.sqlite` in the data directory",
     )
     secret_file: Path | None = _setting(
         None,
@@ -403,7 +416,7 @@ class Settings:
                 try:
                     value = field.metadata["read"](values[name])
                 except ValueError as error:
-                    shown = "" if name == "secret" else f" = {str(values[name])!r}"
+                    shown = "" if name in ("secret", "ledger") else f" = {str(values[name])!r}"
                     raise ConfigError(f"{name}{shown} {error}", where="settings") from None
             object.__setattr__(self, name, value)
         if self.maxrec_default > self.maxrec_hard:

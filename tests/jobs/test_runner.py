@@ -413,7 +413,7 @@ def test_the_name_of_a_process_says_who_it_is() -> None:
     assert verdict(this_process()) == "alive"
     assert verdict(other) == "dead"
     boot, namespace, pid, start = this_process().split("/")
-    assert verdict(f"another-boot/{namespace}/{pid}/{start}") == "dead"
+    assert verdict(f"another-boot/{namespace}/{pid}/{start}") == "unknown"
     assert verdict(f"{boot}/1/{pid}/{start}") == "unknown"
     assert verdict(f"{boot}/{namespace}/{pid}/1") == "dead"
     assert verdict(f"-/{namespace}/{pid}/{start}") == "unknown"

@@ -176,7 +176,8 @@ def publish_sky(story: Story, directory: Path) -> None:
     from skyvault.publish.publisher import publish
 
     home = directory / "home"
-    settings = Settings(home=home)
+    # the demo has a ledger of its own, whatever the operator has set
+    settings = Settings(home=home, ledger=None)
     data = files("skyvault") / "demo_data"
     with as_file(data / "stars.parquet") as stars, as_file(data / "stars.yaml") as words:
 

@@ -28,12 +28,12 @@ def command() -> None:
 
 @contextmanager
 def _ledger(home: Path | None) -> Iterator[tuple[Settings, Ledger]]:
-    from skyvault.ledger.ledger import open_ledger
+    from skyvault.store.home_ledger import open_home_ledger
     from skyvault.store.layout import Layout
 
     settings = settings_from(home=home)
-    layout = Layout(settings.home).make()
-    with open_ledger(layout.ledger) as ledger:
+    layout = Layout.of(settings).make()
+    with open_home_ledger(layout) as ledger:
         yield settings, ledger
 
 

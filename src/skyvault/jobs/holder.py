@@ -20,18 +20,17 @@ def this_process() -> str:
 def verdict(holder: str) -> Verdict:
     """Whether the process of this name lives, as far as can be told from here.
 
-    Dead when the machine was started anew since, or when in our own pid namespace there is no such process (or
-    another under the same number). A process in another container is unknown: only its lease tells.
+    Dead when in our own pid namespace there is no such process (or another under the same number). A process in another
+    container, of another machine with the same ledger, or from before this machine was started anew, is unknown: only
+    its lease tells.
     """
     try:
         boot, namespace, pid_text, start = holder.split("/")
         pid = int(pid_text)
     except ValueError:
         return "unknown"
-    if boot == _UNKNOWN or _boot_id() == _UNKNOWN:
+    if boot == _UNKNOWN or boot != _boot_id():
         return "unknown"
-    if boot != _boot_id():
-        return "dead"
     if namespace != _pid_namespace() or namespace == _UNKNOWN:
         return "unknown"
     now = _start_time(pid)

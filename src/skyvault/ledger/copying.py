@@ -34,29 +34,32 @@ def copy_to_file(source: Reading, target: Path) -> int:
     database = SqliteDatabase(target)
     try:
         upgrade(database)
-        return _copy(source, database)
+        return _copy(source, database, {})
     finally:
         database.close()
 
 
-def copy_from_file(source: Path, database: Database) -> int:
+def copy_from_file(source: Path, database: Database, *, marked: Mapping[str, str] | None = None) -> int:
     """Write all rows of a ledger's file into an empty ledger; returns how many. All or nothing.
 
-    An older file is brought up to date first. Raises Conflict when the ledger holds anything already.
+    An older file is brought up to date first. ``marked`` are remarks (rows of ``meta``) for the new one. Raises
+    Conflict when the ledger holds anything already.
     """
     file = SqliteDatabase(source)
     try:
         upgrade(file)
-        return _copy(file, database)
+        return _copy(file, database, marked or {})
     finally:
         file.close()
 
 
-def is_empty(database: Database) -> bool:
-    """Whether nothing was ever kept in a ledger."""
-    return all(
-        database.fetch_one(f"SELECT 1 FROM {table.name} WHERE {_copied(table)} LIMIT 1") is None for table in _tables()
-    )
+def refuse_filled(database: Database) -> None:
+    """Raises Conflict when anything was ever kept in this ledger."""
+    for table in _tables():
+        if database.fetch_one(f"SELECT 1 FROM {table.name} WHERE {_copied(table)} LIMIT 1") is not None:
+            raise Conflict(
+                f"the ledger {database.place} is not empty", hint="Name an empty database, or another schema of it."
+            )
 
 
 def _tables() -> list[sa.Table]:
@@ -69,15 +72,11 @@ def _copied(table: sa.Table) -> str:
     return f"key <> '{_NOT_COPIED}'" if table.name == "meta" else "1 = 1"
 
 
-def _copy(source: Reading, target: Database) -> int:
+def _copy(source: Reading, target: Database, marked: Mapping[str, str]) -> int:
     count = 0
     with target.write() as connection:
-        for table in _tables():
-            there = connection.execute(f"SELECT 1 FROM {table.name} WHERE {_copied(table)} LIMIT 1", {}).fetchone()
-            if there is not None:
-                raise Conflict(
-                    f"the ledger {target.place} is not empty", hint="Name an empty database, or another schema of it."
-                )
+        # nobody writes from here on
+        refuse_filled(target)
         for table in _tables():
             count += _copy_table(source, connection, table)
             if table.autoincrement_column is not None and target.dialect == "postgresql":
@@ -87,6 +86,11 @@ def _copy(source: Reading, target: Database) -> int:
                     f" MAX({column}) IS NOT NULL) FROM {table.name}",
                     {},
                 )
+        connection.executemany(
+            "INSERT INTO meta (key, value) VALUES (:key, :value)"
+            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [{"key": key, "value": value} for key, value in marked.items()],
+        )
     return count
 
 

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skyvault.ledger.ledger import Ledger, open_ledger
+from skyvault.ledger.ledger import Ledger
 from skyvault.store import tap_schema
 from skyvault.store.engine import Engine, SnapshotError
+from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import Layout
 from skyvault.store.query import Answer, Limits, run_query
 from skyvault.store.user_space import Reader, UserSpace, mentions_user_tables
@@ -35,8 +36,8 @@ class DuckStore:
 
     def __init__(self, settings: Settings, *, share: int = 1, ledger: Ledger | None = None) -> None:
         """``share`` is the number of processes that divide the memory and thread budget."""
-        self.layout = Layout(settings.home).make()
-        self.ledger = ledger or open_ledger(self.layout.ledger, waiting_limit=settings.jobs_waiting)
+        self.layout = Layout.of(settings).make()
+        self.ledger = ledger or open_home_ledger(self.layout, waiting_limit=settings.jobs_waiting)
         self.holdings = self.ledger.holdings
         self.engine = Engine(
             self.layout.store,

@@ -6,6 +6,10 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skyvault.config import Secret, Settings
 
 #: format of snapshot files; a newer one is refused in a sentence, an older one rebuilt by ``skyvault upgrade``
 FORMAT = 1
@@ -17,13 +21,24 @@ _QUIET_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Paths below the data directory (SKYVAULT_HOME)."""
+    """Paths below the data directory (SKYVAULT_HOME), and where its ledger is when that is not a file in it."""
 
     home: Path
+    #: the address of a PostgreSQL database (SKYVAULT_LEDGER); None: the ledger is a file in the data directory
+    ledger_address: Secret | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Layout:
+        """Where these settings say that things are."""
+        return cls(settings.home, settings.ledger)
 
     @property
     def ledger(self) -> Path:
         return self.home / "ledger.sqlite"
+
+    def has_ledger(self) -> bool:
+        """Whether anything may have been written down already."""
+        return self.ledger_address is not None or self.ledger.exists()
 
     @property
     def store(self) -> Path:
