@@ -120,9 +120,73 @@ def test_what_astropy_says_of_columns_is_kept(alice: Service, tmp_path: Path) ->
     found.sort("k")
     assert str(found["ra"].unit) == "deg" and found["ra"].meta["ucd"].startswith("pos.eq.ra")
     assert found["3.6mag"].description == "brightness" and found["3.6mag"].mask[3]
-    assert np.size(found["flux"][7]) == 6
+    assert found["flux"].shape == (50, 2, 3)
     assert Table.read(alice.user_tables.download("mine", tmp_path / "mine.vot"))["flux"].shape == (50, 2, 3)
     assert found["name"][7] == "star 7"
+
+
+def test_arrays_come_back_in_the_shape_they_had(alice: Service) -> None:
+    sent = Table({"k": np.arange(4), "cube": np.arange(24.0).reshape(4, 2, 3)})
+    sent["pair"] = np.arange(8, dtype=np.int16).reshape(4, 2)
+    gaps = np.zeros((4, 2), bool)
+    gaps[1], gaps[2, 0] = True, True
+    sent["gaps"] = MaskedColumn(np.arange(8, dtype=np.float32).reshape(4, 2), mask=gaps)
+    sent["flags"] = np.arange(12).reshape(4, 3) % 2 == 0
+    alice.user_tables.upload(sent, "arrays")
+    found = alice.user_tables.download("arrays")
+    found.sort("k")
+    for name in ("cube", "pair", "flags"):
+        assert found[name].dtype == sent[name].dtype and not np.ma.is_masked(found[name])
+        np.testing.assert_array_equal(found[name], sent[name])
+    np.testing.assert_array_equal(found["gaps"].mask, gaps)
+    np.testing.assert_array_equal(found["gaps"].compressed(), sent["gaps"].compressed())
+    # also as the columns of a query's result
+    rows = alice.search("SELECT k, cube FROM tap_user.arrays ORDER BY k")
+    np.testing.assert_array_equal(rows["cube"], sent["cube"])
+    np.testing.assert_array_equal(rows.votable.get_first_table().array["cube"], sent["cube"])
+
+
+def test_values_that_shall_differ_do(alice: Service) -> None:
+    tables = alice.user_tables
+    tables.upload(Table({"k": [1, 2, 3], "two": [5, 5, 6]}), "u")
+    with pytest.raises(ParameterError, match="'two' are not unique: '5'"):
+        tables.index("u", column="two", unique=True)
+    assert tables.index("u", column="k", unique=True).indexed == ("k",)
+    with pytest.raises(ParameterError, match="'k' are not unique: '3'"):
+        tables.append("u", Table({"k": [3]}))
+    assert tables.append("u", Table({"k": [4], "two": [5]})).rows == 4
+    # NULL is no value
+    assert tables.append("u", Table({"two": [1, 2]})).rows == 6
+    with pytest.raises(UsageError, match="belongs to a column"):
+        tables.index("u", position=("k", "two"), unique=True)
+    with pytest.raises(ParameterError, match="holds arrays"):
+        tables.upload(Table({"a": np.ones((3, 2))}), "v")
+        tables.index("v", column="a", unique=True)
+
+
+def test_a_frozen_table_can_be_cited_by_whoever_was_lent_it(alice: Service, site: Any, tmp_path: Path) -> None:
+    import hashlib
+
+    alice.user_tables.upload(stars()["ra", "dec", "name"], "mine")
+    with pytest.raises(NotFound, match="not frozen"):
+        alice.user_tables.frozen("mine")
+    frozen = alice.user_tables.freeze("mine")
+    assert frozen.kept_until > (datetime.now(UTC) + timedelta(days=300)).isoformat()
+    assert frozen.datacite["creators"] == [{"name": "alice"}]
+    alice.user_tables.share("mine", user="bob")
+    assert service_of(site, "bob").user_tables.frozen("alice.mine") == frozen
+    file = alice.user_tables.download("mine", tmp_path / "mine.csv")
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == frozen.sha256
+
+
+def test_the_result_of_a_job_is_kept(alice: Service) -> None:
+    alice.user_tables.upload(stars(), "mine")
+    job = alice.submit_job("SELECT TOP 7 ra, dec FROM tap_user.mine")
+    job.run().wait()
+    assert alice.user_tables.keep_result(job, "seven").rows == 7
+    assert alice.user_tables.keep_result(job.url, "again").rows == 7
+    with pytest.raises(NotFound):
+        alice.user_tables.keep_result("nonsense", "again")
 
 
 def test_tables_of_all_kinds_are_sent(alice: Service, tmp_path: Path) -> None:
@@ -298,8 +362,17 @@ def test_the_commands(
     assert json.loads(do("share", "t", "--link", "--json"))["query_as"].startswith("tap_user.link_")
     assert "kept until" in do("extend", "t", "--days", "20")
     assert "k" in do("index", "t", "--column", "k")
+    assert "described" in do("describe", "t", "--column", "k", "--ucd", "meta.id", "--text", "a number")
+    assert "are not unique" in do("index", "t", "--column", "k", "--unique", code=2)
+    assert "tap_user.renamed" in do("rename", "t", "renamed") and "tap_user.t" in do("rename", "renamed", "t")
     assert "sha256" in do("freeze", "t")
     assert do("drop", "t", "--yes") == "t is dropped.\n"
     assert "no user table" in do("get", "t", code=1)
-    for wrong in (["extend", "t"], ["extend", "t", "--days", "1e300"], ["put", "no.csv", "t", "--position", "ra"]):
+    for wrong in (
+        ["describe", "t"],
+        ["describe", "t", "--unit", "m"],
+        ["extend", "t"],
+        ["extend", "t", "--days", "1e300"],
+        ["put", "no.csv", "t", "--position", "ra"],
+    ):
         assert do(*wrong, code=2)

@@ -69,6 +69,7 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     ("GET /tap/user_tables/{name}/shares", None, "200 404 403 401 401 403"),
     ("POST /tap/user_tables/{name}/shares", {"USER": "carol"}, "200 404 403 401 401 403"),
     ("DELETE /tap/user_tables/{name}/shares", {"GROUP": "survey"}, "200 404 403 401 401 403"),
+    ("GET /tap/user_tables/{name}/freeze", None, "404 404 404 404 401 404"),
     ("POST /tap/user_tables/{name}/freeze", None, "200 404 403 401 401 403"),
     # uploads in pieces are their sender's alone
     ("GET /tap/user_tables/{name}/uploads", None, "200 403 403 401 401 403"),

@@ -194,15 +194,65 @@ def extend(name: str, until: str | None, days: float | None, service: str | None
 @click.argument("name")
 @click.option("--position", metavar="LON,LAT", help="Sort it by this position: cones and joins are fast.")
 @click.option("--column", metavar="NAME", help="Index this column.")
+@click.option("--unique", is_flag=True, help="No value of the column may come twice, now and later.")
 @_service_option
 @json_option
-def index(name: str, position: str | None, column: str | None, service: str | None, as_json: bool) -> None:
+def index(
+    name: str, position: str | None, column: str | None, unique: bool, service: str | None, as_json: bool
+) -> None:
     """Index a position or a column."""
-    made = _tables(service).index(name, position=_columns(position), column=column)
+    made = _tables(service).index(name, position=_columns(position), column=column, unique=unique)
     if as_json:
         print_json(_told(made))
     else:
         click.echo(f"{made.name}: {', '.join(made.indexed) or 'nothing'} indexed")
+
+
+@command.command("rename", epilog="\b\nExample:\n  skyvault tables rename mine sample\n")
+@click.argument("name")
+@click.argument("new_name")
+@_service_option
+@json_option
+def rename(name: str, new_name: str, service: str | None, as_json: bool) -> None:
+    """Give a table another name."""
+    made = _tables(service).rename(name, new_name)
+    if as_json:
+        print_json(_told(made))
+    else:
+        click.echo(_line(made))
+
+
+@command.command("describe", epilog="\b\nExample:\n  skyvault tables describe mine --column mag --unit mag\n")
+@click.argument("name")
+@click.option("--text", metavar="TEXT", help="What the table, or with --column the column, is.")
+@click.option("--column", metavar="NAME", help="Describe this column.")
+@click.option("--unit", metavar="UNIT", help="Its unit, such as km/s.")
+@click.option("--ucd", metavar="UCD", help="What kind of quantity it is, such as phot.mag;em.opt.V.")
+@_service_option
+def describe(
+    name: str, text: str | None, column: str | None, unit: str | None, ucd: str | None, service: str | None
+) -> None:
+    """Say what a table or one of its columns is."""
+    if column is None and (unit is not None or ucd is not None):
+        raise UsageError("--unit and --ucd belong to a --column")
+    if text is None and unit is None and ucd is None:
+        raise UsageError("nothing is to be changed", hint="Give --text, or --column with --unit or --ucd.")
+    _tables(service).describe(name, text, column=column, unit=unit, ucd=ucd)
+    click.echo(f"{name} is described.")
+
+
+@command.command("keep", epilog="\b\nExample:\n  skyvault tables keep 4f2c1a9d77e0b831 bright\n")
+@click.argument("job")
+@click.argument("name")
+@_service_option
+@json_option
+def keep(job: str, name: str, service: str | None, as_json: bool) -> None:
+    """Keep the result of a job, by its address or id, as a table."""
+    made = _tables(service).keep_result(job, name)
+    if as_json:
+        print_json(_told(made))
+    else:
+        click.echo(_line(made))
 
 
 @command.command("drop", epilog="\b\nExample:\n  skyvault tables drop mine --yes\n")

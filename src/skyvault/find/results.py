@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyvo.dal.tap import TAPResults
 
 from skyvault.errors import FormatError, SkyvaultError
-from skyvault.find.arrays import distinct, masked, structured
+from skyvault.find.arrays import distinct, masked, shape_in, structured
 from skyvault.find.faults import QueryRefused, ServiceFault, ServiceUnreachable, TruncatedWarning, WrongAnswer
 from skyvault.net.addresses import shown_address
 from skyvault.net.faults import said
@@ -110,7 +110,8 @@ class Results(TAPResults):  # type: ignore[misc]
         if self._is_filled or name not in self.fieldnames:
             return super().getcolumn(name)
         if name not in self._columns:
-            self._columns[name] = masked(self.arrow.column(self.fieldnames.index(name)))
+            index = self.fieldnames.index(name)
+            self._columns[name] = masked(self.arrow.column(index), shape_in(self._resultstable.fields[index]))
         return self._columns[name]
 
     def to_table(self) -> Any:
@@ -121,7 +122,7 @@ class Results(TAPResults):  # type: ignore[misc]
         names = distinct(self.fieldnames)
         columns = []
         for name, field, column in zip(names, element.fields, self.arrow.columns, strict=True):
-            columns.append(MaskedColumn(masked(column), name=name, copy=False))
+            columns.append(MaskedColumn(masked(column, shape_in(field)), name=name, copy=False))
             field.to_table_column(columns[-1])
         known = {key: getattr(element, key, None) for key in ("ID", "name", "ref", "ucd", "utype", "description")}
         return Table(columns, meta={key: value for key, value in known.items() if value is not None}, copy=False)

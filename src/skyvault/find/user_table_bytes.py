@@ -181,6 +181,8 @@ def _arrow(values: Any, kind: pa.DataType, name: str) -> pa.Array:
         mask, values = np.ma.getmaskarray(values), values.data
     if values.ndim > 1:
         flat = pa.array(np.ascontiguousarray(values).reshape(-1).astype(values.dtype.newbyteorder("=")))
+        if mask is not None and mask.any():
+            flat = _blanked(flat, mask.reshape(-1))
         size = int(np.prod(values.shape[1:]))
         blank = None if mask is None else pa.array(mask.reshape(len(values), -1).all(axis=1))
         offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * size)
@@ -194,3 +196,12 @@ def _arrow(values: Any, kind: pa.DataType, name: str) -> pa.Array:
         return array if array.type == kind else array.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise UsageError(f"the column {name!r} cannot be sent: {str(error).splitlines()[0][:160]}") from None
+
+
+def _blanked(flat: pa.Array, mask: Any) -> pa.Array:
+    """Elements of arrays without those that are masked: NaN for numbers that have one, else NULL."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nothing = pa.scalar(float("nan") if pa.types.is_floating(flat.type) else None, flat.type)
+    return pc.if_else(pa.array(mask), nothing, flat)

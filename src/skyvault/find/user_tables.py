@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -76,11 +76,15 @@ class UserTable:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A table that stays as it is: since when, the SHA-256 of its rows as CSV, and a text to cite it by."""
+    """A table that stays as it is: since when, the SHA-256 of its rows as CSV, and a text to cite it by; until when the
+    service keeps it, and what a DOI would need (the properties of DataCite's schema), where the service tells.
+    """
 
     since: str
     sha256: str
     citation: str
+    kept_until: str = ""
+    datacite: Mapping[str, Any] = field(default_factory=dict)
 
 
 class UserTables:
@@ -179,13 +183,33 @@ class UserTables:
         self._send(table, name, {"APPEND": "true"}, progress, resume)
         return self.get(name)
 
+    def keep_result(self, job: Any, name: str, *, position: tuple[str, str] | None = None) -> UserTable:
+        """Keep the result of a job (its address, its id, or the job) of the same service as a table."""
+        identity = str(getattr(job, "url", job)).rstrip("/").rpartition("/")[2]
+        form = {"JOB": identity} | ({"POSITION": ",".join(position)} if position else {})
+        with self._session.within(MADE_WITHIN_S):
+            self._ask("POST", self._place(name), data=form)
+        return self.get(name)
+
     # ------------------------------------------------------------ changing
 
-    def index(self, name: str, *, position: tuple[str, str] | None = None, column: str | None = None) -> UserTable:
-        """Sort it by a position (two columns, degrees), or index one column."""
+    def index(
+        self,
+        name: str,
+        *,
+        position: tuple[str, str] | None = None,
+        column: str | None = None,
+        unique: bool = False,
+    ) -> UserTable:
+        """Sort it by a position (two columns, degrees), or index one column; where that is ``unique``, no value may
+        come twice, now and in rows that are added (ParameterError).
+        """
         if (position is None) == (column is None):
             raise UsageError("name either a position or a column to index")
+        if unique and column is None:
+            raise UsageError("unique belongs to a column")
         form = {"POSITION": ",".join(position)} if position else {"COLUMN": str(column)}
+        form |= {"UNIQUE": "true"} if unique else {}
         with self._session.within(MADE_WITHIN_S):
             self._ask("POST", self._place(name, "index"), data=form)
         return self.get(name)
@@ -240,12 +264,26 @@ class UserTables:
         return self.get(new_name)
 
     def freeze(self, name: str) -> Frozen:
-        """It can only be read or dropped from now on. Needs a login."""
+        """It can only be read or dropped from now on, and is kept as long as the service allows. Needs a login."""
         with self._session.within(MADE_WITHIN_S):
-            told = _json(self._ask("POST", self._place(name, "freeze")))
+            return self._frozen(self._ask("POST", self._place(name, "freeze")))
+
+    def frozen(self, name: str) -> Frozen:
+        """How a frozen table is cited, also one that was lent. Raises NotFound when it is not frozen."""
+        return self._frozen(self._ask("GET", self._place(name, "freeze")))
+
+    def _frozen(self, answer: requests.Response) -> Frozen:
+        told = _json(answer)
         try:
-            return Frozen(str(told["frozen"]), str(told["sha256"]), str(told["citation"]))
-        except (KeyError, TypeError):
+            more = told.get("datacite")
+            return Frozen(
+                str(told["frozen"]),
+                str(told["sha256"]),
+                str(told["citation"]),
+                str(told.get("kept_until") or ""),
+                more if isinstance(more, dict) else {},
+            )
+        except (KeyError, TypeError, AttributeError):
             raise WrongAnswer("the answer has no checksum", where=shown_address(self.address)) from None
 
     def drop(self, name: str) -> None:

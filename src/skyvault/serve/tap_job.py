@@ -11,7 +11,7 @@ from skyvault.serve.identity import NOBODY, Identity
 from skyvault.serve.params import ParameterSet
 from skyvault.serve.tap_query import PARAMETERS, TapQuery, encoded, read_query, start
 from skyvault.serve.user_statements import run_statement, statement_of
-from skyvault.serve.user_tables_cadc import INDEX_COLUMN, INDEX_TABLE
+from skyvault.serve.user_tables_cadc import INDEX_COLUMN, INDEX_TABLE, INDEX_UNIQUE
 from skyvault.store.user_space import Reader
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def _index(context: JobContext, service: Service, identity: Identity) -> None:
     assert rules is not None
     table = rules.own(identity, context.parameters[INDEX_TABLE][0])
     keep = rules.keep_for(identity, table.name)
-    rules.keeper.index(table, keep, column=(context.parameters.get(INDEX_COLUMN) or [""])[0])
+    column, unique = (context.parameters.get(INDEX_COLUMN) or [""])[0], INDEX_UNIQUE in context.parameters
+    rules.keeper.index(table, keep, column=column, unique=unique)
     context.result_path("result").write_text(f"Indexed tap_user.{table.name}\n", encoding="utf-8")
     context.set_result("result", content_type="text/plain;charset=utf-8")

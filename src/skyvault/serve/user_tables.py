@@ -7,6 +7,7 @@ with whom it is shared, and so on. The list of one's own is for users who are lo
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,6 +55,7 @@ _CHANGE = ParameterSet(
         Parameter("USER", longest=100),
         Parameter("GROUP", longest=100),
         Parameter("LINK", type="boolean"),
+        Parameter("UNIQUE", type="boolean"),
     )
 )
 
@@ -88,6 +90,7 @@ class UserTableRoutes:
             route(one + "/shares", "GET", self.shares),
             route(one + "/shares", "POST", self.share),
             route(one + "/shares", "DELETE", self.unshare),
+            route(one + "/freeze", "GET", self.frozen),
             route(one + "/freeze", "POST", self.freeze),
         ]
 
@@ -206,7 +209,9 @@ class UserTableRoutes:
         return self._kept(request, made, 200)
 
     async def index(self, request: Request) -> Response:
-        """POST {tap}/user_tables/NAME/index: POSITION=ra,dec makes cones on it quick, COLUMN=x comparisons with x."""
+        """POST {tap}/user_tables/NAME/index: POSITION=ra,dec makes cones on it quick, COLUMN=x comparisons with x;
+        with UNIQUE=true no value of x may come twice, now and in rows that are added.
+        """
         identity = identity_of(request)
         async with await read_form(request) as form:
             values = _CHANGE.read(form.pairs)
@@ -214,10 +219,12 @@ class UserTableRoutes:
         position, column = _columns(values["POSITION"]), values["COLUMN"]
         if position is None and column is None:
             raise ParameterError("POSITION or COLUMN is missing", hint="Write POSITION=ra,dec or COLUMN=name.")
-        keep = self.rules.keep_for(identity, table.name)
+        keep, unique = self.rules.keep_for(identity, table.name), bool(values["UNIQUE"])
+        if unique and column is None:
+            raise ParameterError("UNIQUE belongs to a COLUMN")
 
         def act() -> UserTable:
-            return self.rules.keeper.index(table, keep, position=position, column=column)
+            return self.rules.keeper.index(table, keep, position=position, column=column, unique=unique)
 
         return self._kept(request, await self.service.building(act), 200)
 
@@ -301,8 +308,8 @@ class UserTableRoutes:
         return _text("It is shared so no longer.\n")
 
     async def freeze(self, request: Request) -> Response:
-        """POST {tap}/user_tables/NAME/freeze: from now on it can only be read or dropped; JSON with the checksum of
-        its rows as CSV, and a text to cite it by.
+        """POST {tap}/user_tables/NAME/freeze: from now on it can only be read or dropped, and is kept as long as the
+        operator allows; JSON with the checksum of its rows as CSV, a text to cite it by and what a DOI would need.
         """
         identity = identity_of(request)
         identity.known_user()
@@ -311,25 +318,56 @@ class UserTableRoutes:
         def act() -> UserTable:
             if table.frozen is not None:
                 return table
-            digest = hashlib.sha256()
+            digest, size = hashlib.sha256(), 0
             batches = rows_of(self.service.store.layout, table.table, table.snapshot)
             for chunk in negotiate("csv").write(TableStream(table.table, batches)):
                 digest.update(chunk)
-            frozen = {"at": self.tables.clock(), "sha256": digest.hexdigest()}
+                size += len(chunk)
+            now = self.tables.clock()
+            frozen = {"at": now, "sha256": digest.hexdigest(), "csv_bytes": size}
             return self.tables.change(
-                table, extra={**table.extra, "frozen": frozen}, actor=identity.actor, act="freeze table"
+                table,
+                extra={**table.extra, "frozen": frozen},
+                destruction_time=max(table.destruction_time, self.rules.life_until(identity, table, math.inf)),
+                actor=identity.actor,
+                act="freeze table",
             )
 
-        made = await self.service.building(act)
-        frozen = made.frozen or {}
-        when = format_instant(frozen["at"])
-        base = self.service.base_url(request)
-        url = f"{base}/tap/user_tables/{identity.name}.{made.name}"
-        citation = (
-            f"{identity.name}: {made.table.title or made.name}, {made.nrows:,} rows, frozen {when}, "
-            f"{self.service.settings.title}, {url}, sha256:{frozen['sha256']}"
-        )
-        return JSONResponse({"frozen": when, "sha256": frozen["sha256"], "citation": citation}, headers=_PRIVATE)
+        return self._frozen(request, await self.service.building(act))
+
+    async def frozen(self, request: Request) -> Response:
+        """GET {tap}/user_tables/NAME/freeze: the same for everybody who may read the table."""
+        table = self._readable(request)
+        if table.frozen is None:
+            raise NotFound(f"the table {SCHEMA}.{table.name} is not frozen")
+        return self._frozen(request, table)
+
+    def _frozen(self, request: Request, table: UserTable) -> Response:
+        frozen = table.frozen or {}
+        owner = self.service.store.ledger.users.by_id(table.owner)
+        name, when = "" if owner is None else owner.name, format_instant(frozen["at"])
+        url = f"{self.service.base_url(request)}/tap/user_tables/{name}.{table.name}"
+        told = {
+            "frozen": when,
+            "sha256": frozen["sha256"],
+            "kept_until": format_instant(table.destruction_time),
+            "citation": f"{name}: {table.table.title or table.name}, {table.nrows:,} rows, frozen {when}, "
+            f"{self.service.settings.title}, {url}, sha256:{frozen['sha256']}",
+            # the mandatory properties of DataCite's schema 4, and those that tell what was frozen
+            "datacite": {
+                "creators": [{"name": name}],
+                "titles": [{"title": table.table.title or table.name}],
+                "publisher": self.service.settings.title,
+                "publicationYear": int(when[:4]),
+                "types": {"resourceTypeGeneral": "Dataset"},
+                "descriptions": [{"descriptionType": "Abstract", "description": table.table.description or ""}],
+                "dates": [{"dateType": "Created", "date": when}],
+                "sizes": [f"{table.nrows} rows", f"{frozen.get('csv_bytes', 0)} bytes as CSV"],
+                "version": str(table.version),
+                "url": url,
+            },
+        }
+        return JSONResponse(told, headers={**_PRIVATE, **self._end(table)})
 
     # ------------------------------------------------------------ inside
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from skyvault.errors import NotFound, ParameterError
+from skyvault.errors import NotFound
 from skyvault.formats import vosi_xml
 from skyvault.formats.stream import TableStream
 from skyvault.formats.vosi_in import read_vosi_table
@@ -32,7 +32,7 @@ _UPDATE = ParameterSet(
     )
 )
 #: parameters of a job that indexes a column, and nothing else
-INDEX_TABLE, INDEX_COLUMN = "TABLE", "INDEX"
+INDEX_TABLE, INDEX_COLUMN, INDEX_UNIQUE = "TABLE", "INDEX", "UNIQUE"
 
 
 class CadcRoutes:
@@ -83,12 +83,13 @@ class CadcRoutes:
         """POST {tap}/table-update (TABLE, INDEX, UNIQUE): 303 to a job, PENDING, that indexes the column."""
         async with await read_form(request) as form:
             values = _UPDATE.read(form.pairs)
-        if values["UNIQUE"]:
-            raise ParameterError("unique indices are not made here", hint="Leave out UNIQUE.")
         table = self.rules.own(identity_of(request), values["TABLE"])
         if values["INDEX"].strip('"').lower() not in [name.lower() for name in table.table.column_names]:
             raise NotFound(f"there is no column {values['INDEX'][:64]!r}")
-        return await self.uws.create_from(request, {INDEX_TABLE: [table.name], INDEX_COLUMN: [values["INDEX"]]})
+        asked = {INDEX_TABLE: [table.name], INDEX_COLUMN: [values["INDEX"]]}
+        if values["UNIQUE"]:
+            asked[INDEX_UNIQUE] = ["true"]
+        return await self.uws.create_from(request, asked)
 
 
 def _is_vosi(file: Path, kind: str) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from skyvault.adql.emit_duckdb import identifier
+from skyvault.adql.storage import storage_names
 from skyvault.errors import Busy, IngestError, QuotaError, StoreError, TooLarge
 from skyvault.formats.stream import TableStream
 from skyvault.ledger.user_tables import Space, UserTable
@@ -18,6 +20,8 @@ from skyvault.store.user_describe import describe
 from skyvault.store.workbench import Workbench
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from skyvault.config import Settings
@@ -41,6 +45,8 @@ SMALL_MEMORY_BYTES = 128 << 20
 SPARE_BYTES = 256 << 20
 #: what queries need to know of a stored table
 _KNOWN = ("nrows", "positions", "regions", "indexed")
+#: memory in which values are compared that must differ; more goes to disk
+UNIQUE_BYTES = 128 << 20
 #: rows in memory are at most so much larger than they are on disk, for stopping early what cannot fit
 _PACKED = 16
 
@@ -116,13 +122,22 @@ class UserKeeper:
             TableStream(table.table, batches()),
             _at_version(where, table),
             size_bytes=max(SMALL_BYTES + 1, table.bytes + (size_bytes or 0)),
+            unique=unique_of(table),
         )
 
     def index(
-        self, table: UserTable, where: Keep, *, position: Sequence[str] | None = None, column: str | None = None
+        self,
+        table: UserTable,
+        where: Keep,
+        *,
+        position: Sequence[str] | None = None,
+        column: str | None = None,
+        unique: bool = False,
     ) -> UserTable:
-        """The same rows, sorted by this position, or with an index of this column. Raises IngestError, Conflict."""
-        spec = spec_of(table)
+        """The same rows, sorted by this position, or with an index of this column, whose values (NULL apart) shall
+        differ from now on when it is ``unique``. Raises IngestError, Conflict.
+        """
+        spec, differing = spec_of(table), unique_of(table)
         if position is not None:
             found = describe(table.table, table.name, position=position, most_columns=len(table.table.columns))
             spec = replace(found, indexed=spec.indexed)
@@ -135,11 +150,21 @@ class UserKeeper:
             if table.table.columns[i].is_array:
                 raise IngestError(f"the column {column[:64]!r} holds arrays, which cannot be indexed", where=table.name)
             spec = replace(spec, indexed=tuple(sorted({*spec.indexed, i})))
+            if unique:
+                differing = tuple(sorted({*differing, i}))
         stream = TableStream(table.table, rows_of(self.layout, table.table, table.snapshot))
         size_bytes = max(SMALL_BYTES + 1, table.bytes)
-        return self._build(spec, stream, _at_version(where, table), size_bytes=size_bytes)
+        return self._build(spec, stream, _at_version(where, table), size_bytes=size_bytes, unique=differing)
 
-    def _build(self, spec: Spec, stream: TableStream, where: Keep, *, size_bytes: int | None) -> UserTable:
+    def _build(
+        self,
+        spec: Spec,
+        stream: TableStream,
+        where: Keep,
+        *,
+        size_bytes: int | None,
+        unique: tuple[int, ...] = (),
+    ) -> UserTable:
         is_small = size_bytes is not None and size_bytes <= SMALL_BYTES
         memory_bytes = LARGE_BUILD_BYTES if size_bytes is not None and size_bytes > LARGE_BYTES else BUILD_BYTES
         self.ledger.user_tables.refuse_early(where.owner, where.name, where.space, replaces=where.replaces_early)
@@ -169,6 +194,9 @@ class UserKeeper:
             extra = {key: value for key, value in built.extra.items() if key in _KNOWN}
             if where.upload is not None:
                 extra["upload"] = where.upload
+            if unique:
+                self._refuse_repeated(built.path, spec.table, unique)
+                extra["unique"] = list(unique)
             table = with_row_count(replace(spec.table, name=where.name), built.nrows, built.extra)
             return self.ledger.user_tables.commit(
                 where.owner,
@@ -187,6 +215,32 @@ class UserKeeper:
         except BaseException:
             built.path.unlink(missing_ok=True)
             raise
+
+    def _refuse_repeated(self, path: Path, table: Table, unique: tuple[int, ...]) -> None:
+        """Raises IngestError when a value that must be unique is there twice."""
+        import duckdb
+
+        names = storage_names(table.column_names)
+        config = {
+            "memory_limit": f"{UNIQUE_BYTES}B",
+            "threads": str(min(2, self.settings.threads)),
+            "temp_directory": str(self.layout.temporary),
+        }
+        connection = duckdb.connect(str(path), read_only=True, config=config)
+        try:
+            for i in unique:
+                column = identifier(names[i])
+                found = connection.execute(
+                    f"SELECT {column} FROM data WHERE {column} IS NOT NULL GROUP BY 1 HAVING count(*) > 1 LIMIT 1"
+                ).fetchone()
+                if found is not None:
+                    raise IngestError(
+                        f"the values of {table.columns[i].name[:64]!r} are not unique: {str(found[0])[:64]!r} is there"
+                        " more than once",
+                        where=table.name,
+                    )
+        finally:
+            connection.close()
 
     def _bounded(self, batches: Iterator[pa.RecordBatch], where: Keep) -> Iterator[pa.RecordBatch]:
         """The same rows, stopped early where they will not fit."""
@@ -211,6 +265,11 @@ def spec_of(table: UserTable) -> Spec:
     regions = tuple(region["column"] for region in table.extra.get("regions", ()))
     indexed = tuple(table.extra.get("indexed", ()))
     return Spec(table.table, place.get("lon"), place.get("lat"), place.get("point"), regions, indexed)
+
+
+def unique_of(table: UserTable) -> tuple[int, ...]:
+    """Columns whose values differ from row to row, and shall."""
+    return tuple(table.extra.get("unique", ()))
 
 
 def _at_version(where: Keep, table: UserTable) -> Keep:
