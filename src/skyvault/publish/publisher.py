@@ -371,14 +371,14 @@ class Publisher:
 
         def batches() -> Iterator[Any]:
             for member in members:
-                rows = rows_of(self.layout, member.table, member.snapshot)
+                rows = rows_of(self.layout, member.table, member.snapshot, is_left_out=_leaves_out(member))
                 yield from obs.conformed(rows, member.table, target, authority)
 
         names = target.column_names
         region = names.index("s_region")
         spec = Spec(target, names.index("s_ra"), names.index("s_dec"), None, (region,))
-        total = sum(h.nrows for h in members)
-        carried = self._carried(members)
+        total = None if any(map(_leaves_out, members)) else sum(h.nrows for h in members)
+        carried = self._carried(members) if total is not None else None
         built = self.build(
             spec,
             TableStream(_named(target, target.name, total), batches()),
@@ -400,6 +400,11 @@ class Publisher:
                 carried.append(Carried(self.layout.store / member.snapshot, f"cells_{index}", first))
             first += member.nrows
         return carried
+
+
+def _leaves_out(member: Holding) -> bool:
+    """Whether some of a collection's rows do not join ivoa.ObsCore."""
+    return "left_out" in member.extra.get("beside", ())
 
 
 def table_name(name: str | None, path: Path) -> str:
