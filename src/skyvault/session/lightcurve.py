@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from astropy.timeseries import TimeSeries
 
+from skyvault.errors import UsageError
+from skyvault.session.periodic_curve import PeriodicCurve, Series
 from skyvault.session.photometry import Floats, Photometry, PhotometrySelector
 from skyvault.session.selection import Selector
 
@@ -52,7 +54,7 @@ def _arcsec(limit: Any) -> float:
     return _in_unit(limit, "arcsec")
 
 
-class Lightcurve(Photometry, TimeSeries):  # type: ignore[misc]
+class Lightcurve(Photometry, PeriodicCurve, TimeSeries):  # type: ignore[misc]
     """A light curve: an astropy TimeSeries with the columns of :func:`~skyvault.session.columns.photometry_columns`.
 
     Numbers with a unit are quantities, masked where there is no detection. ``time`` (scale utc) is heliocentric for
@@ -64,6 +66,30 @@ class Lightcurve(Photometry, TimeSeries):  # type: ignore[misc]
     def years(self) -> Floats:
         """Times as Julian years; shape (n,)."""
         return np.asarray(2000.0 + (self.julian_dates() - 2451545.0) / 365.25)
+
+    def barycentric_mjd(self) -> Floats:
+        """Times as MJD TDB at the solar system's barycentre, shape (n,).
+
+        The star's place is the mean of its good detections, or without any the session's target.
+        """
+        from skyvault.science.time_scales import HJD_UTC, TimeFrame, to_barycenter
+
+        try:
+            centre = self.mean_pos()
+        except UsageError:
+            centre = self._session().query().pos_as_skycoord()
+        place = float(centre.ra.deg), float(centre.dec.deg)
+        mjd = self.julian_dates() - 2_400_000.5
+        # detections are counted from the Sun, upper limits from the Earth
+        seen = self.is_detected()
+        from_sun = to_barycenter(mjd, HJD_UTC, *place).mjd
+        return np.where(seen, from_sun, to_barycenter(mjd, TimeFrame("utc", "geocenter"), *place).mjd)
+
+    def series(self) -> Series:
+        """See :class:`~skyvault.session.periodic_curve.PeriodicCurve`: all plates are one band."""
+        return Series(
+            self.barycentric_mjd(), self.magnitudes(), self.uncertainties(), np.full(len(self), "plate"), self.is_good()
+        )
 
     def separations(self, pos: Any = None) -> Floats:
         """Distances in arcsec of the measured positions from ``pos`` (SkyCoord; None: the mean position).

@@ -20,6 +20,7 @@ from skyvault.errors import FormatError, ParameterError
 from skyvault.missions.light_curve_files import LightCurveTable, TimeAxis
 from skyvault.session.files import written_beside
 from skyvault.session.flags import STANDARD_REJECTION
+from skyvault.session.periodic_curve import PeriodicCurve, Series
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -68,7 +69,7 @@ RULES: Final[Mapping[str, Rule]] = {
 
 
 @dataclass(frozen=True)
-class MissionCurve:
+class MissionCurve(PeriodicCurve):
     """Measurements of one mission; all arrays have shape (n,).
 
     ``mjd`` is TDB at the barycentre where ``is_barycentric``, otherwise as the archive gives it (``time_said`` says
@@ -96,6 +97,10 @@ class MissionCurve:
     def is_good(self) -> Bools:
         """Detections with a time and without bad flags."""
         return np.asarray(np.isfinite(self.mjd) & np.isfinite(self.mag) & ~self.is_flagged)
+
+    def series(self) -> Series:
+        """See :class:`~skyvault.session.periodic_curve.PeriodicCurve`."""
+        return Series(self.mjd, self.mag, self.error, self.band, self.is_good)
 
     @classmethod
     def of(cls, mission: str, rows: LightCurveTable) -> MissionCurve:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from skyvault.errors import FormatError, NotFound, ParameterError, SkyvaultError
 from skyvault.session.files import written_beside
 from skyvault.session.mission_curve import Floats, MissionCurve, read_curve, write_curve
+from skyvault.session.periodic_curve import PeriodicCurve, Series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ class Exposed:
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class SideBySide(PeriodicCurve):
     """Light curves of one target by several missions. ``problems``: who could not be had, and why, by mission."""
 
     target: str
@@ -82,6 +83,22 @@ class SideBySide:
             table[name] = repeated(name)
         table.meta.update(target=self.target, zero_points={one.mission: one.zero_point for one in self.curves})
         return table[np.argsort(np.nan_to_num(table["mjd"], nan=np.inf), kind="stable")]
+
+    def series(self) -> Series:
+        """All missions together, those whose times are known; bands are named ``mission band``."""
+        known = [curve for curve in self.curves if curve.is_barycentric]
+        if not known:
+            why = "; ".join(self.problems.values())
+            raise NotFound("There is no light curve whose times are known", hint=why or None)
+        parts = [curve.series() for curve in known]
+        names = [np.char.add(f"{curve.mission} ", part.band) for curve, part in zip(known, parts, strict=True)]
+        return Series(
+            np.concatenate([part.mjd for part in parts]),
+            np.concatenate([part.mag for part in parts]),
+            np.concatenate([part.error for part in parts]),
+            np.concatenate(names),
+            np.concatenate([part.is_good for part in parts]),
+        )
 
     def plot(self, *, elements: Any = None, flagged: bool = True) -> Figure:
         """The light curves below each other on one axis of time, or folded with ``elements`` (LightElements)."""
