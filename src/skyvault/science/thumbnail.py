@@ -116,18 +116,21 @@ class Thumbnail:
         x = 4 + (self.days - first) / ((last - first) or 1.0) * (width - 9)
         y = 3 + (high - np.clip(self.flux, low, high)) / (high - low) * (height - 7)
         bar = self.error / (high - low) * (height - 7)
+        dot = max(round(height / 50), 1)
         # the event is drawn last, over all others
         for chosen, color, size in (
-            (shown & self.is_flagged & ~self.is_event, _FLAGGED, 1),
-            (shown & ~self.is_flagged & ~self.is_event, _USUAL, 1),
-            (shown & self.is_event, _EVENT, 2),
+            (shown & self.is_flagged & ~self.is_event, _FLAGGED, dot),
+            (shown & ~self.is_flagged & ~self.is_event, _USUAL, dot),
+            (shown & self.is_event, _EVENT, dot + 1),
         ):
-            for column, row, length in zip(x[chosen], y[chosen], np.nan_to_num(bar[chosen]), strict=True):
-                column, row = int(column), int(row)
-                top, bottom = max(int(row - length), 1), min(int(row + length) + 1, height - 1)
-                pale = image[top:bottom, column]
-                pale[:] = (pale.astype(np.int64) + 2 * np.array(color)) // 3 if size == 2 else (pale // 2 + 105)
-                image[max(row - size + 1, 0) : row + size, max(column - size + 1, 0) : column + size] = color
+            pale = (2 * np.array(_PAPER) + np.array(color)) // 3
+            columns, rows = x[chosen].astype(np.int64), y[chosen].astype(np.int64)
+            lengths = np.nan_to_num(bar[chosen])
+            for column, row, length in zip(columns.tolist(), rows.tolist(), lengths.tolist(), strict=True):
+                image[max(int(row - length), 1) : min(int(row + length) + 1, height - 1), column] = pale
+            for column, row in zip(columns.tolist(), rows.tolist(), strict=True):
+                top, left = max(row - size // 2, 0), max(column - size // 2, 0)
+                image[top : top + size, left : left + size] = color
 
 
 def _png(image: Any) -> bytes:
