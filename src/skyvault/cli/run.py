@@ -34,7 +34,9 @@ Examples:
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes at work. [default: one a core]")
 @click.option("--start", type=click.IntRange(0), help="First row of the target list, counted from 0.")
 @click.option("--finish", type=click.IntRange(0), help="Row of the target list to stop before.")
-@click.option("--source", "sources", metavar="NAME", multiple=True, help="Only this source; may be given several times.")
+@click.option(
+    "--source", "sources", metavar="NAME", multiple=True, help="Only this source; may be given several times."
+)
 @home_option
 @json_option
 def command(
