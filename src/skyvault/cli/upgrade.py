@@ -15,7 +15,7 @@ from skyvault.cli.options import home_option, json_option, print_json, settings_
 @home_option
 @json_option
 def command(everything: bool, home: Path | None, as_json: bool) -> int:
-    """Bring published tables to the format of this version of Skyvault.
+    """Bring published tables, and those of users, to the format of this version of Skyvault.
 
     Each table is written anew beside and then swapped; queries go on meanwhile. It may be stopped and started again.
     ivoa.ObsCore is merged again where it does not show what is published. Where SKYVAULT_LEDGER names an empty

@@ -148,6 +148,14 @@ class UserTables:
         assert row is not None and left is not None
         return Usage(row[0], row[1], left[0])
 
+    def formats(self) -> list[tuple[UserTable, int]]:
+        """Every user's tables, each with the format its snapshot file has."""
+        rows = self.database.fetch_all(
+            "SELECT t.*, s.format AS file_format FROM user_tables t JOIN snapshots s ON s.file = t.snapshot"
+            " ORDER BY t.owner, t.key"
+        )
+        return [(_user_table(row), row["file_format"]) for row in rows]
+
     def owners(self) -> list[str]:
         """Who has tables."""
         return [row[0] for row in self.database.fetch_all("SELECT DISTINCT owner FROM user_tables ORDER BY 1")]
@@ -336,6 +344,51 @@ class UserTables:
             if not done:
                 raise Conflict(f"the table {table.name!r} was changed by somebody meanwhile", hint="Look at it anew.")
             self.audit.note(connection, actor, act, name or table.name)
+            self._count_change(connection)
+            row = connection.execute("SELECT * FROM user_tables WHERE id = :id", {"id": table.id}).fetchone()
+        return _user_table(row)
+
+    def rewrite(
+        self, table: UserTable, snapshot: str, *, nrows: int, bytes: int, format: int, extra: Mapping[str, Any]
+    ) -> UserTable:
+        """Let the table mean another file with the same rows: its life, grants and marks stay, no quota refuses it.
+
+        Raises Conflict when the table was changed or dropped meanwhile.
+        """
+        now, files = self.clock(), _files(table.owner, table.name.lower())
+        with self.database.write() as connection:
+            last = connection.execute("SELECT MAX(version) FROM snapshots WHERE name = :n", {"n": files}).fetchone()
+            values = {
+                "file": snapshot,
+                "n": files,
+                "version": max(last[0] or 0, table.version) + 1,
+                "now": now,
+                "nrows": nrows,
+                "bytes": bytes,
+                "format": format,
+            }
+            done = connection.execute(
+                "UPDATE user_tables SET snapshot = :file, version = :version, nrows = :nrows, bytes = :bytes,"
+                " extra = :extra WHERE id = :id AND version = :before",
+                {
+                    **{key: values[key] for key in ("file", "version", "nrows", "bytes")},
+                    "extra": json.dumps(dict(extra)),
+                    "id": table.id,
+                    "before": table.version,
+                },
+            ).rowcount
+            if not done:
+                raise Conflict(f"the table {table.name!r} was changed by somebody meanwhile")
+            connection.execute(
+                "UPDATE snapshots SET retired_at = :now WHERE name = :n AND retired_at IS NULL",
+                {"now": now, "n": files},
+            )
+            connection.execute(
+                "INSERT INTO snapshots (file, name, version, published_at, nrows, bytes, format)"
+                " VALUES (:file, :n, :version, :now, :nrows, :bytes, :format)",
+                values,
+            )
+            self.audit.note(connection, "operator", "upgrade table", table.name)
             self._count_change(connection)
             row = connection.execute("SELECT * FROM user_tables WHERE id = :id", {"id": table.id}).fetchone()
         return _user_table(row)

@@ -15,6 +15,7 @@ from skyvault.store.building import beside_of, rows_of
 from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import FORMAT, Layout
 from skyvault.store.snapshot import Spec
+from skyvault.store.user_upgrade import refuse_newer, upgrade_user_tables
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -42,7 +43,7 @@ def upgrade(
     everything: bool = False,
     progress: Progress | None = None,
 ) -> list[Upgraded]:
-    """Bring all published tables to this version's format; with ``everything`` those that have it, too.
+    """Bring all published tables, and users' own, to this version's format; with ``everything`` also those that have it.
 
     Queries go on meanwhile and finish on the snapshot they began with. May be stopped and started again: each table
     is done for itself. Raises StoreError, before anything is changed, when a table was written by a newer version or
@@ -61,6 +62,7 @@ def upgrade(
         current = list(ledger.holdings.current().values())
         for holding in current:
             _refuse(holding, layout)
+        refuse_newer(layout, ledger)
         publisher = Publisher(layout, ledger.holdings, settings, progress)
         merged = next((h for h in current if h.name.lower() == obscore.NAME.lower()), None)
         for holding in current:
@@ -78,6 +80,8 @@ def upgrade(
             fresh = ledger.holdings.find(obscore.NAME)
             if fresh is not None:
                 done.append(Upgraded(fresh.name, merged.format if merged else 0, FORMAT, fresh.nrows))
+        for one in upgrade_user_tables(layout, ledger, settings, everything=everything):
+            done.append(Upgraded(f"{one.name} of {one.owner}", one.before, FORMAT, one.nrows))
     return done
 
 

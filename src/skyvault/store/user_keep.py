@@ -44,7 +44,7 @@ SMALL_MEMORY_BYTES = 128 << 20
 #: free disk space below which nothing is written on
 SPARE_BYTES = 256 << 20
 #: what queries need to know of a stored table
-_KNOWN = ("nrows", "positions", "regions", "indexed")
+KNOWN = ("nrows", "positions", "regions", "indexed")
 #: memory in which values are compared that must differ; more goes to disk
 UNIQUE_BYTES = 128 << 20
 #: rows in memory are at most so much larger than they are on disk, for stopping early what cannot fit
@@ -191,7 +191,7 @@ class UserKeeper:
         finally:
             self._builds.release()
         try:
-            extra = {key: value for key, value in built.extra.items() if key in _KNOWN}
+            extra = {key: value for key, value in built.extra.items() if key in KNOWN}
             if where.upload is not None:
                 extra["upload"] = where.upload
             if unique:
