@@ -10,8 +10,10 @@ import sqlalchemy as sa
 
 from skyvault.pipeline import database
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
+from skyvault.pipeline.raw_data import RawData
 from skyvault.pipeline.source import Detection, Properties, Source
-from skyvault.pipeline.tables import Base, Problem, source_raw_photometry
+from skyvault.pipeline.spectrum import Spectrum
+from skyvault.pipeline.tables import Base, Problem, source_raw_data, source_raw_photometry
 
 Row = dict[str, Any]
 
@@ -24,6 +26,8 @@ _SOURCE: Final = _columns(Source, "id")
 _RAW: Final = _columns(RawPhotometry, "id")
 _CURVE: Final = _columns(Lightcurve, "id", "source_id", "raw_data_id")
 _DETECTION: Final = _columns(Detection, "id", "source_id", "lightcurve_id")
+_RAW_DATA: Final = _columns(RawData, "id")
+_SPECTRUM: Final = _columns(Spectrum, "id", "source_id", "raw_data_id")
 _PROPERTIES: Final = _columns(Properties, "id", "source_id")
 _DEFAULTS: Final[dict[str, Any]] = {
     "project": "TEST_PROJECT", "cfg_hash": "", "series_number": 1, "series_total": 1, "was_processed": False,
@@ -41,6 +45,9 @@ class Parcel:
     curves: list[Row] = field(default_factory=list)
     detections: list[Row] = field(default_factory=list)
     properties: Row | None = None
+    #: images, cutouts and spectra as they came, and reduced spectra
+    raw_data: list[Row] = field(default_factory=list)
+    spectra: list[Row] = field(default_factory=list)
 
 
 def source_of(cat_row: Mapping[str, Any], project: str, cfg_hash: str, catalog: Any = None) -> Source:
@@ -68,6 +75,8 @@ def parcel_of(source: Source) -> Parcel:
         curves=[_row(one, _CURVE) for one in source.lightcurves if one.filename],
         detections=[_row(one, _DETECTION) for one in source.detections],
         properties=None if source.properties is None else _row(source.properties, _PROPERTIES),
+        raw_data=[_row(one, _RAW_DATA) for one in source.raw_data],
+        spectra=[_row(one, _SPECTRUM) for one in source.spectra if one.filename],
     )
 
 
@@ -118,7 +127,7 @@ def write_parcels(connection: sa.Connection, parcels: Sequence[Parcel]) -> None:
     known = _known_sources(connection, parcels)
     if known:
         numbers = list(known.values())
-        for table in (Lightcurve, Detection, Properties):
+        for table in (Lightcurve, Spectrum, Detection, Properties):
             for part in _parts(numbers):
                 connection.execute(sa.delete(table).where(table.source_id.in_(part)))
     fresh = [p for p in parcels if _key(p.source) not in known]
@@ -139,6 +148,7 @@ def write_parcels(connection: sa.Connection, parcels: Sequence[Parcel]) -> None:
         detections += [{"source_id": source_id, **row} for row in parcel.detections]
         if parcel.properties is not None:
             properties.append({"source_id": source_id, **parcel.properties})
+    _write_raw_data(connection, parcels, known, {known[_key(p.source)] for p in fresh})
     _insert(connection, Lightcurve, curves)
     _insert(connection, Detection, detections)
     _insert(connection, Properties, properties)
@@ -197,18 +207,56 @@ def _write_raw(connection: sa.Connection, parcels: Sequence[Parcel]) -> dict[tup
     return ids
 
 
-def _write_links(connection: sa.Connection, links: set[tuple[int, int]], fresh: set[int]) -> None:
+def _write_raw_data(
+    connection: sa.Connection, parcels: Sequence[Parcel], known: Mapping[tuple[str, str, str], int], new: set[int]
+) -> None:
+    """Images, cutouts and spectra: what is known of them stays, and is joined to the sources."""
+    rows = {(row["source_name"], row["observatory"], row["kind"]): row for parcel in parcels for row in parcel.raw_data}
+    if not rows and not any(parcel.spectra for parcel in parcels):
+        return
+    table: Any = RawData.__table__
+    ids: dict[tuple[str, str, str], int] = {}
+    for part in _parts(sorted({name for name, _, _ in rows})):
+        query = sa.select(table.c.source_name, table.c.observatory, table.c.kind, table.c.id)
+        for *key, number in connection.execute(query.where(table.c.source_name.in_(part))):
+            ids[(key[0], key[1], key[2])] = number
+    old = [{"number_": ids[key], **row} for key, row in rows.items() if key in ids]
+    if old:
+        renewed: dict[str, Any] = {
+            name: sa.bindparam(name) for name in ("altdata", "number", "size", "time_start", "time_end")
+        }
+        connection.execute(sa.update(table).where(table.c.id == sa.bindparam("number_")).values(renewed), old)
+    fresh = [key for key in rows if key not in ids]
+    ids.update(zip(fresh, _reserve(connection, RawData, len(fresh)), strict=True))
+    _insert(connection, RawData, [{"id": ids[key], **rows[key]} for key in fresh])
+    links = {
+        (known[_key(p.source)], ids[(row["source_name"], row["observatory"], row["kind"])])
+        for p in parcels for row in p.raw_data
+    }  # fmt: skip
+    _write_links(connection, links, new, source_raw_data)
+    spectra = []
+    for parcel in parcels:
+        raw = {row["observatory"]: ids[(row["source_name"], row["observatory"], row["kind"])]
+               for row in parcel.raw_data if row["kind"] == "spectra"}  # fmt: skip
+        spectra += [
+            {"source_id": known[_key(parcel.source)], "raw_data_id": raw.get(row["observatory"]), **row}
+            for row in parcel.spectra
+        ]
+    _insert(connection, Spectrum, spectra)
+
+
+def _write_links(
+    connection: sa.Connection, links: set[tuple[int, int]], fresh: set[int], table: sa.Table = source_raw_photometry
+) -> None:
     """Which raw data belong to which sources; of sources that are new nothing can be there yet."""
     old = [source for source, _ in links if source not in fresh]
     held = set()
     for part in _parts(old):
-        query = sa.select(source_raw_photometry).where(source_raw_photometry.c.source_id.in_(part))
+        query = sa.select(table).where(table.c.source_id.in_(part))
         held |= {(source, raw) for source, raw in connection.execute(query)}
     missing = sorted(links - held)
     if missing:
-        connection.execute(
-            sa.insert(source_raw_photometry), [{"source_id": source, "raw_id": raw} for source, raw in missing]
-        )
+        connection.execute(sa.insert(table), [{"source_id": source, "raw_id": raw} for source, raw in missing])
 
 
 def _reserve(connection: sa.Connection, table: type[Base], count: int) -> list[int]:

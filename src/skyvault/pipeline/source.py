@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
 from skyvault.pipeline.names import legal_name
-from skyvault.pipeline.tables import Base, Json, Mjd, source_raw_photometry
+from skyvault.pipeline.raw_data import RawCutouts, RawData, RawImages, RawSpectra
+from skyvault.pipeline.spectrum import Spectrum
+from skyvault.pipeline.tables import Base, Json, Mjd, source_raw_data, source_raw_photometry
+
+if TYPE_CHECKING:
+    from skyvault.science.thumbnail import Thumbnail
 
 Level = Literal["raw", "reduced", "processed", "simulated"]
 
@@ -42,6 +47,10 @@ class Source(Base):
 
     raw_photometry: Mapped[list[RawPhotometry]] = relationship(
         secondary=source_raw_photometry, back_populates="sources"
+    )
+    raw_data: Mapped[list[RawData]] = relationship(secondary=source_raw_data, back_populates="sources")
+    spectra: Mapped[list[Spectrum]] = relationship(
+        back_populates="source", cascade="all, delete-orphan", passive_deletes=True, order_by=Spectrum.series_number
     )
     lightcurves: Mapped[list[Lightcurve]] = relationship(
         back_populates="source", cascade="all, delete-orphan", passive_deletes=True, order_by=Lightcurve.series_number
@@ -76,14 +85,31 @@ class Source(Base):
     sl = simulated_lightcurves
 
     @property
+    def raw_images(self) -> list[RawImages]:
+        return [one for one in self.raw_data if isinstance(one, RawImages) and not isinstance(one, RawCutouts)]
+
+    @property
+    def raw_cutouts(self) -> list[RawCutouts]:
+        return [one for one in self.raw_data if isinstance(one, RawCutouts)]
+
+    @property
+    def raw_spectra(self) -> list[RawSpectra]:
+        return [one for one in self.raw_data if isinstance(one, RawSpectra)]
+
+    @property
     def rp(self) -> list[RawPhotometry]:
         return self.raw_photometry
 
     def get_data(self, obs: str, data_type: str | None = None, level: Level = "raw") -> list[Any]:
-        """The data sets of one observatory: raw, or light curves of a level. Nothing is loaded from disk yet."""
+        """The data sets of one observatory: raw ones of ``data_type`` (photometry, images, ...; None: all),
+        or light curves of a level, and of spectra the reduced ones. Nothing is loaded from disk yet."""
         name = legal_name(getattr(obs, "name", obs))
-        held: list[Any] = self.raw_photometry if level == "raw" else getattr(self, f"{level}_lightcurves")
-        return [one for one in held if one.observatory == name]
+        held: list[Any]
+        if level == "raw":
+            held = [*self.raw_photometry, *self.raw_data]
+        else:
+            held = [*getattr(self, f"{level}_lightcurves"), *(self.spectra if level == "reduced" else ())]
+        return [one for one in held if one.observatory == name and data_type in (None, one.data_type)]
 
     def __repr__(self) -> str:
         return f"<Source {self.name} at {self.ra:.5f} {self.dec:+.5f}>"
@@ -133,8 +159,23 @@ class Detection(Base):
     wavelength_peak: Mapped[float | None]
     pixel_x: Mapped[float | None]
     pixel_y: Mapped[float | None]
+    thumbnail: Mapped[bytes | None] = mapped_column(sa.LargeBinary, deferred=True)
 
     source: Mapped[Source] = relationship(back_populates="detections")
+
+    def get_thumbnail(self) -> Thumbnail | None:
+        """Points of the light curve around the event and of the rest, or None where none were kept."""
+        from skyvault.science.thumbnail import Thumbnail
+
+        return None if self.thumbnail is None else Thumbnail.from_bytes(self.thumbnail)
+
+    def thumbnail_png(self, width: int = 180, height: int = 72) -> bytes | None:
+        """A small picture of the light curve (left) and of the event (right, red), or None."""
+        held = self.get_thumbnail()
+        return None if held is None else held.png(width, height)
+
+    def _repr_png_(self) -> bytes | None:
+        return self.thumbnail_png(360, 144)
 
     def __repr__(self) -> str:
         return f"<Detection in {self.source_name}: S/N {self.snr if self.snr is not None else float('nan'):.2f}>"

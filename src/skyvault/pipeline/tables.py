@@ -92,3 +92,12 @@ source_raw_photometry = sa.Table(
     sa.Column("raw_id", sa.ForeignKey("raw_photometry.id", ondelete="CASCADE"), primary_key=True, index=True),
     sqlite_with_rowid=False,
 )
+
+#: the same for images, cutouts and spectra
+source_raw_data = sa.Table(
+    "source_raw_data",
+    Base.metadata,
+    sa.Column("source_id", sa.ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("raw_id", sa.ForeignKey("raw_data.id", ondelete="CASCADE"), primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)

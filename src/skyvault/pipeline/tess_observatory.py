@@ -184,7 +184,7 @@ class VirtualTESS(SurveyObservatory):
             about = {name.lower(): head.get(name) for name in ("CAMERA", "CCD") if head.get(name) is not None}
             made += self.pieces(
                 dataset, sectors == sector, gap=gap, drop_bad=drop_bad, **about, sector=int(sector),
-                object_id=altdata.get("TICID"), flux_unit="electron/s", headers=None, files=None,
+                zero_point=ZERO_POINT, object_id=altdata.get("TICID"), flux_unit="electron/s", headers=None, files=None,
                 series_name=f"TESS_{int(sector)}_{head.get('CAMERA', 0)}_{head.get('CCD', 0)}",
                 time_stamp_alignment=altdata.get("time_stamp_alignment", "middle"),
                 ra=altdata.get("RA_OBJ"), dec=altdata.get("DEC_OBJ"),
@@ -196,9 +196,6 @@ class VirtualTESS(SurveyObservatory):
                 usual = float(np.nanmedian(curve.data["flux"][~curve.is_flagged]))
                 curve.zero_point_measured = float(altdata["TESSMAG"]) + 2.5 * float(np.log10(usual))
         return made
-
-    def lightcurve(self, dataset: RawPhotometry, columns: dict[str, Any], **altdata: Any) -> Lightcurve:
-        return super().lightcurve(dataset, columns, zero_point=ZERO_POINT, **altdata)
 
 
 def _number(value: Any) -> float:
