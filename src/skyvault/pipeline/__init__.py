@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skyvault.pipeline.histogram import Histogram, ParsHistogram
     from skyvault.pipeline.observatory import Observatory, ParsObservatory, VirtualObservatory
     from skyvault.pipeline.parameters import Parameters
+    from skyvault.pipeline.period_finder import ParsPeriodFinder, PeriodFinder
     from skyvault.pipeline.project import ParsProject, Project
     from skyvault.pipeline.quality import ParsQuality, QualityChecker
     from skyvault.pipeline.simulator import ParsSimulator, Simulator
@@ -33,6 +34,7 @@ _HOME_OF = {
         "histogram": ("Histogram", "ParsHistogram"),
         "observatory": ("Observatory", "ParsObservatory", "VirtualObservatory"),
         "parameters": ("Parameters",),
+        "period_finder": ("ParsPeriodFinder", "PeriodFinder"),
         "project": ("ParsProject", "Project"),
         "quality": ("ParsQuality", "QualityChecker"),
         "simulator": ("ParsSimulator", "Simulator"),
@@ -47,9 +49,9 @@ _HOME_OF = {
 __all__ = [
     "Analysis", "Catalog", "Detection", "Finder", "Histogram", "Lightcurve", "MatchedFilterFinder", "Observatory",
     "Parameters", "ParsAnalysis", "ParsCatalog", "ParsDemoObs", "ParsFinder", "ParsHistogram", "ParsObsDASCH",
-    "ParsObsTESS", "ParsObsZTF", "ParsObservatory", "ParsProject", "ParsQuality", "ParsSimulator", "Project",
-    "Properties", "QualityChecker", "RawPhotometry", "Simulator", "Source", "VirtualDASCH", "VirtualDemoObs",
-    "VirtualObservatory", "VirtualTESS", "VirtualZTF",
+    "ParsObsTESS", "ParsObsZTF", "ParsObservatory", "ParsPeriodFinder", "ParsProject", "ParsQuality",
+    "ParsSimulator", "PeriodFinder", "Project", "Properties", "QualityChecker", "RawPhotometry", "Simulator",
+    "Source", "VirtualDASCH", "VirtualDemoObs", "VirtualObservatory", "VirtualTESS", "VirtualZTF",
 ]  # fmt: skip
 
 

@@ -215,7 +215,6 @@ class Analysis(Part):
 
     def rates(self, detections: Sequence[Detection], shape: str, **how: Any) -> list[AmplitudeRate]:
         """Rates and upper limits of events of one shape behind these detections, see :func:`event_rates`."""
-        how.setdefault("threshold", self.finder.pars.snr_threshold)
         return event_rates(self.good_scores, self.injections, detections, shape=shape, **how)
 
 

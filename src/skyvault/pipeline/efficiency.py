@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -78,7 +77,8 @@ def _in_range(grid: CountGrid, counts: Any, name: str, wanted: Any) -> Any:
     number = next(n for n, axis in enumerate(grid.axes) if axis.name == name)
     axis = grid.axes[number]
     assert isinstance(axis, FixedAxis)
-    centres = np.r_[-np.inf, axis.centres, np.inf]
+    # what lies beyond the axis stands for the next bin there
+    centres = axis.start + axis.step * np.arange(-1, axis.size - 1)
     inside = (centres >= wanted[0] - 1e-9) & (centres <= wanted[1] + 1e-9)
     return np.compress(inside, counts, axis=number)
 
@@ -95,7 +95,7 @@ class AmplitudeRate:
 
 def event_rates(
     good_scores: Histogram, injections: Histogram, detections: Iterable[Any], *, shape: str,
-    bins: Sequence[float] = (0.01, 0.1, 1.0, 10.0), threshold: float = 5.0, duration_d: float | None = None,
+    bins: Sequence[float] = (0.01, 0.1, 1.0, 10.0), duration_d: float | None = None, background: float = 0.0,
     confidence: float = 0.95,
 ) -> list[AmplitudeRate]:  # fmt: skip
     """Rates and upper limits of events of one shape, in bins of amplitude, from the histograms of a run.
@@ -103,7 +103,9 @@ def event_rates(
     The exposure is the number of good epochs that were searched, times the fraction of injected events found there;
     with ``duration_d``, how long an event is above the threshold, it is star-days and the rate one a star and day
     (snapshots: epochs farther apart than an event lasts). Real detections (not simulated, of good quality) count by
-    the change of flux at their peak; Gaussian noise beyond ``threshold`` is the background, in the lowest bin alone.
+    the change of flux at their peak. ``background`` is how many of them in each bin are expected to be none (0 gives
+    the largest, safest limits); :func:`skyvault.science.rates.false_detections` says it of Gaussian noise. Bins are
+    those of the efficiency curve, a tenth of a decade, put together.
     """
     if shape not in SHAPES:
         raise ParameterValueError(f"there is no shape {shape!r}", hint=f"Shapes are {', '.join(SHAPES)}.")
@@ -111,7 +113,6 @@ def event_rates(
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0.0).all() or not edges[0] > 0.0:
         raise ParameterValueError("the bins of rates must be two or more rising positive amplitudes")
     exposure = float(next(iter(good_scores.grids.values())).total)
-    noise = exposure * 0.5 * math.erfc(threshold / math.sqrt(2.0))
     if duration_d is not None:
         exposure *= duration_d
     curve = efficiency_curve(injections, shape=shape)
@@ -128,7 +129,6 @@ def event_rates(
         inside = (centres >= low) & (centres < high)
         injected = int(curve.injected[inside].sum())
         fraction = float(curve.found[inside].sum()) / injected if injected else 0.0
-        background = noise if low == edges[0] else 0.0
         one = event_rate(count, exposure, fraction, background=background, confidence=confidence)
         rates.append(AmplitudeRate(low, high, fraction, one))
     return rates

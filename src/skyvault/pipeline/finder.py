@@ -223,3 +223,12 @@ class MatchedFilterFinder(Finder):
         made.matched_filter_bank_name = self.bank_name
         made.extra_scores = {**made.extra_scores, "kernel_amplitude": float(rows["kernel_amplitude"][peak.peak])}
         return made
+
+
+def __getattr__(name: str) -> Any:
+    # ``finder_class: PeriodFinder`` needs no other module
+    if name in ("PeriodFinder", "ParsPeriodFinder"):
+        from skyvault.pipeline import period_finder
+
+        return getattr(period_finder, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -97,6 +97,11 @@ def _check(count: int, background: float, probability: float) -> None:
         raise ParameterError(f"a probability lies between 0 and 1, and {probability:g} does not")
 
 
+def false_detections(epochs: float, threshold: float, *, both_signs: bool = True) -> float:
+    """How many of so many epochs exceed a threshold (in sigma) by Gaussian noise alone: 0.57 of a million at 5."""
+    return float(epochs) * (1.0 if both_signs else 0.5) * math.erfc(threshold / math.sqrt(2.0))
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Events a unit of exposure, corrected for what a search misses. ``low`` and ``high`` hold one sigma,
