@@ -103,9 +103,8 @@ class Lightcurve(DatasetMixin, Base):
         flag = columns.setdefault("flag", np.zeros(len(mjd), np.bool_))
         flagged = np.asarray(flag != 0)
         numbers, stands_out = statistics(columns["flux"], columns["fluxerr"], flagged)
-        for field in _STATISTICS:
-            value = getattr(numbers, field)
-            setattr(self, field, None if value != value else value)
+        values = {field: getattr(numbers, field) for field in _STATISTICS}
+        self._take({field: None if value != value else value for field, value in values.items()})
         columns |= {"snr": stands_out.snr, "dsnr": stands_out.dsnr, "dmag": stands_out.dmag}
         self._set_exposure(columns)
         rate, is_uniform = sampling(mjd)
@@ -114,6 +113,11 @@ class Lightcurve(DatasetMixin, Base):
         if len(mjd):
             self.time_start, self.time_end = float(mjd[0]), float(mjd[-1])
         self._rows = _rows(columns)
+
+    def _take(self, values: dict[str, Any]) -> None:
+        """Set columns that no relationship depends on. SQLAlchemy's own way notes each change, which takes longer than
+        the statistics; what a new object holds is written anyway, and what was loaded follows from the file."""
+        self.__dict__.update(values)
 
     def _set_filter(self, column: Rows | None) -> None:
         if column is None:
@@ -176,10 +180,8 @@ class Lightcurve(DatasetMixin, Base):
     def copied(self) -> Lightcurve:
         """The same light curve, not yet of any source, database or file."""
         made = Lightcurve()
-        skipped = ("id", "source_id", "filename", "filekey", "folder", "size", "raw_data_id")
-        for column in _COLUMNS:
-            if column not in skipped:
-                setattr(made, column, getattr(self, column))
+        held = self.__dict__
+        made._take({name: held[name] if name in held else getattr(self, name) for name in _COPIED})
         made.altdata, made.root, made.file_format = dict(self.altdata or {}), self.root, self.file_format
         made._rows, made._file_about = self.data.copy(), dict(self._file_about)
         return made
@@ -250,7 +252,12 @@ class Lightcurve(DatasetMixin, Base):
 
 
 _STATISTICS: Final = tuple(field.name for field in dataclasses.fields(FluxStatistics))
-_COLUMNS: Final = tuple(str(name) for name in Lightcurve.__mapper__.columns.keys())  # noqa: SIM118 - no dict
+#: what a copy takes over: everything but its place in database and files
+_COPIED: Final = tuple(
+    str(name)
+    for name in Lightcurve.__mapper__.columns.keys()  # noqa: SIM118 - no dict
+    if name not in ("id", "source_id", "filename", "filekey", "folder", "size", "raw_data_id")
+)
 
 
 def save_lightcurves(curves: list[Lightcurve], ra_deg: float | None, *, suffix: str = "reduced") -> None:

@@ -92,12 +92,12 @@ class DatasetMixin:
         """Path of the file. Raises DataError before it has a name."""
         if not self.filename:
             raise DataError(f"the {type(self).__name__} of {self.source_name} has no file name", hint="Call save().")
-        if Path(self.filename).is_absolute() or ".." in Path(self.filename).parts:
+        if self.filename.startswith("/") or ".." in self.filename.split("/"):
             raise DataError("a file name must lie below its folder", where=self.filename)
         return self.get_path() / self.filename
 
     def check_file_exists(self) -> bool:
-        return bool(self.filename) and self.get_fullname().is_file()
+        return bool(self.filename) and os.path.isfile(self.get_fullname())
 
     def check_data_exists(self) -> bool:
         """Whether the rows are in memory, or in a file that can be read."""

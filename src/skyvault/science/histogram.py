@@ -51,13 +51,20 @@ class FixedAxis:
         values = np.asarray(values, np.float64)
         with np.errstate(invalid="ignore"):
             position = np.rint((values - self.start) / self.step)
-        return _clipped(position, self.size - 2)
+            # NaN stays NaN through the limits, and is no number afterwards
+            index = np.minimum(np.maximum(position, -1.0), self.size - 2.0) + 1.0
+            return np.where(np.isnan(index), -1.0, index).astype(np.int64)
+
+    def bin(self, value: float) -> int:
+        """Bin of one value, as :meth:`bins` has it, at a hundredth of the cost."""
+        if value != value:
+            return -1
+        # halves go to the even neighbour, here as there
+        return int(min(max(_rint((value - self.start) / self.step), -1.0), self.size - 2.0)) + 1
 
 
-def _clipped(position: Floats, inner: int) -> Indices:
-    known = ~np.isnan(position)
-    index = np.clip(np.where(known, position, 0.0), -1.0, float(inner)).astype(np.int64) + 1
-    return np.where(known, index, -1)
+def _rint(value: float) -> float:
+    return value if math.isinf(value) else float(round(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,8 @@ class GrowingAxis:
 
     def grown(self, values: Any) -> GrowingAxis:
         """The axis that holds these values too. Raises ParameterError beyond a million bins."""
+        if isinstance(values, float) and self.size and 0 <= self.bin(values) < self.size:
+            return self
         values = np.asarray(values, np.float64)
         values = values[np.isfinite(values)]
         if not values.size:
@@ -105,6 +114,10 @@ class GrowingAxis:
         position = np.rint((np.where(known, values, self.origin) - self.origin) / self.step)
         return np.where(known, position.astype(np.int64) - self.first, -1)
 
+    def bin(self, value: float) -> int:
+        """Bin of one value; -1 where it is not finite."""
+        return round((value - self.origin) / self.step) - self.first if math.isfinite(value) else -1
+
 
 @dataclass(frozen=True, slots=True)
 class NamedAxis:
@@ -118,6 +131,8 @@ class NamedAxis:
         return len(self.names)
 
     def grown(self, values: Any) -> NamedAxis:
+        if isinstance(values, str) and values in self.names:
+            return self
         new = {str(value) for value in np.unique(np.asarray(values, dtype=np.str_))} - set(self.names)
         return replace(self, names=tuple(sorted({*self.names, *new}))) if new else self
 
@@ -128,6 +143,10 @@ class NamedAxis:
         names = np.array(self.names)
         index = np.minimum(np.searchsorted(names, values), len(names) - 1)
         return np.where(names[index] == values, index, -1)
+
+    def bin(self, value: str) -> int:
+        """Bin of one name; -1 where it is not known."""
+        return self.names.index(value) if value in self.names else -1
 
 
 Axis = FixedAxis | GrowingAxis | NamedAxis
@@ -155,15 +174,17 @@ class CountGrid:
         if missing:
             raise ParameterError(f"there are no values for the axis {missing[0]!r}")
         self._grow(tuple(a if isinstance(a, FixedAxis) else a.grown(values[a.name]) for a in self.axes))
-        bins = [axis.bins(values[axis.name]) for axis in self.axes]
-        shape = np.broadcast_shapes(*(b.shape for b in bins))
+        # what is one value for all rows is looked up once
+        bins = [
+            axis.bin(value) if isinstance(value := values[axis.name], float | str) else axis.bins(value)  # type: ignore[arg-type]
+            for axis in self.axes
+        ]
         flat: Any = 0
         known: Any = True
         for axis, index in zip(self.axes, bins, strict=True):
             known = known & (index >= 0)
             flat = flat * axis.size + index
-        flat = np.broadcast_to(flat, shape).ravel()
-        known = np.broadcast_to(known, shape).ravel()
+        flat, known = np.broadcast_arrays(flat, known)
         chosen = flat[known]
         self.unknown += int(known.size - chosen.size)
         if chosen.size * 8 < self.counts.size:

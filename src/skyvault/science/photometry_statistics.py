@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from skyvault.science.samples import Booleans, Floats
+from skyvault.science.samples import Booleans, Floats, median
 
 #: magnitude of 1 microjansky on the AB system: 8.9 mag is 1 Jy
 AB_ZERO_POINT: Final = 23.9
@@ -48,7 +48,7 @@ def robust_mean_rms(values: Floats) -> tuple[float, float]:
     values = values[np.isfinite(values)]
     if not len(values):
         return math.nan, math.nan
-    mean, rms = float(np.median(values)), float(values.std())
+    mean, rms = median(values), float(values.std())
     for _ in range(_CLIP_ROUNDS):
         if len(values) < _FEWEST or not rms > 0.0:
             break
@@ -123,7 +123,7 @@ def statistics(flux: Floats, fluxerr: Floats, is_flagged: Booleans) -> tuple[Flu
             flux_min=float(good.min()) if len(good) else nan,
             snr_max=float(snr_good.max()) if len(snr_good) else nan,
             snr_min=float(snr_good.min()) if len(snr_good) else nan,
-            snr_median=float(np.median(snr_good)) if len(snr_good) else nan,
+            snr_median=median(snr_good),
             dsnr_max=float(dsnr_good.max()) if len(dsnr_good) else nan,
             dsnr_min=float(dsnr_good.min()) if len(dsnr_good) else nan,
             dmag_brightest=float(dmag_good.max()) if len(dmag_good) else nan,
@@ -141,18 +141,25 @@ def median_place(ra_deg: Floats, dec_deg: Floats) -> tuple[float, float]:
         return math.nan, math.nan
     first = float(ra[0])
     from_first = (ra - first + 180.0) % 360.0 - 180.0
-    return (first + float(np.median(from_first))) % 360.0, float(np.median(dec))
+    return (first + median(from_first)) % 360.0, median(dec)
 
 
 def sampling(mjd: Floats) -> tuple[float, bool]:
     """Frames a second (of the median step between sorted times in days; NaN for fewer than two), and whether
     the middle 90% of the steps agree to 1%."""
     steps = np.diff(mjd) * 86400.0
-    steps = steps[np.isfinite(steps)]
+    steps = np.sort(steps[np.isfinite(steps)])
     if not len(steps):
         return math.nan, False
-    median = float(np.median(steps))
-    if median <= 0.0:
+    low, middle, high = (_quantile(steps, part) for part in (0.05, 0.5, 0.95))
+    if middle <= 0.0:
         return math.nan, False
-    low, high = np.quantile(steps, (0.05, 0.95))
-    return 1.0 / median, bool((high - low) / median < 0.01)
+    return 1.0 / middle, (high - low) / middle < 0.01
+
+
+def _quantile(ranked: Floats, part: float) -> float:
+    """Of sorted values, by linear interpolation as np.quantile does."""
+    place = part * (len(ranked) - 1)
+    below = math.floor(place)
+    low, high = float(ranked[below]), float(ranked[min(below + 1, len(ranked) - 1)])
+    return low + (high - low) * (place - below)

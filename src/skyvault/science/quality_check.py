@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyvault.science.samples import Booleans, Floats
+from skyvault.science.samples import Booleans, Floats, median
 
 
 def sky_offsets(ra_deg: Floats, dec_deg: Floats) -> Floats:
@@ -18,8 +18,8 @@ def sky_offsets(ra_deg: Floats, dec_deg: Floats) -> Floats:
         return np.full(len(ra_deg), np.nan)
     first = ra_deg[np.argmax(finite)]
     ra = (ra_deg - first + 180.0) % 360.0 - 180.0
-    ra = ra - np.median(ra[finite])
-    dec = dec_deg - np.median(dec_deg[finite])
+    ra = ra - median(ra[finite])
+    dec = dec_deg - median(dec_deg[finite])
     return _deviations(np.hypot(ra * np.cos(np.radians(dec_deg)), dec), finite)
 
 
@@ -28,12 +28,12 @@ def pixel_offsets(x: Floats, y: Floats) -> Floats:
     finite = np.isfinite(x) & np.isfinite(y)
     if not finite.any():
         return np.full(len(x), np.nan)
-    return _deviations(np.hypot(x - np.median(x[finite]), y - np.median(y[finite])), finite)
+    return _deviations(np.hypot(x - median(x[finite]), y - median(y[finite])), finite)
 
 
 def _deviations(distance: Floats, finite: Booleans) -> Floats:
-    usual = np.median(distance[finite])
-    spread = np.median(np.abs(distance[finite] - usual))
+    usual = median(distance[finite])
+    spread = median(np.abs(distance[finite] - usual))
     if not spread > 0.0:
         return np.where(finite, 0.0, np.nan)
     return np.asarray((distance - usual) / spread, np.float64)
