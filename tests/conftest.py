@@ -21,6 +21,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+import ledgers
 import postgresql_server
 from processes import PROJECT, environment, free_port
 
@@ -67,6 +68,7 @@ sys.addaudithook(_guard)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the long suites too")
+    parser.addoption("--ledger", choices=("sqlite", "postgresql"), default="sqlite", help="where ledgers are kept")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -150,6 +152,18 @@ def postgresql_url(postgresql: postgresql_server.Server) -> str:
     return postgresql.url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ledger_variables(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], dict[str, str]]]:
+    """The environment in which a process works with the ledger of this data directory (see ``--ledger``)."""
+    if request.config.getoption("--ledger") == "sqlite":
+        yield lambda home: {}
+        return
+    url = request.getfixturevalue("postgresql_url")
+    with pytest.MonkeyPatch.context() as patch:
+        for _ in ledgers.redirect(patch, url):
+            yield lambda home: {"SKYVAULT_LEDGER": ledgers.address_of(home, url)}
+
+
 @pytest.fixture
 def postgresql_schema(postgresql_url: str) -> Iterator[str]:
     """The address of an empty schema in it."""
@@ -188,10 +202,11 @@ class Answer:
 
 
 @pytest.fixture
-def skyvault(tmp_path: Path) -> Callable[..., Answer]:
+def skyvault(tmp_path: Path, ledger_variables: Callable[[Path], dict[str, str]]) -> Callable[..., Answer]:
     """Runs the command line in a process of its own, in an empty directory: ``skyvault("publish", file)``."""
 
     def run(*arguments: str | Path, stdin: str | None = None, env: dict[str, str] | None = None) -> Answer:
+        variables = environment() | (env or {})
         done = subprocess.run(
             [sys.executable, "-m", "skyvault.cli", *map(str, arguments)],
             cwd=tmp_path,
@@ -200,7 +215,7 @@ def skyvault(tmp_path: Path) -> Callable[..., Answer]:
             capture_output=True,
             text=True,
             timeout=100,
-            env=environment() | (env or {}),
+            env=variables | ledger_variables(Path(variables["SKYVAULT_HOME"])),
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -224,7 +239,9 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def start_server(
+    tmp_path_factory: pytest.TempPathFactory, ledger_variables: Callable[[Path], dict[str, str]]
+) -> Iterator[Callable[..., Server]]:
     """``start_server(home, workers=2, SKYVAULT_MAXREC_DEFAULT="10")`` gives a running :class:`Server`."""
     running: list[subprocess.Popen[bytes]] = []
 
@@ -237,7 +254,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment() | {"SKYVAULT_HOME": str(home)} | variables,
+                env=environment() | {"SKYVAULT_HOME": str(home)} | ledger_variables(home) | variables,
             )
         running.append(process)
         server = Server(f"http://127.0.0.1:{port}", home, process)

@@ -57,7 +57,9 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def start_uws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., UwsServer]]:
+def start_uws(
+    tmp_path_factory: pytest.TempPathFactory, ledger_variables: Callable[[Path], dict[str, str]]
+) -> Iterator[Callable[..., UwsServer]]:
     """``start_uws(workers=2, home=None)`` gives a running server; all are stopped in the end."""
     servers: list[UwsServer] = []
 
@@ -71,7 +73,7 @@ def start_uws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONPATH": str(SOURCE), "NO_PROXY": "*"},
+                env=os.environ | {"PYTHONPATH": str(SOURCE), "NO_PROXY": "*"} | ledger_variables(home),
                 start_new_session=True,
             )
         server = UwsServer(home, port, process)

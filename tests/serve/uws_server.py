@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from skyvault.config import Secret
 from skyvault.errors import Cancelled, QueryError
 from skyvault.formats.capability import (
     GEOMETRY_FEATURES,
@@ -148,7 +149,8 @@ def make_app() -> Starlette:
     # a thread that waits for the interpreter gets it after 0.5 ms, not 5: the event loop must not queue behind queries
     sys.setswitchinterval(0.0005)
     home = Path(os.environ["UWS_HOME"])
-    ledger = open_ledger(home / "ledger.db")
+    address = os.environ.get("SKYVAULT_LEDGER")
+    ledger = open_ledger(Secret(address) if address else home / "ledger.db")
     runner = Runner(ledger, work, Results(home / "jobs"), in_all=4, per_user=None, lease_s=2.0, renew_s=0.5)
 
     @contextlib.asynccontextmanager
