@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import threading
 from dataclasses import fields
 from pathlib import Path
@@ -93,12 +94,10 @@ class Archives:
             url = self.settings.endpoint(declaration.archive, service, default)
             if wish is not None:
                 manners = Manners(wish.get("connections", 8), wish.get("requests_per_minute") or None)
+                self.client.politeness.prescribe(host_of(url), manners)
             elif host_of(url) == host_of(default):
                 declared = declaration.politeness
-                manners = Manners(declared.connections, declared.requests_per_minute)
-            else:
-                continue
-            self.client.politeness.agree(host_of(url), manners)
+                self.client.politeness.agree(host_of(url), Manners(declared.connections, declared.requests_per_minute))
 
     def close(self) -> None:
         """Close connections and ledger; what is used again is made anew."""
@@ -186,3 +185,17 @@ def close_all() -> None:
 
 
 atexit.register(close_all)
+
+#: what a child process must not touch: connections and ledger of its parent
+_of_the_parent: list[dict[str, Archives]] = []
+
+
+def _begin_child() -> None:
+    global _shared, _shared_lock
+    # kept, not closed: closing would say goodbye on the parent's connections
+    _of_the_parent.append(_shared)
+    _shared, _shared_lock = {}, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_child)

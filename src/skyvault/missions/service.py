@@ -19,7 +19,7 @@ from skyvault.ledger.downloads import Downloads
 from skyvault.missions.connections import default_archives
 from skyvault.missions.declaration import Politeness
 from skyvault.net.addresses import host_of
-from skyvault.net.auth import Token
+from skyvault.net.auth import Credential
 from skyvault.net.cache import ContentCache
 from skyvault.net.client import HttpClient
 from skyvault.net.download import Downloader
@@ -66,7 +66,7 @@ class ArchiveService:
                 host = host_of(self.address(name))
                 if wish is not None:
                     manners = Manners(wish.get("connections", 8), wish.get("requests_per_minute") or None)
-                    client.politeness.agree(host, manners)
+                    client.politeness.prescribe(host, manners)
                 elif host == host_of(public):
                     # mirrors have manners of their own, and a sandbox needs none
                     client.politeness.agree(host, declared)
@@ -90,7 +90,7 @@ class ArchiveService:
         params: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         document: Any = None,
-        credential: Token | None = None,
+        credential: Credential | None = None,
         refresh: bool = False,
         limit_bytes: int = 256_000_000,
     ) -> Result:

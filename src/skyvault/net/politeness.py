@@ -91,6 +91,17 @@ class Politeness:
             known = [n for n in (one.manners.requests_per_minute, manners.requests_per_minute) if n is not None]
             one.manners = Manners(min(one.manners.connections, manners.connections), min(known) if known else None)
 
+    def prescribe(self, host: str, manners: Manners) -> None:
+        """Ask ``host`` so from now on, whatever was agreed before: who runs this program says so."""
+        one = self._host(host)
+        with one.changed:
+            one.manners = manners
+            one.changed.notify_all()
+
+    def manners_of(self, host: str) -> Manners:
+        """How ``host`` is asked now."""
+        return self._host(host).manners
+
     def hold(self, host: str, seconds: float) -> None:
         """The archive asked everybody to come back later: begin nothing new for so long."""
         one = self._host(host)

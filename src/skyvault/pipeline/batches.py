@@ -41,18 +41,19 @@ def work(project: Project, numbers: list[int]) -> Batch:
     """Do some sources in this process. A source that fails is a problem of the batch, not an error."""
     batch = Batch(numbers)
     project.analysis.reset_histograms()
+    # many sources are fetched at once, ahead of their analysis, as far as each survey's manners allow
+    feeds = [obs.fetch_numbers(numbers) for obs in project.observatories]
     for number in numbers:
         name, observatory, step = project.catalog.names[number], None, "catalogue"
+        fetched = [next(feed) for feed in feeds]
         try:
             source = source_of(project.catalog.dict_from_row(number), project.name, project.cfg_hash, project.catalog)
-            for obs in project.observatories:
+            for obs, held in zip(project.observatories, fetched, strict=True):
                 observatory, step = obs.name, "download"
-                raw = obs.fetch_raw(obs.get_catalog_row(number))
-                source.raw_photometry.append(raw)
+                if isinstance(held, Exception):
+                    raise held
                 step = "reduce"
-                curves = obs.reduce(raw, source=source)
-                if obs.pars.save_reduced:
-                    save_lightcurves(curves, source.ra)
+                obs.take(source, held)
             observatory, step = None, "analysis"
             project.analysis.analyze_sources(source)
             for obs in project.observatories:
@@ -74,9 +75,11 @@ def work(project: Project, numbers: list[int]) -> Batch:
 _project: Any = None
 
 
-def _begin(project: Project) -> None:
+def _begin(project: Project, workers: int = 1) -> None:
     global _project
     _project = project
+    for obs in project.observatories:
+        obs.begin_process(workers)
     # Ctrl-C in a terminal reaches all its processes; the one that gives out work decides what becomes of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -129,7 +132,7 @@ def _pool(project: Project, workers: int) -> ProcessPoolExecutor:
     # forked processes share the catalogue's memory, and know classes that were defined in a notebook
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(project,))
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(project, workers))
 
 
 def _lost(project: Project, numbers: list[int]) -> Batch:

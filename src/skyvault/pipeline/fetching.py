@@ -134,6 +134,9 @@ class Fetching(Reducing):
         self.reduce(raw, source=source)
         return source
 
+    def begin_process(self, processes: int) -> None:
+        """Told at the start of each of ``processes`` that work on a project side by side."""
+
     # --- many sources ------------------------------------------------------------------------------------------
 
     def fetch_many(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from skyvault.pipeline.observatory import Observatory, ParsObservatory
@@ -11,6 +12,11 @@ from skyvault.pipeline.observatory_credentials import credential_of
 if TYPE_CHECKING:
     from skyvault.config import Settings
     from skyvault.missions.service import ArchiveService
+
+
+#: hosts whose manners this process shares with others already, by its number
+_shared: set[tuple[int, str]] = set()
+_sharing = threading.Lock()
 
 
 class ParsSurvey(ParsObservatory):
@@ -40,6 +46,8 @@ class SurveyObservatory(Observatory):
         self.settings = settings
         self._service: ArchiveService | None = None
         self._process = 0
+        self._processes = 1
+        self._making = threading.Lock()
 
     def service_class(self) -> type[ArchiveService]:
         """How the archive is asked; for subclasses."""
@@ -48,6 +56,10 @@ class SurveyObservatory(Observatory):
     @property
     def archive(self) -> Any:
         """The archive's services. Each process has its own connections."""
+        with self._making:
+            return self._own_service()
+
+    def _own_service(self) -> Any:
         if self._service is None or self._process != os.getpid():
             from skyvault.config import Settings
 
@@ -56,9 +68,34 @@ class SurveyObservatory(Observatory):
             if credential is not None:
                 for name in service.addresses:
                     service.client.credentials.add(service.address(name), credential)
+            self._share(service)
             self._service, self._process = service, os.getpid()
         return self._service
 
+    def _share(self, service: ArchiveService) -> None:
+        """Of several processes each takes its part of what the archive likes."""
+        from skyvault.net.addresses import host_of
+        from skyvault.net.politeness import Manners
+
+        politeness = service.client.politeness
+        for host in {host_of(service.address(name)) for name in service.addresses}:
+            with _sharing:
+                is_shared = (os.getpid(), host) in _shared
+                _shared.add((os.getpid(), host))
+            if self._processes > 1 and not is_shared:
+                whole, parts = politeness.manners_of(host), self._processes
+                rate = whole.requests_per_minute
+                politeness.prescribe(
+                    host, Manners(max(1, whole.connections // parts), None if rate is None else max(1, rate // parts))
+                )
+
+    def begin_process(self, processes: int) -> None:
+        self._processes, self._making = processes, threading.Lock()
+
     def __getstate__(self) -> dict[str, Any]:
         # connections and passwords in them stay in the process they were made in
-        return {**self.__dict__, "_service": None, "_process": 0}
+        return {**self.__dict__, "_service": None, "_process": 0, "_making": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._making = threading.Lock()

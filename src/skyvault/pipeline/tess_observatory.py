@@ -98,8 +98,9 @@ class VirtualTESS(SurveyObservatory):
         try:
             place = Search(float(target["ra"]) % 360.0, float(target["dec"]), source_id=str(ticid))
             mission = TESS(
-                search=place, settings=self.archive.settings, output=folder, cache=folder, refresh=self.pars.refresh
-            )
+                search=place, settings=self.archive.settings, client=self.archive.client, output=folder, cache=folder,
+                refresh=self.pars.refresh,
+            )  # fmt: skip
             if not any(str(url).endswith("lc.fits") for url in mission.all_obs_info["data_url"].to_pylist()):
                 return {}, {**about, "skipped": "the target has no light curves"}
             curve = mission.light_curve(ticid)
