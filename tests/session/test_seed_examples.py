@@ -1,6 +1,7 @@
 """The example calls of daschlab's page about sessions run as they are printed there, with the import's name changed.
 
-What needs the application of the WorldWide Telescope is checked for its refusal in one sentence; see ``NEEDS_WWT``.
+What needs the application of the WorldWide Telescope (``NEEDS_WWT``) is checked here for its refusal in one sentence,
+and runs in a real JupyterLab in ``tests/live/test_telescope.py``.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from skyvault.session.columns import REFCAT_RADIUS_ARCSEC
 if TYPE_CHECKING:
     from skyvault.session.session import Session
 
+_INSTALL = "Install it with: pip install 'skyvault[live]'"
+
 
 class WwtLayers:
     """What a session shows; ``widget`` is pywwt's."""
@@ -24,15 +26,37 @@ class WwtLayers:
 
     @classmethod
     async def connected(cls, session: Session) -> WwtLayers:
-        """Waits for the application in JupyterLab. Raises UsageError where pywwt is not installed."""
+        """Waits for the application in JupyterLab.
+
+        Raises UsageError where pywwt is not installed, outside a notebook, or where no application answers.
+        """
         try:
             from pywwt.jupyter import connect_to_app
         except ImportError:
             raise UsageError(
                 "The WorldWide Telescope needs the package pywwt, which is not installed",
-                hint="Install it with: pip install pywwt, or use sess.cutout(...) and lc.plot() instead.",
+                hint=f"{_INSTALL}, or use sess.cutout(...) and lc.plot() instead.",
             ) from None
-        widget = await connect_to_app().becomes_ready()
+        from IPython import get_ipython
+
+        if getattr(get_ipython(), "kernel", None) is None:
+            raise UsageError(
+                "The WorldWide Telescope is shown beside a notebook, and this program runs in none",
+                hint="Open a notebook in JupyterLab, or use sess.cutout(...) and lc.plot() instead.",
+            )
+        try:
+            widget = await connect_to_app().becomes_ready()
+        except TimeoutError:
+            raise UsageError(
+                "No application of the WorldWide Telescope answers",
+                hint=f"Open it from JupyterLab's launcher, then connect again. {_INSTALL} if it is not there.",
+            ) from None
+        except Exception as problem:
+            # pywwt asks its makers for lists of surveys first, and reaches into the kernel's machinery
+            raise UsageError(
+                f"pywwt cannot start ({type(problem).__name__}: {' '.join(str(problem).split())[:120]})",
+                hint="It needs ipykernel below 7, and worldwidetelescope.github.io within reach.",
+            ) from None
         if widget.foreground_opacity != 0:
             widget.background = "Digitized Sky Survey (Color)"
             widget.foreground_opacity = 0
