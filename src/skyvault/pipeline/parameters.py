@@ -16,14 +16,8 @@ from typing import Any, ClassVar, Final
 from skyvault.pipeline.faults import ParameterNameError, ParameterTypeError, ParameterValueError
 from skyvault.pipeline.names import legal_name
 from skyvault.pipeline.parameter_files import read_parameters, write_parameters
+from skyvault.pipeline.parameter_values import data_types_of, number_of, without_secrets
 
-#: what people call the kinds of data, and how the pipeline does
-_DATA_TYPES: Final[dict[str, tuple[str, ...]]] = {
-    "photometry": ("phot", "lightcurve", "lightcurves", "lc", "lcs"),
-    "spectra": ("spec", "spectrum", "sed", "seds"),
-    "images": ("image", "im", "img", "imgs"),
-    "cutouts": ("cutout", "thumbnail", "thumbnails"),
-}
 #: shared by the parts of a project, handed down unless a part is given its own
 PROPAGATED: Final = ("project", "cfg_file", "data_types", "verbose")
 #: instructions to the machinery, which are no parameters
@@ -238,6 +232,8 @@ class Parameters(metaclass=_Finishing):
                 if self._is_lenient and self._resolve(name) is None:
                     self._unclaimed[name] = value
                     continue
+                if is_from_file and isinstance(value, str):
+                    value = number_of(value, self.parameter(name).types)
                 setattr(self, name, value)
         finally:
             self._enforce_no_new_attrs = lock
@@ -267,7 +263,7 @@ class Parameters(metaclass=_Finishing):
     def to_dict(self, critical: bool = False, hidden: bool = False) -> dict[str, Any]:
         """Names and values, secrets never; ``critical`` leaves out what does not change results."""
         result = {
-            name: copying.deepcopy(self.__dict__[name])
+            name: without_secrets(copying.deepcopy(self.__dict__[name]))
             for name, one in self._registered.items()
             if not one.is_secret and (one.is_critical or not critical)
         }
@@ -323,7 +319,7 @@ class Parameters(metaclass=_Finishing):
             if owner_pars is not None and name in PROPAGATED and owner_pars.__dict__.get(name) == value:
                 shared.append(name)
                 continue
-            shown = "**********" if one.is_secret and value else repr(value)
+            shown = "**********" if one.is_secret and value else repr(without_secrets(value))
             mark = "" if one.is_critical else ", does not change results"
             lines.append(f"  {name} = {shown} ({one.type_names}; default {one.default!r}{mark}): {one.description}")
         if shared:
@@ -331,8 +327,11 @@ class Parameters(metaclass=_Finishing):
         return "\n".join(lines)
 
     @classmethod
-    def _get_default_cfg_key(cls) -> str | None:
+    def get_default_cfg_key(cls) -> str | None:
+        """The key of this part in the project's YAML file."""
         return cls.default_cfg_key
+
+    _get_default_cfg_key = get_default_cfg_key
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.__dict__.get('project')}: {len(self._registered)} parameters>"
@@ -341,17 +340,3 @@ class Parameters(metaclass=_Finishing):
         made = type(self).__new__(type(self))
         made.__dict__.update({key: copying.deepcopy(value, memo) for key, value in self.__dict__.items()})
         return made
-
-
-def data_types_of(words: str | Iterable[str]) -> list[str]:
-    """Kinds of data by the pipeline's names, sorted. Raises ParameterValueError for an unknown one."""
-    known = {alias: name for name, aliases in _DATA_TYPES.items() for alias in (name, *aliases)}
-    found = set()
-    for word in [words] if isinstance(words, str) else words:
-        name = known.get(str(word).strip().lower())
-        if name is None:
-            raise ParameterValueError(
-                f"{str(word)[:40]!r} is no kind of data", hint=f"There are {', '.join(_DATA_TYPES)}."
-            )
-        found.add(name)
-    return sorted(found)

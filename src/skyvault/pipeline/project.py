@@ -15,7 +15,7 @@ from skyvault.pipeline import database
 from skyvault.pipeline.analysis import Analysis
 from skyvault.pipeline.batches import Batch, done_batches
 from skyvault.pipeline.catalog import Catalog
-from skyvault.pipeline.custom_code import class_named, code_version
+from skyvault.pipeline.custom_code import class_named, code_folders, code_version
 from skyvault.pipeline.dataset import data_root, product_folder
 from skyvault.pipeline.faults import ParameterValueError, TooManyProblems
 from skyvault.pipeline.observatory import Observatory, ParsObservatory
@@ -195,7 +195,8 @@ class Project(Part):
         """Everything the results depend on, and nothing else. Reads the catalogue."""
         self.pars.cat_hash = self.catalog.cat_hash
         path = config_path(None if self.pars.cfg_file in (None, True, False) else self.pars.cfg_file, self.name)
-        folders = [path.parent] if path is not None and self.pars.cfg_file is not False else []
+        parts = [part for _, part in self.parts()]
+        folders = code_folders(parts, path if self.pars.cfg_file is not False else None)
         self.pars.git_hash = code_version(folders)
         return output_config(self.parts(), self.pars.git_hash)
 
@@ -236,7 +237,9 @@ class Project(Part):
             file=None if path is None else str(path.absolute()),
         )  # fmt: skip
 
-    def _run(self, wanted: list[int], recorder: Recorder, on_progress: Callable[[int, int], object] | None) -> RunReport:
+    def _run(
+        self, wanted: list[int], recorder: Recorder, on_progress: Callable[[int, int], object] | None
+    ) -> RunReport:
         began = time.monotonic()
         held = database.current()
         finished = self._done(held)
@@ -284,13 +287,16 @@ class Project(Part):
 
     def _done(self, held: database.Database) -> set[int]:
         """Rows of the catalogue whose sources have properties."""
-        numbers = {name: number for number, name in enumerate(self.catalog.names)}
         query = sa.select(Properties.source_name).where(
             Properties.project == self.name, Properties.cfg_hash == self.cfg_hash
         )
         with held.reading() as connection:
             found = connection.execution_options(yield_per=10_000).execute(query).scalars()
-            return {number for name in found if (number := numbers.get(name)) is not None}
+            done: set[int] = set()
+            for part in found.partitions(10_000):
+                rows = self.catalog.names.rows(part)
+                done.update(rows[rows >= 0].tolist())
+            return done
 
     def _histogram_names(self) -> list[str]:
         return [histogram.name for histogram in self.analysis.get_all_histograms()]
