@@ -383,7 +383,7 @@ class Settings:
     credentials_file: Path | None = _setting(
         None,
         _path,
-        "Ini file (mode 0600) with a section for each archive's host: `token`, or `user` and `password`.",
+        "Ini file (mode 0600) with a section for each archive's host: `token`, `api_key`, or `user` and `password`.",
     )
     politeness: dict[str, dict[str, int]] = _setting(
         dict,

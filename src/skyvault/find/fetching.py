@@ -17,7 +17,7 @@ from skyvault.find.faults import WrongAnswer
 from skyvault.find.session import ArchiveSession
 from skyvault.model.ports import Progress
 from skyvault.net.addresses import shown_address
-from skyvault.net.auth import Credentials, Password, Token
+from skyvault.net.auth import Credential, Credentials
 from skyvault.net.batch import FetchProblem, FetchReport, fetch_files
 from skyvault.net.client import HttpClient
 from skyvault.net.remote_file import Order, RemoteFile
@@ -99,7 +99,7 @@ class SessionCredentials(Credentials):
         super().__init__()
         self._session = session
 
-    def header_for(self, url: str, instead: Token | Password | None = None) -> str | None:
+    def header_for(self, url: str, instead: Credential | None = None) -> str | None:
         if instead is not None or not isinstance(self._session, ArchiveSession):
             return super().header_for(url, instead)
         prepared = requests.Request("GET", url).prepare()

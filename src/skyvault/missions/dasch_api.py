@@ -14,6 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -21,10 +22,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skyvault.config import Secret
 from skyvault.missions.faults import MissionValueError
 from skyvault.missions.light_curve_files import LightCurveTable, TimeAxis, with_units
 from skyvault.missions.search import Search
 from skyvault.missions.service import ArchiveService, csv_of, json_of
+from skyvault.net.auth import ApiKey
 from skyvault.net.faults import FetchError, WrongContent, said
 from skyvault.net.remote_file import Checksum, RemoteFile
 
@@ -92,29 +95,70 @@ _UNITS: Final = {
 }  # fmt: skip
 
 
+#: how gateways say that an answer is over their limit
+_TOO_LARGE: Final = re.compile(r"answers 413\b|payload size|response (?:is )?too large|larger than", re.IGNORECASE)
+
+
+class AnswerTooLarge(FetchError):
+    """The archive's answer would be over the limit of its gateway."""
+
+    http_status = 413
+
+
 class DaschApi(ArchiveService):
-    """DASCH's public interface. Without a key it is asked for less; nothing here needs one."""
+    """DASCH's interface. A key (StarGlass shows it to its users) is allowed more questions; nothing here needs one.
+
+    The key comes from the environment variable DASCHLAB_API_KEY, or from the credentials file as ``api_key`` of the
+    archive's host. With one, the address ``.../full/`` is asked instead of ``.../public/``.
+    """
 
     archive: ClassVar[str] = "dasch"
     addresses: ClassVar[Mapping[str, str]] = {"api": "https://api.starglass.cfa.harvard.edu/public/"}
     #: data release 7 does not change any more
     fresh_s: ClassVar[float] = 90 * 86400.0
 
+    @property
+    def key(self) -> ApiKey | None:
+        """The user's key, if any."""
+        given = os.environ.get("DASCHLAB_API_KEY", "").strip()
+        if given:
+            return ApiKey(Secret(given))
+        known = self.client.credentials.of(self.address("api"))
+        return known if isinstance(known, ApiKey) else None
+
+    @property
+    def base(self) -> str:
+        """The address all paths are below, without a slash at the end."""
+        address = self.address("api").rstrip("/")
+        if self.key is not None and address.endswith("/public"):
+            return address.removesuffix("public") + "full"
+        return address
+
     def _url(self, endpoint: str) -> str:
-        return f"{self.address('api').rstrip('/')}/dasch/dr7/{endpoint}"
+        return f"{self.base}/dasch/dr7/{endpoint}"
 
     def _table(
         self, endpoint: str, question: Mapping[str, Any], types: Mapping[str, pa.DataType], *, refresh: bool
     ) -> pa.Table:
         url = self._url(endpoint)
         needed = tuple(types)
-        return self.asked(
-            url,
-            lambda body: csv_lines(body, url, types, needed),
-            document=dict(question),
-            refresh=refresh,
-            limit_bytes=_MOST_BYTES,
-        )
+        try:
+            return self.asked(
+                url,
+                lambda body: csv_lines(body, url, types, needed),
+                document=dict(question),
+                credential=self.key,
+                refresh=refresh,
+                limit_bytes=_MOST_BYTES,
+            )
+        except FetchError as problem:
+            if not _TOO_LARGE.search(problem.what):
+                raise
+            raise AnswerTooLarge(
+                "the archive's answer is larger than it may send at once (6 MB)",
+                where=problem.where,
+                hint="Ask for less: a smaller radius, or limits of time.",
+            ) from None
 
     def reference_stars(
         self, ra_deg: float, dec_deg: float, radius_arcsec: float, refcat: str = "apass", *, refresh: bool = False
@@ -144,8 +188,22 @@ class DaschApi(ArchiveService):
 
     def observations(self, search: Search, *, refresh: bool = False) -> tuple[pa.Table, str]:
         """The exposures of all plates on which a place lies, in the archive's columns."""
-        question = {"ra_deg": search.ra_deg, "dec_deg": search.dec_deg}
-        return self._table("queryexps", question, EXPOSURE_TYPES, refresh=refresh), self._url("queryexps")
+        return self.exposures(search.ra_deg, search.dec_deg, refresh=refresh), self._url("queryexps")
+
+    def exposures(
+        self, ra_deg: float, dec_deg: float, earliest_jd: float | None = None, latest_jd: float | None = None, *,
+        refresh: bool = False,
+    ) -> pa.Table:  # fmt: skip
+        """Exposures of a place; with limits those whose logged midpoint (JD UTC) lies between them, or a second beside.
+
+        Raises AnswerTooLarge where that is more than the archive may send at once: then limits help.
+        """
+        question: dict[str, Any] = {"ra_deg": float(ra_deg), "dec_deg": float(dec_deg)}
+        for name, jd, second in (("midpoint_min", earliest_jd, -1.0), ("midpoint_max", latest_jd, 1.0)):
+            if jd is not None:
+                # dates are written to a millisecond: a second more, and rows are looked at again
+                question[name] = _iso_utc(jd + second / 86_400.0)
+        return self._table("queryexps", question, EXPOSURE_TYPES, refresh=refresh)
 
     def light_curve(
         self, ref_number: int, gsc_bin_index: int, refcat: str = "apass", *, source_id: str = "", place: Any = None,
@@ -188,7 +246,12 @@ class DaschApi(ArchiveService):
             "center_dec_deg": float(dec_deg),
         }
         image = self.asked(
-            url, lambda body: cutout_image(body, url), document=question, refresh=refresh, limit_bytes=_MOST_BYTES
+            url,
+            lambda body: cutout_image(body, url),
+            document=question,
+            credential=self.key,
+            refresh=refresh,
+            limit_bytes=_MOST_BYTES,
         )
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
@@ -209,7 +272,9 @@ class DaschApi(ArchiveService):
         url = self._url("mosaic_package")
         question = {"plate_id": checked_plate(plate_id), "binning": int(binning)}
         # the link within expires: such an answer is never kept
-        answer = self.client.request("POST", url, json=question, may_repeat=True, limit_bytes=_MOST_BYTES)
+        answer = self.client.request(
+            "POST", url, json=question, may_repeat=True, credential=self.key, limit_bytes=_MOST_BYTES
+        )
         document = json_of(answer.body, url)
         refuse_error(document, url)
         if (
@@ -219,6 +284,29 @@ class DaschApi(ArchiveService):
         ):
             raise WrongContent(f"the archive tells of no mosaic of plate {plate_id}", where=url)
         return document
+
+    def plate(self, plate_id: str) -> dict[str, Any]:
+        """What the observatory's own catalogue tells of a plate: photographs, markings, astronomers, telescope."""
+        url = f"{self.base}/plates/p/{checked_plate(plate_id)}"
+        told = self.asked(url, lambda body: json_of(body, url), credential=self.key, limit_bytes=4_000_000)
+        return told if isinstance(told, dict) else {}
+
+    def calibration_link(self, result_id: str) -> str:
+        """A link, good for some minutes, to the photometric calibration of a plate (ASDF, megabytes).
+
+        ``result_id`` are the 32 hexadecimal digits of the table of exposures. Raises MissionValueError for others.
+        """
+        if not re.fullmatch(r"[0-9a-f]{32}", str(result_id)):
+            raise MissionValueError(f"{str(result_id)[:40]!r} names no calibration: it has 32 hexadecimal digits")
+        url = f"{self._url('asset')}/photcal_asdf/{result_id}"
+        # the link within expires: such an answer is never kept
+        answer = self.client.request("GET", url, credential=self.key, limit_bytes=_MOST_BYTES)
+        document = json_of(answer.body, url)
+        refuse_error(document, url)
+        link = document.get("location") if isinstance(document, dict) else None
+        if not isinstance(link, str) or not link.startswith(("https://", "http://")):
+            raise WrongContent("the archive gives no link to this calibration", where=url)
+        return link
 
     def mosaic(self, plate_id: str, binning: int = 16) -> RemoteFile:
         """A plate's whole image (tile-compressed FITS) as a file to fetch; its link is signed anew when it expires."""
@@ -262,6 +350,15 @@ def csv_lines(body: bytes, where: str, types: Mapping[str, pa.DataType], needed:
     return csv_of(
         text.encode("utf-8", "replace"), where, needed=needed, types=types, is_quoted=False, has_last_newline=False
     )
+
+
+def _iso_utc(jd: float) -> str:
+    """A Julian date (UTC) as the archive wants dates. Raises MissionValueError for what is no date."""
+    try:
+        date = datetime(1858, 11, 17) + timedelta(days=float(jd) - 2_400_000.5)
+    except (OverflowError, ValueError):
+        raise MissionValueError(f"{jd!r} is no Julian date of a plate") from None
+    return date.isoformat(timespec="milliseconds") + "Z"
 
 
 def cleaned(table: pa.Table) -> pa.Table:

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from skyvault.config import Secret
 from skyvault.errors import ConfigError
@@ -41,15 +42,30 @@ class Password:
         return "Password(user='***', password=Secret())"
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that travels in a header of its own (``x-api-key`` of StarGlass and other gateways)."""
+
+    key: Secret
+
+    def header(self) -> str:
+        return _one_line(self.key.reveal())
+
+
+Credential = Token | Password | ApiKey
+#: headers that hold a credential, lower case
+IDENTIFYING: Final = frozenset(("authorization", "x-api-key"))
+
+
 class Credentials:
     """One credential a host. A host's name is exact (``archive.org``, ``archive.org:8443``): no subdomains."""
 
-    def __init__(self, by_host: Mapping[str, Token | Password] | None = None) -> None:
-        self._by_host: dict[str, Token | Password] = {}
+    def __init__(self, by_host: Mapping[str, Credential] | None = None) -> None:
+        self._by_host: dict[str, Credential] = {}
         for host, credential in (by_host or {}).items():
             self.add(host, credential)
 
-    def add(self, host: str, credential: Token | Password) -> None:
+    def add(self, host: str, credential: Credential) -> None:
         """Use ``credential`` for ``host``, a name or any address of it. Raises ConfigError for neither."""
         name = host_of(host) if "://" in host else host.strip().lower()
         if not name or any(character in name for character in "/@? \t\n"):
@@ -59,7 +75,7 @@ class Credentials:
 
     @classmethod
     def from_file(cls, path: Path) -> Credentials:
-        """Read an ini file: a section a host, in it ``token = ...`` or ``user = ...`` and ``password = ...``.
+        """Read an ini file: a section a host, in it ``token = ...``, ``api_key = ...``, or ``user`` and ``password``.
 
         Raises ConfigError when it cannot be read, others may read it too, or a section is incomplete. No message
         quotes the file's text.
@@ -82,30 +98,43 @@ class Credentials:
         credentials = cls()
         for host in parser.sections():
             section = parser[host]
-            if "token" in section and not {"user", "password"} & set(section):
+            given = {"token", "api_key", "user", "password"} & set(section)
+            if given == {"token"}:
                 credentials.add(host, Token(Secret(section["token"])))
-            elif "token" not in section and {"user", "password"} <= set(section):
+            elif given == {"api_key"}:
+                credentials.add(host, ApiKey(Secret(section["api_key"])))
+            elif given == {"user", "password"}:
                 credentials.add(host, Password(section["user"], Secret(section["password"])))
             else:
-                raise ConfigError("a section needs either a token, or a user and a password", where=f"{path} [{host}]")
+                raise ConfigError(
+                    "a section needs either a token, or an api_key, or a user and a password",
+                    where=f"{path} [{host}]",
+                )
         return credentials
 
-    def header_for(self, url: str, instead: Token | Password | None = None) -> str | None:
-        """The Authorization header for this very address; None when its host has no credential.
+    def of(self, url: str) -> Credential | None:
+        """The credential of an address's host."""
+        return self._by_host.get(host_of(url))
+
+    def header_for(self, url: str, instead: Credential | None = None) -> str | None:
+        """The value of the header that identifies you at this very address; None when its host has no credential.
 
         ``instead`` is used in place of the host's.
 
         Raises ConfigError where it would travel unencrypted: plain http to anything but loopback.
         """
-        host = host_of(url)
-        credential = instead or self._by_host.get(host)
+        credential = instead or self.of(url)
         if credential is None:
             return None
         if not is_private_way(url):
             raise ConfigError(
-                f"the credential of {host} would be sent unencrypted", hint="Use the archive's https address."
+                f"the credential of {host_of(url)} would be sent unencrypted", hint="Use the archive's https address."
             )
         return credential.header()
+
+    def header_name(self, url: str, instead: Credential | None = None) -> str:
+        """The header's name: Authorization, or that of keys."""
+        return "x-api-key" if isinstance(instead or self.of(url), ApiKey) else "Authorization"
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(sorted(self._by_host))})"

@@ -18,7 +18,7 @@ import httpx2
 import skyvault
 from skyvault.errors import ConfigError, UsageError
 from skyvault.net.addresses import host_of, shown_address, split_address
-from skyvault.net.auth import Credentials, Password, Token
+from skyvault.net.auth import IDENTIFYING, Credential, Credentials
 from skyvault.net.faults import FetchError, Missing, Refused, Unreachable, WrongContent, said
 from skyvault.net.politeness import Politeness
 from skyvault.net.retry import TRANSIENT_STATUS, RetryPolicy, retry_after_s
@@ -115,7 +115,7 @@ class HttpClient:
         json: Any = None,
         files: Any = None,
         headers: Mapping[str, str] | None = None,
-        credential: Token | Password | None = None,
+        credential: Credential | None = None,
         may_repeat: bool | None = None,
         total_s: float | None = None,
         limit_bytes: int = 256_000_000,
@@ -199,7 +199,7 @@ class HttpClient:
         json: Any = None,
         files: Any = None,
         headers: Mapping[str, str] | None = None,
-        credential: Token | Password | None = None,
+        credential: Credential | None = None,
         deadline: float | None = None,
     ) -> Iterator[httpx2.Response]:
         """One request; the answer's body is unread. Redirects are followed, each host gets its own credentials only.
@@ -230,7 +230,7 @@ class HttpClient:
                 own = credential if host == first_host else None
                 authorization = self.credentials.header_for(here, own)
                 if authorization is not None:
-                    request.headers["Authorization"] = authorization
+                    request.headers[self.credentials.header_name(here, own)] = authorization
                 with _network_faults(here), self._within(deadline, url):
                     response = self._client.send(request, stream=True, auth=_no_auth)
                 stack.callback(_close, response)
@@ -284,7 +284,7 @@ class HttpClient:
         if status == 407:
             raise Refused("the proxy wants a user and password", where=place, hint=_PROXY_HINT)
         if status in (401, 403):
-            known = "authorization" in response.request.headers
+            known = any(name.lower() in IDENTIFYING for name in response.request.headers)
             hint = (
                 "The credentials were refused; check them."
                 if known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from skyvault.sandbox.star_fields import StarField, fields_near, star_fields
 #: whole plates of full size are only there binned: they would be gigabytes
 _MOST_PIXELS: Final = 8_000_000
 _MJD_ZERO: Final = datetime(1858, 11, 17, tzinfo=UTC)
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _Refusal(Exception):
@@ -60,9 +61,14 @@ class DaschTruth:
 
 
 class Dasch(Emulation):
-    """``/dasch/public``: querycat, queryexps, lightcurve, platephot, cutout, mosaic_package, plates, calibrations."""
+    """``/dasch/public``: querycat, queryexps, lightcurve, platephot, cutout, mosaic_package, plates, calibrations.
+
+    The same below ``/dasch/full`` for those who send a key. No answer is larger than ``most_bytes``.
+    """
 
     name: ClassVar[str] = "dasch"
+    #: of the gateway in front of the real one
+    most_bytes: int = 6_291_556
     services: ClassVar[Mapping[str, str]] = {"api": "/public/"}
     truth: ClassVar[DaschTruth] = DaschTruth()
 
@@ -71,7 +77,6 @@ class Dasch(Emulation):
         self.store = SignedFiles(place, "/store", self._file)
 
     def routes(self) -> Sequence[BaseRoute]:
-        api = "/public/dasch/dr7"
         asked: dict[str, Callable[[dict[str, Any]], Any]] = {
             "querycat": self._querycat,
             "queryexps": self._queryexps,
@@ -80,13 +85,37 @@ class Dasch(Emulation):
             "cutout": self._cutout,
             "mosaic_package": self._mosaic_package,
         }
-        return [
-            *(Route(f"{api}/{endpoint}", _posted(answer), methods=["POST"]) for endpoint, answer in asked.items()),
-            Route(f"{api}/asset/photcal_asdf/{{hexid}}", self._photcal),
-            Route("/public/plates/p/{plate_id}", self._plate),
-            Route("/public/health", _health),
-            Route("/store/{key:path}", self.store.answer),
-        ]
+        found: list[BaseRoute] = [Route("/store/{key:path}", self.store.answer)]
+        for base, guard in (("/public", _anybody), ("/full", _with_key)):
+            api = f"{base}/dasch/dr7"
+            found += [
+                Route(f"{api}/{endpoint}", guard(self._posted(answer)), methods=["POST"])
+                for endpoint, answer in asked.items()
+            ]
+            found += [
+                Route(f"{api}/asset/photcal_asdf/{{hexid}}", guard(self._photcal)),
+                Route(f"{base}/plates/p/{{plate_id}}", guard(self._plate)),
+                Route(f"{base}/health", guard(_health)),
+            ]
+        return found
+
+    def _posted(self, answer: Callable[[dict[str, Any]], Any]) -> Handler:
+        async def route(request: Request) -> Response:
+            try:
+                asked = json.loads(await request.body())
+                if not isinstance(asked, dict):
+                    raise ValueError("an object is needed")
+            except ValueError:
+                return _refused(400, "illegal JSON")
+            try:
+                made = JSONResponse(await run_in_threadpool(answer, asked))
+            except _Refusal as refusal:
+                return _refused(refusal.status, str(refusal))
+            if len(made.body) > self.most_bytes:
+                return JSONResponse({"message": f"Response payload size exceeded {self.most_bytes} bytes"}, 413)
+            return made
+
+        return route
 
     # --- questions -------------------------------------------------------------------------------------------------
 
@@ -256,20 +285,17 @@ class Dasch(Emulation):
         return hashlib.sha256(repr([f.ref_number for f in star_fields()]).encode()).hexdigest()
 
 
-def _posted(answer: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
-    async def route(request: Request) -> Response:
-        try:
-            asked = json.loads(await request.body())
-            if not isinstance(asked, dict):
-                raise ValueError("an object is needed")
-        except ValueError:
-            return _refused(400, "illegal JSON")
-        try:
-            return JSONResponse(await run_in_threadpool(answer, asked))
-        except _Refusal as refusal:
-            return _refused(refusal.status, str(refusal))
-
+def _anybody(route: Handler) -> Handler:
     return route
+
+
+def _with_key(route: Handler) -> Handler:
+    async def guarded(request: Request) -> Response:
+        if not request.headers.get("x-api-key"):
+            return JSONResponse({"message": "Forbidden"}, 403)
+        return await route(request)
+
+    return guarded
 
 
 def _refused(status: int, told: str) -> Response:

@@ -57,3 +57,29 @@ class MosaicArchive(Protocol):
     def plate(self, plate_id: str) -> Mapping[str, Any]:
         """What the curators know of a plate; empty where the archive tells nothing."""
         ...
+
+
+@runtime_checkable
+class DatedArchive(Protocol):
+    """An archive that narrows exposures by their dates itself, where an answer would be too large."""
+
+    def exposures_between(
+        self,
+        ra_deg: float,
+        dec_deg: float,
+        earliest_jd: float | None,
+        latest_jd: float | None,
+        *,
+        refresh: bool = False,
+    ) -> pa.Table:
+        """As :meth:`PlateArchive.exposures`, those whose logged midpoint lies between two Julian dates (closed)."""
+        ...
+
+
+@runtime_checkable
+class CalibrationArchive(Protocol):
+    """An archive that also gives the photometric calibrations of plates."""
+
+    def calibration_link(self, result_id: str) -> str:
+        """A link, good for minutes, to the calibration (ASDF) of 32 hexadecimal digits."""
+        ...

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from skyvault.errors import FormatError
 from skyvault.session.cells import values_and_mask
-from skyvault.session.files import written_beside
+from skyvault.session.files import is_whole_fits, written_beside
 from skyvault.session.plate_times import old_utc_is_fine
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ def find_cutout(path: Path, exposure: str) -> bool:
             other.replace(path)
             break
     return path.is_file() and is_whole_fits(path)
-
-
-def is_whole_fits(path: Path) -> bool:
-    """Whether a file begins and ends as FITS files do."""
-    with path.open("rb") as file:
-        return file.read(9) == b"SIMPLE  =" and path.stat().st_size % 2880 == 0
 
 
 def write_cutout(

@@ -36,10 +36,29 @@ class DaschArchive:
 
     def exposures(self, ra_deg: float, dec_deg: float, *, refresh: bool = False) -> pa.Table:
         """See PlateArchive."""
-        from skyvault.missions.search import Search
+        return self.exposures_between(ra_deg, dec_deg, None, None, refresh=refresh)
 
-        rows, _ = self._api.observations(Search(ra_deg, dec_deg, 0.0), refresh=refresh)
-        return rows
+    def exposures_between(
+        self,
+        ra_deg: float,
+        dec_deg: float,
+        earliest_jd: float | None,
+        latest_jd: float | None,
+        *,
+        refresh: bool = False,
+    ) -> pa.Table:
+        """See DatedArchive. Raises LimitError where the archive's answer would be larger than it may be."""
+        from skyvault.errors import LimitError
+        from skyvault.missions.dasch_api import AnswerTooLarge
+
+        try:
+            return self._api.exposures(ra_deg, dec_deg, earliest_jd, latest_jd, refresh=refresh)
+        except AnswerTooLarge as problem:
+            raise LimitError(
+                "There are more exposures of this place than one answer of the archive holds",
+                where=problem.where,
+                hint='Give limits: sess.exposures(midpoint_min=Time("1920-01-01"), midpoint_max=Time("1940-01-01")).',
+            ) from None
 
     def light_curve(self, refcat: str, gsc_bin_index: int, ref_number: int, *, refresh: bool = False) -> pa.Table:
         """See PlateArchive."""
@@ -69,11 +88,12 @@ class DaschArchive:
     def plate(self, plate_id: str) -> Mapping[str, Any]:
         """See MosaicArchive. A plate's image is worth having without its record: {} where that cannot be had."""
         from skyvault.errors import SkyvaultError
-        from skyvault.missions.service import json_of
 
-        url = f"{self._api.address('api').rstrip('/')}/plates/p/{plate_id}"
         try:
-            told = self._api.asked(url, lambda body: json_of(body, url), limit_bytes=4_000_000)
+            return self._api.plate(plate_id)
         except SkyvaultError:
             return {}
-        return told if isinstance(told, dict) else {}
+
+    def calibration_link(self, result_id: str) -> str:
+        """See CalibrationArchive."""
+        return self._api.calibration_link(result_id)

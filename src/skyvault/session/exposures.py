@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from astropy.table import Row, Table
 
-from skyvault.errors import ParameterError
+from skyvault.errors import NotFound, ParameterError, UsageError
+from skyvault.session.archive import CalibrationArchive
 from skyvault.session.cells import values_and_mask
+from skyvault.session.columns import REFCATS
 from skyvault.session.plate_ids import ExposureId, PlateId
 from skyvault.session.plate_tables import PlateTable
 from skyvault.session.selection import Selector
@@ -90,6 +92,25 @@ class ExposureRow(Row):  # type: ignore[misc]
     def has_phot(self) -> bool:
         """Whether it is calibrated with the session's reference catalogue."""
         return bool(self.table.match.has_phot()[self.index])
+
+    def photcal_asdf_url(self, refcat: str | None = None) -> str:
+        """A link, good for some minutes, to its plate's photometric calibration (an ASDF file of megabytes).
+
+        ``refcat`` is the session's catalogue unless given. Raises ParameterError for another one, NotFound where the
+        plate is not calibrated with it, and what the archive raises.
+        """
+        name = refcat or self.table.refcat_name()
+        if name not in REFCATS:
+            raise ParameterError(f"There is no reference catalogue {name!r}", hint="Take apass (recommended) or atlas.")
+        column = f"result_id_{name}"
+        values, mask = values_and_mask(self.table[column]) if column in self.table.colnames else ([""], [False])
+        result = "" if len(values) != len(self.table) or mask[self.index] else str(values[self.index])
+        if not result:
+            raise NotFound(f"The plate of {self.exp_id()} is not calibrated with {name}")
+        archive = self.table._session().archive
+        if not isinstance(archive, CalibrationArchive):
+            raise UsageError("This archive gives no calibrations of plates")
+        return archive.calibration_link(result)
 
     def show(self) -> Any:
         """Shows its cutout in the WorldWide Telescope. Raises UsageError where it is not connected."""

@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from skyvault.errors import StoreError
+from skyvault.errors import FormatError, StoreError
+from skyvault.formats.fits_header import read_header
 
 
 @contextlib.contextmanager
@@ -36,6 +37,26 @@ def written_beside(path: Path, *, is_precious: bool = True) -> Iterator[Path]:
         raise _told(problem, path) from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+def is_whole_fits(path: Path) -> bool:
+    """Whether a file is FITS and as long as the headers of all its parts say; False where there is none.
+
+    Reads the headers only.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header = read_header(file, name=path.name, first=True)
+            while header is not None:
+                end = file.tell() + header.data_bytes()
+                if end >= size:
+                    return end == size
+                file.seek(end)
+                header = read_header(file, name=path.name, first=False)
+    except (OSError, FormatError):
+        return False
+    return False
 
 
 def _sync(path: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from skyvault.errors import FormatError, NotFound, ParameterError, UsageError
 from skyvault.session.archive import MosaicArchive, PlateArchive
-from skyvault.session.files import written_beside
+from skyvault.session.files import is_whole_fits, written_beside
 from skyvault.session.mosaic_header import mosaic_header, original_header, table_hdus
 from skyvault.session.plate_ids import PlateId
 from skyvault.session.plate_times import old_utc_is_fine
@@ -42,7 +42,7 @@ def make_mosaic(archive: PlateArchive, plate_id: str, binning: int, root: Path) 
     plate = PlateId.parse(plate_id)
     shown = f"mosaics/{plate}_{binning:02d}.fits"
     path = root / shown
-    if path.exists():
+    if is_whole_fits(path):
         return shown, True
     if not isinstance(archive, MosaicArchive):
         raise UsageError("This archive gives no whole plates", hint="Use sess.cutout(...) instead.")

@@ -15,6 +15,7 @@ import numpy as np
 
 from skyvault.errors import Conflict, ParameterError, SkyvaultError, StoreError, UsageError
 from skyvault.session import archive_tables
+from skyvault.session.archive import DatedArchive
 from skyvault.session.beyond_plates import BeyondPlates
 from skyvault.session.columns import REFCAT_RADIUS_ARCSEC, REFCATS
 from skyvault.session.cutout import find_cutout, write_cutout
@@ -331,7 +332,10 @@ class Session(BeyondPlates):
             return table
         query = self.query()
         watch = Stopwatch()
-        rows = self.archive.exposures(query.ra_deg, query.dec_deg, refresh=refresh)
+        if limits != [None, None] and isinstance(self.archive, DatedArchive):
+            rows = self.archive.exposures_between(query.ra_deg, query.dec_deg, limits[0], limits[1], refresh=refresh)
+        else:
+            rows = self.archive.exposures(query.ra_deg, query.dec_deg, refresh=refresh)
         made = archive_tables.exposures(rows, earliest_jd=limits[0], latest_jd=limits[1])
         made.meta[SESSION_KEY] = str(self.root)
         if limits != [None, None]:
