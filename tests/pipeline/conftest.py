@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+import postgresql_server
 
 
 @pytest.fixture
@@ -21,3 +24,26 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     yield folder
     if database._in_use is not None:
         database._in_use.close()
+
+
+@pytest.fixture
+def database_of(request: pytest.FixtureRequest, each_database: str) -> Iterator[Callable[[Path], str]]:
+    """``database_of(folder)`` is the address of a database of that folder's own, of the kind ``each_database`` is."""
+    with contextlib.ExitStack() as stack:
+
+        def address(folder: Path) -> str:
+            if each_database.startswith("sqlite"):
+                return f"sqlite:///{folder / 'pipeline.sqlite'}"
+            return stack.enter_context(postgresql_server.schema(request.getfixturevalue("postgresql_url")))
+
+        yield address
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def each_database(request: pytest.FixtureRequest, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test's database: the default file, and again an empty schema in PostgreSQL. Its address."""
+    if request.param == "postgresql":
+        monkeypatch.setenv("SKYVAULT_PIPELINE_DB", request.getfixturevalue("postgresql_schema"))
+    from skyvault.pipeline import database
+
+    return database.default_url()

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from skyvault.pipeline.catalog import make_test_catalog
 from skyvault.pipeline.data_files import read_dataset
 from skyvault.pipeline.faults import TooManyProblems
 from skyvault.pipeline.project import KNOWN
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 def sources(number: int) -> Catalog:
@@ -143,18 +145,18 @@ print(Project("tried", catalog=cat, source_batch_size=6, num_workers=2).run(on_p
 """
 
 
-def run_and_be_killed(folder: Path, after: int) -> int:
+def run_and_be_killed(folder: Path, address: str, after: int) -> int:
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(after)], capture_output=True, text=True, start_new_session=True,
-        env=environment() | {"RETRIEVER_DATA": str(folder)}, check=False, timeout=60,
+        env=environment() | {"RETRIEVER_DATA": str(folder), "SKYVAULT_PIPELINE_DB": address}, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
 
 
-def contents(folder: Path) -> dict[str, Any]:
+def contents(folder: Path, address: str) -> dict[str, Any]:
     """All rows without their numbers, all counts, and checksums of all files."""
-    held = database.Database(f"sqlite:///{folder / 'pipeline.sqlite'}")
+    held = database.Database(address)
     found: dict[str, Any] = {}
     with held.reading() as connection:
         for table in (Source, RawPhotometry, Lightcurve, Detection):
@@ -171,10 +173,13 @@ def contents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_run_that_is_killed_twice_ends_like_one_that_is_not(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_twice_ends_like_one_that_is_not(
+    tmp_path: Path, database_of: Callable[[Path], str]
+) -> None:
     broken, whole = tmp_path / "broken", tmp_path / "whole"
     for folder in (broken, whole):
         folder.mkdir()
-    assert [run_and_be_killed(broken, after) for after in (7, 20, 1000)] == [-9, -9, 0]
-    assert run_and_be_killed(whole, 1000) == 0
-    assert contents(broken) == contents(whole)
+    first, second = database_of(broken), database_of(whole)
+    assert [run_and_be_killed(broken, first, after) for after in (7, 20, 1000)] == [-9, -9, 0]
+    assert run_and_be_killed(whole, second, 1000) == 0
+    assert contents(broken, first) == contents(whole, second)
