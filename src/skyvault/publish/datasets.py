@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from skyvault.errors import FormatError
 from skyvault.model.product import Product
-from skyvault.publish.hooks import hook
+from skyvault.plugins.hooks import hook
 from skyvault.publish.mapping import value_of
 from skyvault.publish.resource import FilesSection
+from skyvault.store.products import did_of
 
 #: the media type of an answer of the links service (DataLink 1.1, section 3.3); clients compare it letter by letter
 DATALINK: Final = "application/x-votable+xml;content=datalink"
@@ -46,11 +47,6 @@ class Dataset:
 
     def to_dict(self) -> dict[str, Any]:
         return {"row": self.row, "products": [asdict(one) for one in self.products], "remarks": self.remarks}
-
-
-def did_of(authority: str, table: str, local: str) -> str:
-    """The publisher's identifier of a dataset (IVOA Identifiers 2.0, section 4.2)."""
-    return f"ivo://{authority}/~?{table}/{quote(local, safe='/:._-')}"
 
 
 def links_address(did: str) -> str:

@@ -71,7 +71,9 @@ def recipe_hash(recipe: Recipe) -> str:
         "reader": _READER,
         "table": recipe.table,
         "authority": recipe.authority,
-        "section": recipe.section.model_dump(mode="json", exclude={"description", "links", "link_lifetime_s"}),
+        "section": recipe.section.model_dump(
+            mode="json", exclude={"description", "links", "link_lifetime_s", "embargo_for"}
+        ),
         "hooks": hashlib.sha256(recipe.hooks.read_bytes()).hexdigest() if recipe.hooks.is_file() else None,
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

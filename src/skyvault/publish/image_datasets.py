@@ -7,10 +7,11 @@ from typing import Any
 
 from skyvault.errors import FormatError
 from skyvault.model.product import Product
-from skyvault.publish.datasets import Dataset, Recipe, did_of, facts_of_file, finished
+from skyvault.publish.datasets import Dataset, Recipe, facts_of_file, finished
 from skyvault.science.exposure_headers import begin_of, exposure_s, filter_of, text_of, wavelengths_of
 from skyvault.science.fits_images import ImageFacts, images_of, polygon_text
 from skyvault.science.previews import pictures_of
+from skyvault.store.products import did_of
 
 
 def image_datasets(path: Path, recipe: Recipe) -> list[Dataset]:

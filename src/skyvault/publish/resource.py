@@ -117,6 +117,7 @@ class FilesSection(_Section):
     embargo: Annotated[
         MappedValue, Field(description="When a file becomes public: an instant, or '= expression' that gives one")
     ] = None
+    embargo_for: Annotated[list[str], Field(description="Users and groups who may have it before")] = []
 
 
 class Example(_Section):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skyvault.errors import ConfigError, IngestError
-from skyvault.ledger.ledger import open_ledger
 from skyvault.publish.collection import PRODUCTS, collection_table
 from skyvault.publish.datasets import Recipe
 from skyvault.publish.file_ingest import ingest_files
@@ -17,6 +16,7 @@ from skyvault.publish.ingest_state import IngestState
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.store.building import disk_faults
+from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _publish_files(
     began = time.perf_counter()
     resource, section = file.resource, file.resource.files[name]
     full_name = table_name(f"{resource.schema_name}.{name}", file.path)
-    layout = Layout(settings.home)
+    layout = Layout.of(settings)
     with disk_faults(settings.home):
         layout.make()
     made = layout.home / "products" / full_name
@@ -130,7 +130,7 @@ def _publish_files(
             )
         left_out = table.left_out()
         beside = {PRODUCTS: table.products(), **({} if left_out is None else {"left_out": left_out})}
-        with open_ledger(layout.ledger) as ledger:
+        with open_home_ledger(layout) as ledger:
             publisher = Publisher(layout, ledger.holdings, settings, progress)
             holding, _ = publisher.publish_stream(
                 table.spec,
@@ -154,5 +154,6 @@ def collection_facts(file: ResourceFile, name: str, made: Path) -> dict[str, Any
         "kind": section.kind,
         "links": section.links,
         "link_lifetime_s": section.link_lifetime_s,
+        "embargo_for": section.embargo_for,
         "services": list(file.resource.services),
     }

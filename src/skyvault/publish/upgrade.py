@@ -43,7 +43,7 @@ def upgrade(
     everything: bool = False,
     progress: Progress | None = None,
 ) -> list[Upgraded]:
-    """Bring all published tables, and users' own, to this version's format; with ``everything`` also those that have it.
+    """Bring all published tables, and users' own, to this version's format; with ``everything`` those that have it.
 
     Queries go on meanwhile and finish on the snapshot they began with. May be stopped and started again: each table
     is done for itself. Raises StoreError, before anything is changed, when a table was written by a newer version or

@@ -15,11 +15,16 @@ from skyvault.serve.account import Account
 from skyvault.serve.account_elsewhere import AccountElsewhere
 from skyvault.serve.authentication import Authentication
 from skyvault.serve.faults import exception_handlers, form_for_people
+from skyvault.serve.links import Links
 from skyvault.serve.login_service import LoginService
 from skyvault.serve.pages import Pages
+from skyvault.serve.product_addresses import ProductAddresses
+from skyvault.serve.product_files import ProductFiles
 from skyvault.serve.rate_limit import RateLimit
 from skyvault.serve.scs import ConeSearch
 from skyvault.serve.service import Service
+from skyvault.serve.sia2 import Sia2
+from skyvault.serve.soda import Soda
 from skyvault.serve.tap import Tap
 from skyvault.serve.user_pieces import PieceRoutes
 from skyvault.serve.user_tables import UserTableRoutes
@@ -40,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         *account.routes(),
         *([] if elsewhere is None else elsewhere.routes()),
         *ConeSearch(service).routes(),
+        *_datasets(service),
         *Pages(service).routes(),
     ]
 
@@ -80,6 +86,17 @@ def _elsewhere(account: Account) -> AccountElsewhere | None:
     if settings.oidc_issuer is None and settings.oidc_client_id is None:
         return None
     return AccountElsewhere(account, LoginService(settings))
+
+
+def _datasets(service: Service) -> list[BaseRoute]:
+    """Searches for datasets, their links, their files, and cutouts of them."""
+    addresses = ProductAddresses(service.accounts.keys)
+    return [
+        *Sia2(service).routes(),
+        *Links(service, addresses).routes(),
+        *Soda(service, addresses).routes(),
+        *ProductFiles(service, addresses).routes(),
+    ]
 
 
 def _user_tables(service: Service, tap: Tap) -> list[BaseRoute]:

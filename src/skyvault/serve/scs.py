@@ -12,6 +12,7 @@ from starlette.routing import Route
 from skyvault.errors import NotFound, SkyvaultError
 from skyvault.formats import negotiate
 from skyvault.model.table import Column, Table
+from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import as_skyvault_error
 from skyvault.serve.params import Parameter, ParameterSet, read_form
 from skyvault.serve.service import Service
@@ -60,7 +61,8 @@ class ConeSearch:
             async with await read_form(request) as form:
                 shelf = self._shelf(request.path_params["schema"], request.path_params["table"])
                 values = PARAMETERS.read(form.pairs)
-            return await self.service.in_thread(self._answer, shelf, values)
+            base = self.service.base_url(request)
+            return await self.service.in_thread(self._answer, shelf, values, base)
         except Exception as problem:
             return _error(as_skyvault_error(problem))
 
@@ -70,7 +72,7 @@ class ConeSearch:
             raise NotFound(f"there is no cone search of {schema}.{table}", hint="See / for the tables there are.")
         return shelf
 
-    def _answer(self, shelf: Shelved, values: dict[str, Any]) -> Response:
+    def _answer(self, shelf: Shelved, values: dict[str, Any], base: str) -> Response:
         settings = self.service.settings
         table, place = shelf.table, shelf.stored.positions[0]
         columns = chosen(
@@ -95,6 +97,7 @@ class ConeSearch:
         if values["SR"] == 0:
             answer.stream.overflow = False
         answer.stream.table = _marked(answer.stream.table, shelf)
+        with_links(answer.stream, self.service, base)
         first, rest = collect(encoded(query, answer))
         return TableResponse(self.service, first, rest, query.format.content_type, {})
 

@@ -53,10 +53,13 @@ class Service:
         )
         self.accounts = Accounts(self.store.ledger, Keys(settings))
         self.started = time.time()
+        #: who does the jobs of each kind
+        self.work: dict[str, Callable[[JobContext], None]] = {}
         self.runner = Runner(
             self.store.ledger,
             self._work,
             Results(self.store.layout.jobs),
+            kinds=("tap", "soda"),
             threads=max(2, settings.jobs_in_all // settings.workers),
             per_user=settings.jobs_per_user,
             in_all=settings.jobs_in_all,
@@ -65,6 +68,7 @@ class Service:
         self._builders = ThreadPoolExecutor(BUILD_THREADS, thread_name_prefix="skyvault-build")
         self._busy = 0
         self._building = 0
+        self._seen_base = f"http://{settings.host}:{settings.port}"
         self._stopped = threading.Event()
         self._janitor = threading.Thread(target=self._tidy, name="skyvault-snapshots", daemon=True)
 
@@ -125,9 +129,21 @@ class Service:
 
     def base_url(self, request: Request) -> str:
         """Absolute address of the service's root, without a slash at the end."""
-        return self.settings.base_url or str(request.base_url).rstrip("/")
+        if self.settings.base_url:
+            return self.settings.base_url
+        self._seen_base = str(request.base_url).rstrip("/")
+        return self._seen_base
+
+    @property
+    def address(self) -> str:
+        """The same where there is no request (jobs): as set, or as clients last called this process."""
+        return self.settings.base_url or self._seen_base
 
     def _work(self, context: JobContext) -> None:
+        other = self.work.get(context.kind)
+        if other is not None:
+            other(context)
+            return
         from skyvault.serve.tap_job import run_tap_job
 
         run_tap_job(context, self)

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from skyvault.adql.statements import CreateTable, DropTable
 from skyvault.errors import Cancelled, UsageError
 from skyvault.model.job import Job
+from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import guarded
 from skyvault.serve.identity import Identity, identity_of
 from skyvault.serve.params import FormLimits, ParameterSet, read_form
@@ -107,7 +108,10 @@ class Tap:
                     raise UsageError("CREATE and DROP are only done by POST", hint="Send the query with POST.")
             files = {name: _opener(file) for name, file in form.files.items()}
             wish = Wish()
-            work = asyncio.ensure_future(self.service.in_thread(self._answer, values, files, wish, identity, statement))
+            base = self.service.base_url(request)
+            work = asyncio.ensure_future(
+                self.service.in_thread(self._answer, values, files, wish, identity, statement, base)
+            )
             # most answers are there before it is worth watching for the client's leaving
             await asyncio.wait({work}, timeout=WATCH_AFTER_S)
             if not work.done():
@@ -142,6 +146,7 @@ class Tap:
         wish: Wish,
         identity: Identity,
         statement: CreateTable | DropTable | None,
+        base: str,
     ) -> Response:
         wish.check()
         query = read_query(values, files, self.service.settings)
@@ -154,6 +159,7 @@ class Tap:
             return Response(body, headers={"content-type": query.format.content_type, **headers})
         reader = Reader(identity.owner, identity.groups)
         answer = start(query, self.service.store, wish.on_cursor, reader)
+        with_links(answer.stream, self.service, base)
         chunks = encoded(query, answer)
         first, rest = collect(chunks)
         if rest is None:

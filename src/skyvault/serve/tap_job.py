@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skyvault.errors import QuotaError, UsageError
+from skyvault.serve.dataset_links import with_links
 from skyvault.serve.identity import NOBODY, Identity
 from skyvault.serve.params import ParameterSet
 from skyvault.serve.tap_query import PARAMETERS, TapQuery, encoded, read_query, start
@@ -51,6 +52,7 @@ def run_tap_job(context: JobContext, service: Service) -> None:
                 withdraw()
         return
     answer = start(query, service.store, on_cursor, Reader(identity.owner, identity.groups))
+    with_links(answer.stream, service, service.address)
     source = answer.stream.batches
 
     def counted() -> Iterator[pa.RecordBatch]:

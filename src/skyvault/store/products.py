@@ -1,0 +1,152 @@
+"""The products of published datasets: looked up by the datasets' identifiers in their collections' snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
+
+from skyvault.errors import NotFound
+from skyvault.model.product import Product
+from skyvault.store.engine import SnapshotError, alias
+
+if TYPE_CHECKING:
+    from skyvault.store.duckdb_store import DuckStore
+    from skyvault.store.view import Shelved
+
+_COLUMNS: Final = tuple(one.name for one in fields(Product))
+#: identifiers asked for in one query
+_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A published collection of files: where they are and how its links are given out."""
+
+    name: str
+    root: Path
+    made: Path
+    hooks: Path
+    kind: str
+    is_signed: bool
+    link_lifetime_s: int
+    services: tuple[str, ...]
+    #: users and groups who may have what is not public yet
+    embargo_for: frozenset[str]
+    file: str
+
+    def path_of(self, product: Product) -> Path:
+        """Where the bytes of a product are. Raises NotFound when the file is not there, or lies elsewhere."""
+        folder = self.made if product.place == "made" else self.root
+        path = folder / product.path
+        try:
+            real = path.resolve(strict=True)
+        except (OSError, RuntimeError):
+            raise NotFound(f"the file of {product.did} is not there any more") from None
+        # a link that was put in place of a file may lead anywhere
+        if not real.is_relative_to(folder.resolve()) or not real.is_file():
+            raise NotFound(f"the file of {product.did} is not there any more")
+        return real
+
+
+def collections(store: DuckStore) -> dict[str, Collection]:
+    """All published collections of files, by their tables' names in lower case."""
+    return {
+        name.lower(): found for name, shelf in store.view().tables.items() if (found := _collection(shelf)) is not None
+    }
+
+
+def collection(store: DuckStore, name: str) -> Collection:
+    """The collection of this table. Raises NotFound."""
+    shelf = store.view().get(name)
+    found = None if shelf is None else _collection(shelf)
+    if found is None:
+        raise NotFound(f"there is no collection of files {name[:100]!r}")
+    return found
+
+
+def _collection(shelf: Shelved) -> Collection | None:
+    facts: Mapping[str, Any] | None = shelf.extra.get("collection")
+    if facts is None or shelf.file is None:
+        return None
+    return Collection(
+        shelf.table.name,
+        Path(facts["root"]),
+        Path(facts["made"]),
+        Path(facts["hooks"]),
+        str(facts["kind"]),
+        facts["links"] == "signed",
+        int(facts["link_lifetime_s"]),
+        tuple(facts["services"]),
+        frozenset(facts.get("embargo_for", ())),
+        shelf.file,
+    )
+
+
+def did_of(authority: str, table: str, local: str) -> str:
+    """The publisher's identifier of a dataset (IVOA Identifiers 2.0, section 4.2)."""
+    return f"ivo://{authority}/~?{table}/{quote(local, safe='/:._-')}"
+
+
+def table_of(did: str) -> str | None:
+    """The table that an identifier of ours names: ivo://authority/~?schema.table/...; None for any other."""
+    if not did.startswith("ivo://"):
+        return None
+    _, mark, rest = did.partition("/~?")
+    return rest.partition("/")[0] if mark and "/" in rest else None
+
+
+def local_part(did: str) -> str:
+    """What tells a dataset from others of its table: the part of its identifier after the table's name."""
+    return unquote(did.partition("/~?")[2].partition("/")[2])
+
+
+def products_of(store: DuckStore, dids: Sequence[str]) -> dict[str, list[Product]]:
+    """The products of these datasets, "#this" first; identifiers that nothing has are left out."""
+    try:
+        return _products_of(store, dids)
+    except SnapshotError:
+        # replaced and collected between looking and opening: look once more
+        store._counter = None
+        return _products_of(store, dids)
+
+
+def _products_of(store: DuckStore, dids: Sequence[str]) -> dict[str, list[Product]]:
+    by_table: dict[str, list[str]] = {}
+    for did in dict.fromkeys(dids):
+        name = table_of(did)
+        if name is not None:
+            by_table.setdefault(name.lower(), []).append(did)
+    known = collections(store) if by_table else {}
+    found: dict[str, list[Product]] = {}
+    for name, wanted in by_table.items():
+        if name in known:
+            for first in range(0, len(wanted), _AT_ONCE):
+                for product in _read(store, known[name].file, wanted[first : first + _AT_ONCE]):
+                    found.setdefault(product.did, []).append(product)
+    return found
+
+
+def _read(store: DuckStore, file: str, dids: list[str]) -> Iterable[Product]:
+    engine = store.engine
+    names = ", ".join(_COLUMNS)
+    with engine.using((file,)):
+        cursor = engine.cursor()
+        try:
+            table = f"{alias(file)}.products"
+            if len(dids) == 1:
+                cursor.execute(f"SELECT {names} FROM {table} WHERE did = ?", dids)
+            else:
+                # the limits let the engine skip what lies outside, since rows are sorted
+                cursor.execute(
+                    f"SELECT {names} FROM {table} WHERE did BETWEEN ? AND ? AND did IN (SELECT unnest(?::VARCHAR[]))",
+                    [min(dids), max(dids), dids],
+                )
+            rows = cursor.fetchall()
+        finally:
+            cursor.close()
+    products = [Product(*row) for row in rows]
+    products.sort(key=lambda one: (one.did, one.semantics != "#this", one.number))
+    return products
