@@ -1,4 +1,4 @@
-"""Batches of sources on several processes: workers download, reduce, analyse and write files; one writer keeps rows.
+"""A batch of sources: workers download, reduce, analyse and write files; one writer keeps rows.
 
 A batch's rows, problems and histograms are committed in one transaction, after its files are in place. So a process
 killed at any moment loses at most the batches in work, which the next run does again.
@@ -6,25 +6,17 @@ killed at any moment loses at most the batches in work, which the next run does 
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from skyvault.errors import SkyvaultError
 from skyvault.pipeline.dataset import save_lightcurves
+from skyvault.pipeline.faults import DiskFull
 from skyvault.pipeline.rows import Parcel, Row, parcel_of, source_of
 from skyvault.science.histogram import CountGrid
 
 if TYPE_CHECKING:
     from skyvault.pipeline.project import Project
-
-#: a batch whose worker died is given to another one so often
-_TRIES: Final = 3
 
 
 @dataclass
@@ -60,6 +52,8 @@ def work(project: Project, numbers: list[int]) -> Batch:
                 processed = [c for c in source.processed_lightcurves if c.observatory == obs.name]
                 save_lightcurves(processed, source.ra, suffix="processed")
             batch.parcels.append(parcel_of(source))
+        except DiskFull:
+            raise
         except Exception as error:  # whatever a survey or a stranger's analysis raises is this source's problem
             what = str(error) if isinstance(error, SkyvaultError) else f"{type(error).__name__}: {error}"
             batch.problems.append({
@@ -70,74 +64,9 @@ def work(project: Project, numbers: list[int]) -> Batch:
     return batch
 
 
-# --- several processes ---------------------------------------------------------------------------------------------
-
-_project: Any = None
-
-
-def _begin(project: Project, workers: int = 1) -> None:
-    global _project
-    _project = project
-    for obs in project.observatories:
-        obs.begin_process(workers)
-    # Ctrl-C in a terminal reaches all its processes; the one that gives out work decides what becomes of it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _work(numbers: list[int]) -> Batch:
-    return work(_project, numbers)
-
-
-def done_batches(project: Project, batches: Iterable[list[int]], workers: int) -> Iterator[Batch]:
-    """The batches as they get done, on ``workers`` processes (0: in this one). At most two a process are in work, so
-    that memory does not grow with the catalogue. A batch whose process is killed is done again by another.
-    """
-    if workers <= 0:
-        for numbers in batches:
-            yield work(project, numbers)
-        return
-    waiting = iter(batches)
-    tries: dict[int, int] = {}
-    again: deque[list[int]] = deque()
-    while True:
-        flying: dict[Future[Batch], list[int]] = {}
-        pool = _pool(project, workers)
-        try:
-            while True:
-                while len(flying) < 2 * workers:
-                    numbers = again.popleft() if again else next(waiting, [])
-                    if not numbers:
-                        break
-                    flying[pool.submit(_work, numbers)] = numbers
-                if not flying:
-                    return
-                # the oldest first: rows then lie in the order of the catalogue, or nearly so
-                oldest = next(iter(flying))
-                result = oldest.result()
-                del flying[oldest]
-                yield result
-        except BrokenProcessPool:
-            for numbers in flying.values():
-                tries[numbers[0]] = tries.get(numbers[0], 0) + 1
-                if tries[numbers[0]] >= _TRIES:
-                    yield _lost(project, numbers)
-                else:
-                    again.append(numbers)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _pool(project: Project, workers: int) -> ProcessPoolExecutor:
-    # forked processes share the catalogue's memory, and know classes that were defined in a notebook
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(project, workers))
-
-
-def _lost(project: Project, numbers: list[int]) -> Batch:
-    """A batch that ended the process of every worker that had it."""
-    what = f"the process that worked on it ended {_TRIES} times (out of memory, or killed)"
+def lost(project: Project, numbers: list[int], times: int) -> Batch:
+    """Sources that ended the process of every worker that had them."""
+    what = f"the process that worked on it ended {times} times (out of memory, or killed)"
     return Batch(numbers, problems=[
         {
             "project": project.name, "cfg_hash": project.cfg_hash, "source_name": project.catalog.names[number],

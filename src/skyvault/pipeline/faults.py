@@ -47,3 +47,7 @@ class CustomCodeError(UsageError, ValueError):
 
 class DiskFull(StoreError):
     """There is no room for files; the run stops, and what was finished is kept."""
+
+
+class ExecutorError(SkyvaultError):
+    """Those who should do the work cannot be reached, or are of another version."""

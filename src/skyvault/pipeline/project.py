@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Final
 
 import sqlalchemy as sa
 
-from skyvault.config import cores
 from skyvault.pipeline import database
 from skyvault.pipeline.analysis import Analysis
-from skyvault.pipeline.batches import Batch, done_batches
+from skyvault.pipeline.batches import Batch
 from skyvault.pipeline.catalog import Catalog
 from skyvault.pipeline.custom_code import class_named, code_folders, code_version
 from skyvault.pipeline.dataset import data_root, product_folder
+from skyvault.pipeline.executors import NAMES, executor_of, is_executor
 from skyvault.pipeline.faults import ParameterValueError, TooManyProblems
 from skyvault.pipeline.observatory import Observatory, ParsObservatory
 from skyvault.pipeline.parameter_files import config_path, read_parameters, write_parameters
@@ -34,6 +34,7 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
     "ZTF": ("skyvault.pipeline.ztf_observatory", "VirtualZTF"),
     "TESS": ("skyvault.pipeline.tess_observatory", "VirtualTESS"),
     "DASCH": ("skyvault.pipeline.dasch_observatory", "VirtualDASCH"),
+    "FILES": ("skyvault.pipeline.files_observatory", "VirtualFiles"),
 }
 
 
@@ -56,7 +57,10 @@ class ParsProject(Parameters):
         self.add_par("analysis_class", "Analysis", str, "class of the analysis")
         self.add_par("git_hash", None, (None, str), "version of the code; filled in", critical=False)
         self.add_par("cat_hash", None, (None, str), "checksum of the catalogue's names; filled in")
-        self.add_par("executor", "local", str, "'local': processes of this machine; 'serial': this process", False)
+        self.add_par(
+            "executor", "local", str, "'local': processes of this machine; 'serial': this one; 'dask', or the address "
+            "or scheduler file of a dask cluster", critical=False,
+        )  # fmt: skip
         self.add_par("num_workers", None, (None, int), "processes; by default one a core", critical=False)
         self.add_par("database", None, (None, str), "address of the database; SQLite by default", False, secret=True)
 
@@ -64,8 +68,10 @@ class ParsProject(Parameters):
         if name == "obs_names" and isinstance(value, str | list | tuple):
             names = [value] if isinstance(value, str) else value
             return list(dict.fromkeys(str(one).strip().upper() for one in names))
-        if name == "executor" and value not in ("local", "serial"):
-            raise ParameterValueError(f"there is no executor {value!r}", hint="There are local and serial.")
+        if name == "executor" and not is_executor(value):
+            raise ParameterValueError(
+                f"there is no executor {value!r}", hint=f"There are {', '.join(NAMES)}, and addresses of dask clusters."
+            )
         if name in ("source_batch_size", "max_num_total_exceptions") and isinstance(value, int) and value < 1:
             raise ParameterValueError(f"{name} must be at least 1")
         return super().checked(name, value)
@@ -133,6 +139,10 @@ class Project(Part):
             for key in list(kwargs)
             if isinstance(kwargs[key], Mapping) and (key.isupper() or key.upper() in {str(n).upper() for n in listed})
         }
+        #: a client of dask.distributed that was given as executor
+        self.dask_client: Any = None
+        if not isinstance(kwargs.get("executor", ""), str):
+            self.dask_client, kwargs["executor"] = kwargs["executor"], "dask"
         super().__init__(project=name, **kwargs)
         if not self.pars.project:
             raise ParameterValueError("a project needs a name", hint="Project(name='my_project', ...)")
@@ -249,7 +259,7 @@ class Project(Part):
         batches = (todo[first : first + size] for first in range(0, len(todo), size))
         stored = self._stored_histograms(held)
         done = failed = in_a_row = 0
-        for batch in done_batches(self, batches, self._workers(len(todo))):
+        for batch in executor_of(self, len(todo)).done(batches):
             self._keep(held, batch, stored)
             done += len(batch.parcels)
             failed += len(batch.problems)
@@ -267,12 +277,6 @@ class Project(Part):
                 assert self.output_folder is not None
                 histogram.save(self.output_folder / f"histograms_{name}.nc")
         return RunReport(done, len(wanted) - len(todo), failed, time.monotonic() - began)
-
-    def _workers(self, sources: int) -> int:
-        # a few sources are done before processes have started
-        if self.pars.executor == "serial" or sources <= self.pars.source_batch_size:
-            return 0
-        return int(self.pars.num_workers or cores())
 
     def _chosen(self, start: int, finish: int | None, names: Any, ids: Any) -> list[int]:
         chosen: Iterable[int] = range(*slice(start, finish).indices(len(self.catalog)))

@@ -1,0 +1,190 @@
+"""Who does the batches of a run: this process, several processes of this machine, or a dask cluster.
+
+Whoever it is: few batches are in work at any time, so that memory does not grow with the catalogue and nothing is
+planned for all of it. A batch whose process ends is done again, alone; if it ends that one, too, it is cut in two,
+until the source is known that ends processes. That source is a problem, all others are done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from skyvault.config import cores
+from skyvault.pipeline.batches import Batch, lost, work
+from skyvault.pipeline.faults import ParameterValueError
+
+if TYPE_CHECKING:
+    from skyvault.pipeline.project import Project
+
+#: executors by name; others are addresses of a dask scheduler, or a client
+NAMES: Final = ("local", "serial", "dask")
+#: a single source ends so many processes before it is left alone
+_TRIES: Final = 3
+
+
+class Executor(Protocol):
+    """Does batches of rows of the catalogue, in any order; closing the iterator stops what is in work."""
+
+    def done(self, batches: Iterable[list[int]]) -> Iterator[Batch]:
+        """Each batch once, as it gets done."""
+
+
+def is_executor(value: Any) -> bool:
+    """Whether a parameter's value says who does the batches."""
+    return value in NAMES or (isinstance(value, str) and ("://" in value or value.endswith(".json")))
+
+
+def executor_of(project: Project, sources: int) -> Executor:
+    """The executor a project asks for. Raises ParameterValueError, and ExecutorError where a cluster is away."""
+    wanted = project.pars.executor
+    if wanted == "dask" or project.dask_client is not None or wanted not in NAMES:
+        if not is_executor(wanted):
+            raise ParameterValueError(f"there is no executor {wanted!r}", hint=f"There are {', '.join(NAMES)}.")
+        from skyvault.pipeline.dask_executor import DaskExecutor
+
+        return DaskExecutor(project)
+    # a few sources are done before processes have started
+    if wanted == "serial" or sources <= project.pars.source_batch_size:
+        return SerialExecutor(project)
+    return LocalExecutor(project, int(project.pars.num_workers or cores()))
+
+
+class SerialExecutor:
+    """One batch after the other in this process."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def done(self, batches: Iterable[list[int]]) -> Iterator[Batch]:
+        for numbers in batches:
+            yield work(self._project, numbers)
+
+
+class Work(NamedTuple):
+    """Rows of the catalogue to be done, and how many processes have ended over them."""
+
+    numbers: list[int]
+    ended: int = 0
+
+
+class Backlog:
+    """What is to be done next: new batches while all is well, and suspects one at a time.
+
+    ``most`` is how many may be in work together.
+    """
+
+    def __init__(self, project: Project, batches: Iterable[list[int]], most: int) -> None:
+        self._project = project
+        self._waiting = iter(batches)
+        self.most = most
+        self._suspects: deque[Work] = deque()
+
+    def next(self, flying: int) -> Work | None:
+        """The next to begin; None when nothing is left, or nothing may be begun beside what is in work."""
+        if self._suspects:
+            # alone: whose process ends is then known
+            return self._suspects.popleft() if not flying else None
+        if flying >= self.most:
+            return None
+        numbers = next(self._waiting, None)
+        return None if numbers is None else Work(numbers)
+
+    def ended(self, works: Iterable[Work]) -> Iterator[Batch]:
+        """These were in work when a process ended: they are tried again, or given up."""
+        for one in works:
+            half = len(one.numbers) // 2
+            if one.ended and half:
+                self._suspects.extend((Work(one.numbers[:half], 1), Work(one.numbers[half:], 1)))
+            elif one.ended + 1 >= _TRIES and not half:
+                yield lost(self._project, one.numbers, _TRIES)
+            else:
+                self._suspects.append(Work(one.numbers, one.ended + 1))
+
+
+class LocalExecutor:
+    """``workers`` processes of this machine, at most two batches each in work."""
+
+    def __init__(self, project: Project, workers: int) -> None:
+        self._project, self._workers = project, workers
+
+    def done(self, batches: Iterable[list[int]]) -> Iterator[Batch]:
+        from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+        backlog = Backlog(self._project, batches, 2 * self._workers)
+        is_left = True
+        while is_left:
+            flying: dict[Future[Batch], Work] = {}
+            pool = self._pool()
+            try:
+                while True:
+                    while (one := backlog.next(len(flying))) is not None:
+                        flying[pool.submit(_work, one.numbers)] = one
+                    if not flying:
+                        is_left = False
+                        break
+                    ready = wait(flying, return_when=FIRST_COMPLETED).done
+                    # in the order of the catalogue, or nearly so
+                    for future in [one for one in flying if one in ready]:
+                        result = future.result()
+                        del flying[future]
+                        yield result
+            except BrokenProcessPool:
+                yield from backlog.ended(flying.values())
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pool(self) -> Any:
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        # forked processes share the catalogue's memory, and know classes that were defined in a notebook
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
+        return ProcessPoolExecutor(
+            self._workers, mp_context=context, initializer=_begin, initargs=(self._project, self._workers, os.getpid())
+        )
+
+
+_project: Any = None
+
+
+def _begin(project: Project, workers: int, parent: int) -> None:
+    import gc
+    import signal
+
+    global _project
+    _project = project
+    begin_process(project, workers)
+    # Ctrl-C in a terminal reaches all its processes; the one that gives out work decides what becomes of it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _end_with(parent)
+    # what came with the fork is shared, and stays so as long as nobody counts or collects it
+    gc.freeze()
+
+
+def _end_with(parent: int) -> None:
+    """Let the system end this process when the one that gives out work is killed (Linux)."""
+    import ctypes
+    import signal
+
+    with contextlib.suppress(OSError, AttributeError):
+        # PR_SET_PDEATHSIG; else a worker would wait for work that nobody gives any more
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def begin_process(project: Project, workers: int) -> None:
+    """Tell the observatories that ``workers`` processes share what a survey allows."""
+    for obs in project.observatories:
+        obs.begin_process(workers)
+
+
+def _work(numbers: list[int]) -> Batch:
+    return work(_project, numbers)
