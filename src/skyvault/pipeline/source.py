@@ -58,8 +58,9 @@ class Source(Base):
     detections: Mapped[list[Detection]] = relationship(
         back_populates="source", cascade="all, delete-orphan", passive_deletes=True
     )
+    # what a source is asked for most; it comes along, so that it is there when the session is closed
     properties: Mapped[Properties | None] = relationship(
-        back_populates="source", cascade="all, delete-orphan", passive_deletes=True
+        back_populates="source", cascade="all, delete-orphan", passive_deletes=True, lazy="selectin"
     )
 
     def __init__(self, **values: Any) -> None:
@@ -159,7 +160,7 @@ class Detection(Base):
     wavelength_peak: Mapped[float | None]
     pixel_x: Mapped[float | None]
     pixel_y: Mapped[float | None]
-    thumbnail: Mapped[bytes | None] = mapped_column(sa.LargeBinary, deferred=True)
+    thumbnail: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
 
     source: Mapped[Source] = relationship(back_populates="detections")
 
