@@ -116,7 +116,23 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     ("GET /login/elsewhere", {"link": "x"}, "403 403 403 401 401 403"),
     ("GET /login/elsewhere/back", {"code": "x", "state": "x"}, "403 403 403 403 401 403"),
     ("POST /account/elsewhere", None, "404 404 404 401 401 403"),
+    # datasets: all may find them; a file that is not public yet is for alice and her group
+    ("GET /sia2/query", {"POS": "CIRCLE 10 20 1"}, "200 200 200 200 401 200"),
+    ("POST /sia2/query", {"POS": "CIRCLE 10 20 1"}, "200 200 200 200 401 200"),
+    ("GET /datalink/links", {"ID": "{did}"}, "200 200 200 200 401 200"),
+    ("POST /datalink/links", {"ID": "{did}"}, "200 200 200 200 401 200"),
+    ("GET /get/{table}/{local:path}", None, "200 403 200 403 401 200"),
+    ("GET /soda/sync", {"ID": "{did}", "PIXEL_1": "1 2"}, "200 403 200 403 401 200"),
+    ("POST /soda/sync", {"ID": "{did}", "PIXEL_1": "1 2"}, "200 403 200 403 401 200"),
 ]
+#: jobs that make cutouts belong to users as all others do
+_JOBS = [
+    (line.replace("/tap/", "/soda/"), {"ID": "{did}"} if sent is SELECT else sent, expected)
+    for line, sent, expected in TABLE
+    if "/tap/async" in line and sent is not CREATE and "DROP" not in str(sent)
+]
+TABLE += [(line, {"PIXEL_1": "1 2"} if sent == {"MAXREC": "1"} else sent, expected) for line, sent, expected in _JOBS]
+DID = "ivo://skyvault.invalid/~?lab.held/held.fits"
 
 
 class World:
@@ -137,8 +153,12 @@ class World:
         assert self.alice("DELETE", f"/account/tokens/{revoked.split('_')[1]}").status == 200
         self.good = self.job("SELECT id FROM lab.stars", run=True)
         self.bad = self.job("SELECT nothing FROM lab.stars", run=True)
+        self.cut = self.cutout_job(DID, run=True)
+        self.not_cut = self.cutout_job("ivo://skyvault.invalid/~?lab.held/none.fits", run=True)
         for name in ("good", "bad"):
             self.alice("GET", f"/tap/async/{getattr(self, name)}?WAIT=20")
+        for name in ("cut", "not_cut"):
+            self.alice("GET", f"/soda/async/{getattr(self, name)}?WAIT=20")
 
     @property
     def alice(self) -> Client:
@@ -147,6 +167,11 @@ class World:
     def job(self, query: str, *, run: bool = False) -> str:
         form = {"LANG": "ADQL", "QUERY": query} | ({"PHASE": "RUN"} if run else {})
         answer = self.alice("POST", "/tap/async", urlencode(form))
+        return urlsplit(answer.headers["Location"]).path.rpartition("/")[2]
+
+    def cutout_job(self, did: str, *, run: bool = False) -> str:
+        form = {"ID": did, "PIXEL_1": "1 2"} | ({"PHASE": "RUN"} if run else {})
+        answer = self.alice("POST", "/soda/async", urlencode(form))
         return urlsplit(answer.headers["Location"]).path.rpartition("/")[2]
 
     def restore(self) -> None:
@@ -164,9 +189,14 @@ class World:
         if changes and ("table" in route or route.endswith("sync")):
             self.restore()
         mine = role in ("owner", "revoked", "reader")
-        names = {"t": "t" if mine else "alice.t", "own": "made", "job": self.good}
-        path = route.replace("{schema}", "lab").replace("{table}", "stars")
-        if "{job_id}" in path:
+        names = {"t": "t" if mine else "alice.t", "own": "made", "job": self.good, "did": DID}
+        path = route.replace("{local:path}", "held.fits").replace("/get/{table}", "/get/lab.held")
+        path = path.replace("{schema}", "lab").replace("{table}", "stars")
+        if path.startswith("/soda/async/"):
+            job = self.cutout_job(DID) if changes else self.cut
+            path = path.replace("{job_id}", self.not_cut if path.endswith("/error") else job)
+            path = path.replace("{name}", "cutout")
+        elif "{job_id}" in path:
             job = self.job("SELECT id FROM lab.stars") if changes else self.good
             path = path.replace("{job_id}", self.bad if path.endswith("/error") else job).replace("{name}", "result")
         if "{token_id}" in path:
@@ -186,6 +216,26 @@ class World:
         return self.clients[role](method, f"{path}?{form}" if form else path).status
 
 
+def publish_held(home: Path) -> None:
+    """An image that only alice and her group may have for now."""
+    from astropy.io import fits
+
+    from skyvault.publish.resource_publisher import publish_resource
+
+    folder = home.parent / "held"
+    folder.mkdir()
+    image = fits.PrimaryHDU([[1, 2, 3], [4, 5, 6]])
+    image.header.update(
+        CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=10.0, CRVAL2=20.0, CRPIX1=2, CRPIX2=1, CDELT1=-0.1, CDELT2=0.1
+    )
+    image.writeto(folder / "held.fits")
+    (folder / "resource.yaml").write_text(
+        "schema: lab\ntitle: Held\ndescription: Not public yet\nservices: [sia2, soda]\nfiles:\n  held:\n"
+        "    files: '*.fits'\n    embargo: '2090-01-01'\n    embargo_for: [alice, survey]\n"
+    )
+    publish_resource(folder, home=home)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, start_server: Callable[..., Any]) -> Iterator[World]:
     home = tmp_path_factory.mktemp("isolation") / "home"
@@ -195,6 +245,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, start_server: Callable[..., 
     from skyvault.publish.publisher import publish
 
     publish(stars, name="lab.stars", home=home)
+    publish_held(home)
     variables = {"SKYVAULT_USER_TABLES": "true", "SKYVAULT_JOBS_PER_USER": "100", "SKYVAULT_SNAPSHOT_GRACE_S": "0"}
     provider = Provider()
     variables |= {"SKYVAULT_OIDC_ISSUER": provider.issuer, "SKYVAULT_OIDC_CLIENT_ID": CLIENT}
