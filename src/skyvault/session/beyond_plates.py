@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from skyvault.session.found_images import FoundImages
+    from skyvault.session.live_view import LiveView
     from skyvault.session.other_missions import SideBySide
     from skyvault.session.session import Session
     from skyvault.session.spectra import Spectra
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
 
 class BeyondPlates:
     """Methods of :class:`~skyvault.session.session.Session`."""
+
+    #: the chart of stars that was made last
+    _chart: LiveView | None = None
+
+    def listen_to(self, chart: LiveView) -> None:
+        """From now on the star clicked in this chart is the one that "click" means."""
+        self._chart = chart
+
+    def clicked_source(self) -> int:
+        """The local ID of the star clicked last: in a chart, or else in the WorldWide Telescope.
+
+        Raises UsageError where none was.
+        """
+        if self._chart is not None and self._chart.clicked_row is not None:
+            return self._chart.clicked_row
+        session = cast("Session", self)
+        if session._wwt is None and self._chart is not None:
+            self._chart.clicked()
+        return session.wwt_layers().clicked_source()
 
     def contact_sheet(
         self,

@@ -15,6 +15,8 @@ from skyvault.session.selection import Selector
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from skyvault.session.live_view import LiveView
+
 L = TypeVar("L", bound="Lightcurve")
 
 #: arcsec; a star measured farther away than this is likely another one
@@ -108,6 +110,16 @@ class Lightcurve(Photometry, PeriodicCurve, TimeSeries):  # type: ignore[misc]
         from skyvault.session.plots import plot_light_curve
 
         return plot_light_curve(self, x_axis, callout)
+
+    def live(self) -> LiveView:
+        """The light curve as a view that moves: enlarge, point, and click on a point to learn its plate and row.
+
+        ``.write("lc.html")`` makes a page of it, ``.show()`` draws it in a notebook, where ``.clicked()`` is the row.
+        Raises ConfigError where bokeh is not installed.
+        """
+        from skyvault.session.live_curve import live_curve
+
+        return live_curve(self)
 
     def to_lightkurve(self) -> Any:
         """The good detections as a ``lightkurve.LightCurve``: flux 1 at their mean magnitude.

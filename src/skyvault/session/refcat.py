@@ -10,6 +10,7 @@ from skyvault.session.columns import meaning_of
 
 if TYPE_CHECKING:
     from skyvault.session.lightcurve import Lightcurve
+    from skyvault.session.live_view import LiveView
 
 
 class RefcatSourceRow(Row):  # type: ignore[misc]
@@ -39,3 +40,13 @@ class RefcatSources(Table):  # type: ignore[misc]
         from skyvault.session.open_sessions import session_of
 
         return session_of(self).wwt_layers().show_refcat(self, **how)
+
+    def live(self) -> LiveView:
+        """The sources as a chart that moves; after a click in it ``sess.lightcurve("click")`` is that star's.
+
+        Raises ConfigError where bokeh is not installed.
+        """
+        from skyvault.session.live_curve import live_sources
+        from skyvault.session.open_sessions import session_of
+
+        return live_sources(self, session_of(self).listen_to)

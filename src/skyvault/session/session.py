@@ -373,8 +373,9 @@ class Session(BeyondPlates):
     def lightcurve(self, src_ref: SourceRef, *, refresh: bool = False) -> Lightcurve:
         """The light curve of a catalogue source: its row, its local ID (0: nearest to the target), or "click".
 
-        Rejections of the table that this returns are kept on disk. "click" is the source last clicked in the WorldWide
-        Telescope. Raises ParameterError where there is no such source.
+        Rejections of the table that this returns are kept on disk. "click" is the source last clicked in a chart of
+        ``sess.refcat().live()``, or else in the WorldWide Telescope. Raises ParameterError where there is no such
+        source.
         """
         row = self._source(src_ref)
         name = str(row["ref_text"])
@@ -414,7 +415,7 @@ class Session(BeyondPlates):
         if isinstance(src_ref, str):
             if src_ref != "click":
                 raise ParameterError(f'{src_ref!r} is no source: give a row, a local ID or "click"')
-            src_ref = self.wwt_layers().clicked_source()
+            src_ref = self.clicked_source()
         if isinstance(src_ref, bool | np.bool_) or not isinstance(src_ref, int | np.integer):
             raise ParameterError(f'{src_ref!r} is no source: give a row, a local ID or "click"')
         if not 0 <= src_ref < len(table):
