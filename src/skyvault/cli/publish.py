@@ -22,10 +22,14 @@ Examples:
   skyvault publish catalogue.vot --set ra.ucd='pos.eq.ra;meta.main' --set description='Bright stars'
   skyvault publish points.csv --set position=lon,lat
   skyvault publish observations.fits --obscore
+  skyvault publish --run flares --base-url https://data.example.org/vo
 """,
 )
-@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--name", metavar="SCHEMA.TABLE", help="Name to publish under. [default: data.<file's name>]")
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path), required=False)
+@click.option("--run", "run_name", metavar="NAME", help="Publish a run's detections, properties and light curves.")
+@click.option("--name", metavar="SCHEMA.TABLE", help="Name to publish under; of a run, the schema. "
+              "[default: data.<file's name>, the run's name]")  # fmt: skip
+@click.option("--base-url", metavar="URL", help="Where a run's light curves will be served. [default: as serve does]")
 @click.option("--obscore", is_flag=True, help="The rows are observations: they join ivoa.ObsCore.")
 @click.option(
     "--set",
@@ -47,8 +51,10 @@ Examples:
 @home_option
 @json_option
 def command(
-    source: Path,
+    source: Path | None,
+    run_name: str | None,
     name: str | None,
+    base_url: str | None,
     obscore: bool,
     assignments: tuple[str, ...],
     metadata_file: Path | None,
@@ -63,7 +69,24 @@ def command(
     Types, units, UCDs, positions and identifiers are taken from the file or inferred from names; what was inferred
     is said, and --set or --metadata overrule it. Publishing under a name that exists replaces that table at once;
     queries that are running finish on the old one.
+
+    With --run, the tables NAME.detections, NAME.properties, NAME.light_curves and NAME.time_series; the last joins
+    ivoa.ObsCore.
     """
+    if (source is None) == (run_name is None):
+        raise UsageError("give a FILE to publish, or --run NAME", hint="Example: skyvault publish stars.parquet")
+    if run_name is not None:
+        from skyvault.cli.project_file import use_home
+        from skyvault.cli.publish_run import publish_run_and_tell
+
+        if obscore or assignments or metadata_file or dry_run or skip_bad:
+            raise UsageError("--run takes no option but --name, --base-url, --no-replace, --home and --json")
+        use_home(home)
+        served = settings_from(home=home, base_url=base_url)
+        return publish_run_and_tell(run_name, served, schema=name, may_replace=not no_replace, as_json=as_json)
+    assert source is not None
+    if base_url is not None:
+        raise UsageError("--base-url belongs to --run")
     overrides = read_overrides(metadata_file, assignments)
     settings = settings_from(home=home)
     from skyvault.cli.progress import TerminalProgress

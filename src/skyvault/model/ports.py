@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from skyvault.model.offer import Offer
 from skyvault.model.table import Table
 
 
@@ -29,3 +30,19 @@ class Progress(Protocol):
     def advance(self, by: int = 1) -> None: ...
 
     def finish(self) -> None: ...
+
+
+class Publishable(Protocol):
+    """Something that has tables to publish: a run of a pipeline, a session.
+
+    ``schema`` is the name before the point of all its tables.
+    """
+
+    @property
+    def schema(self) -> str: ...
+
+    def offers(self) -> Iterable[Offer]:
+        """The tables, those first that others refer to."""
+
+    def problems(self) -> list[str]:
+        """What could not be read while the rows were given out, one sentence each; [] where all is whole."""

@@ -153,6 +153,26 @@ def light_travel_days(
     return np.asarray(places @ _direction(ra, dec) * LIGHT_TIME_AU_DAYS, np.float64)
 
 
+def utc_at_geocenter(mjd_tdb: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Floats:
+    """MJD UTC at which light from (ra, dec), ICRS degrees, was at the Earth's centre, of MJD TDB at the barycentre.
+
+    All of shape (n,). Good to 2 ms (TDB counts as TT), which is what a search by time needs.
+    """
+    import erfa
+
+    times = float_array(mjd_tdb, "times")
+    a, d = np.radians(float_array(ra, "right ascensions")), np.radians(float_array(dec, "declinations"))
+    direction = np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
+    tt = times - (_earth(times)[1] * direction).sum(axis=-1) * LIGHT_TIME_AU_DAYS
+    utc = tt - delta_t_s(tt) / 86_400.0
+    late = tt > _UTC_BEGINS_MJD + 1.0
+    with warnings.catch_warnings():
+        # years beyond the table of leap seconds: none is announced, so none is taken away
+        warnings.simplefilter("ignore", erfa.ErfaWarning)
+        utc[late] = _joined(*erfa.taiutc(2_400_000.5, tt[late] - 32.184 / 86_400.0))
+    return np.asarray(utc, np.float64)
+
+
 def _direction(ra: float, dec: float) -> Floats:
     a, d = np.radians(ra), np.radians(dec)
     return np.array([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)])
