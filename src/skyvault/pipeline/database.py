@@ -1,5 +1,7 @@
 """The pipeline's database: SQLite in the data folder unless told otherwise, PostgreSQL by address; its sessions.
 
+What goes wrong in it (it is away, full, of another version) is a DatabaseError in one sentence, in sessions too.
+
 ``Session()`` opens an ORM session on the database in use; :class:`SmartSession` leaves a session that was handed in
 open; with ``NO_DB_SESSION = True`` it gives a session that is connected to nothing.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +25,9 @@ from skyvault.pipeline.tables import SCHEMA_VERSION, Base, SchemaVersion
 #: True: every SmartSession is one that is connected to nothing
 NO_DB_SESSION = False
 _BUSY_MS = 10_000
+_CONNECT_S = 10
+#: "skypipe" in ASCII: the lock under which PostgreSQL makes or migrates a schema's tables
+_PREPARING = 0x736B7970697065
 
 
 class Database:
@@ -32,50 +37,97 @@ class Database:
     def __init__(self, url: str | None = None) -> None:
         self.url = url or default_url()
         self._maker: Any = None
+        self._place = without_password(self.url)
+        options: dict[str, Any] = {}
         try:
             address = sa.make_url(self.url)
-            if address.get_backend_name() == "postgresql" and address.drivername == "postgresql":
+            if address.drivername in ("postgresql", "postgres"):
                 address = address.set(drivername="postgresql+psycopg")
+            if address.drivername == "postgresql+psycopg":
+                options = {"connect_timeout": _CONNECT_S, "fallback_application_name": "skyvault"}
             self.is_sqlite = address.get_backend_name() == "sqlite"
             if self.is_sqlite and address.database and address.database != ":memory:":
                 os.makedirs(os.path.dirname(os.path.abspath(address.database)), exist_ok=True)
-            self.engine = sa.create_engine(address, pool_pre_ping=not self.is_sqlite)
-        except (sa.exc.ArgumentError, ModuleNotFoundError, OSError) as error:
+            self.engine = sa.create_engine(address, pool_pre_ping=not self.is_sqlite, connect_args=options)
+        except (sa.exc.ArgumentError, ImportError, OSError, ValueError) as error:
             raise DatabaseError(
-                f"the database {_without_password(self.url)} cannot be used: {_first_line(error)}",
+                f"the database {self._place} cannot be used" + ("" if isinstance(error, ValueError) else
+                f": {_first_line(error)}"),
                 hint="PostgreSQL needs the extra: pip install 'skyvault[postgres]'."
-                if isinstance(error, ModuleNotFoundError) else "Give sqlite:////path/file or postgresql://host/name.",
+                if isinstance(error, ImportError) else "Give sqlite:////path/file or postgresql://host/name.",
             ) from None  # fmt: skip
+        self._password = address.password
         if self.is_sqlite:
             _tune_sqlite(self.engine)
+        sa.event.listen(self.engine, "handle_error", self._explain)
+        self._maker = orm.sessionmaker(self.engine, expire_on_commit=False)
         self._prepare()
 
+    def __repr__(self) -> str:
+        return f"<Database {self._place}>"
+
     def _prepare(self) -> None:
-        with self.explained(), self.engine.connect().execution_options(writing=True) as connection:
-            with connection.begin():
-                Base.metadata.create_all(connection)
+        """Make the tables of a new database, migrate those of an older one; nothing for one that is up to date."""
+        version = None
+        with self.reading() as connection:
+            if sa.inspect(connection).has_table(SchemaVersion.__tablename__):
                 version = connection.execute(sa.select(SchemaVersion.version)).scalar()
-                if version is None:
-                    connection.execute(sa.insert(SchemaVersion).values(id=1, version=SCHEMA_VERSION))
-            if version is not None and version != SCHEMA_VERSION:
-                raise DatabaseError(
-                    f"its tables are of version {version}, and this Skyvault works with version {SCHEMA_VERSION}",
-                    where=_without_password(self.url),
-                    hint="Use the Skyvault it was made with, or another database; raw data are taken from their files.",
-                )
-        self._maker = orm.sessionmaker(self.engine, expire_on_commit=False)
+        if version == SCHEMA_VERSION:
+            return
+        if version is not None and version > SCHEMA_VERSION:
+            raise DatabaseError(
+                f"its tables are of version {version}, and this Skyvault works with version {SCHEMA_VERSION}",
+                where=self._place,
+                hint="Update Skyvault, or use another database; raw data are taken from their files.",
+            )
+        with self.writing() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
+            # another process may have been quicker
+            Base.metadata.tables[SchemaVersion.__tablename__].create(connection, checkfirst=True)
+            version = connection.execute(sa.select(SchemaVersion.version)).scalar()
+            if version is None:
+                Base.metadata.create_all(connection)
+                connection.execute(sa.insert(SchemaVersion).values(id=1, version=SCHEMA_VERSION))
+            elif version < SCHEMA_VERSION:
+                from skyvault.pipeline.migrations import migrate
+
+                migrate(connection, version)
+                connection.execute(sa.update(SchemaVersion).values(version=SCHEMA_VERSION))
+
+    def _explain(self, context: sa.ExceptionContext) -> None:
+        """Whatever asked the database is told in one sentence what is wrong with it."""
+        error = context.sqlalchemy_exception
+        if context.is_pre_ping or not isinstance(
+            error, sa.exc.OperationalError | sa.exc.InternalError | sa.exc.InterfaceError
+        ):
+            return
+        raise self._fault(context.original_exception) from None
+
+    def _fault(self, error: BaseException) -> DatabaseError:
+        text = _first_line(error)
+        if self._password:
+            text = text.replace(str(self._password), "***")
+        return DatabaseError(
+            f"the database cannot be used: {text}",
+            where=self._place,
+            hint="What was finished is kept; run again once it can be.",
+        )
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Turns what the database says into one sentence."""
+        """Turns what the database's driver says by itself into one sentence."""
         try:
             yield
-        except (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError) as error:
-            raise DatabaseError(
-                f"the database cannot be used: {_first_line(error.orig or error)}",
-                where=_without_password(self.url),
-                hint="What was finished is kept; run again once it can be.",
-            ) from None
+        except sa.exc.DBAPIError as error:
+            if not isinstance(error, sa.exc.OperationalError | sa.exc.InternalError | sa.exc.InterfaceError):
+                raise
+            raise self._fault(error.orig or error) from None
+        except Exception as error:
+            # COPY is done by the driver alone
+            if type(error).__module__.partition(".")[0] != "psycopg":
+                raise
+            raise self._fault(error) from None
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -118,10 +170,32 @@ def _tune_sqlite(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
-def _without_password(url: str) -> str:
+def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert many rows, all with the names of the first: 0.03-0.1 ms a row.
+
+    PostgreSQL reads them as one stream (COPY), which takes 0.6 of the time of inserts.
+    """
+    if not rows:
+        return
+    if connection.dialect.driver != "psycopg":
+        connection.execute(sa.insert(table), rows)
+        return
+    dialect = connection.dialect
+    names = list(rows[0])
+    written = [(name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in names]
+    columns = ", ".join(dialect.identifier_preparer.quote(name) for name in names)
+    place = dialect.identifier_preparer.format_table(table)
+    cursor: Any = connection.connection.cursor()
+    with cursor, cursor.copy(f"COPY {place} ({columns}) FROM STDIN") as stream:
+        for row in rows:
+            stream.write_row([row[name] if as_kept is None else as_kept(row[name]) for name, as_kept in written])
+
+
+def without_password(url: str) -> str:
+    """An address for people's eyes: without password and options; "given" where it cannot be read."""
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
+        return sa.make_url(url).set(query={}).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):
         return "given"
 
 

@@ -256,7 +256,7 @@ def _write_links(
         held |= {(source, raw) for source, raw in connection.execute(query)}
     missing = sorted(links - held)
     if missing:
-        connection.execute(sa.insert(table), [{"source_id": source, "raw_id": raw} for source, raw in missing])
+        database.insert_rows(connection, table, [{"source_id": source, "raw_id": raw} for source, raw in missing])
 
 
 def _reserve(connection: sa.Connection, table: type[Base], count: int) -> list[int]:
@@ -272,8 +272,7 @@ def _reserve(connection: sa.Connection, table: type[Base], count: int) -> list[i
 
 
 def _insert(connection: sa.Connection, table: type[Base], rows: list[Row]) -> None:
-    if rows:
-        connection.execute(sa.insert(table.__table__), rows)  # type: ignore[arg-type]
+    database.insert_rows(connection, table.__table__, rows)  # type: ignore[arg-type]
 
 
 def write_problems(connection: sa.Connection, problems: Sequence[Row]) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-#: raised with every change of the tables; a database of another version is refused in a sentence
-SCHEMA_VERSION: Final = 1
+#: raised with every change of the tables, together with a new step in pipeline/migrations that leads there
+SCHEMA_VERSION: Final = 2
 Json = sa.JSON().with_variant(JSONB(), "postgresql")
 _MJD_ZERO: Final = dt.datetime(1858, 11, 17)
 
