@@ -102,8 +102,12 @@ class BeyondPlates:
         that has nothing, or does not answer, is in ``problems`` and told on standard error.
         """
         from skyvault.session.other_missions import side_by_side
+        from skyvault.session.steps import steps_of
 
-        return side_by_side(cast("Session", self), names, refresh=refresh)
+        session = cast("Session", self)
+        found = side_by_side(session, names, refresh=refresh)
+        steps_of(session).remember("missions", names=list(names))
+        return found
 
     def images(
         self,
@@ -121,9 +125,21 @@ class BeyondPlates:
         query raises.
         """
         from skyvault.session.found_images import found_images
+        from skyvault.session.steps import address_of, steps_of
 
         names = (collections,) if isinstance(collections, str) else tuple(collections)
-        return found_images(cast("Session", self), service, collections=names, where=where, token=token, most=most)
+        session = cast("Session", self)
+        found = found_images(session, service, collections=names, where=where, token=token, most=most)
+        asked = {
+            "service": address_of(service),
+            "collections": list(names),
+            "where": where,
+            "most": most,
+            "with_token": token is not None,
+        }
+        steps_of(session).remember("images", **asked)
+        found.asked.update(asked)
+        return found
 
     def spectra(self, service: str, radius: Any = None, *, most: int = 500) -> Spectra:
         """Spectra of the target by an SSA service (its address), fetched into the folder ``spectra``.
@@ -132,8 +148,13 @@ class BeyondPlates:
         Raises NotFound where there is none.
         """
         from skyvault.session.spectra import spectra_by_ssa
+        from skyvault.session.steps import address_of, steps_of
 
-        return spectra_by_ssa(cast("Session", self), service, radius, most)
+        session = cast("Session", self)
+        found = spectra_by_ssa(session, service, radius, most)
+        degrees = radius.to_value("deg") if hasattr(radius, "to_value") else radius
+        steps_of(session).remember("spectra", service=address_of(service), radius=degrees, most=most)
+        return found
 
     def spectra_of(
         self,
@@ -175,9 +196,11 @@ class BeyondPlates:
         depth_margin (mag), motion (arcsec), from_centre, area (deg2) are added.
         """
         from skyvault.session.moving import match_moving
+        from skyvault.session.steps import address_of, steps_of
 
-        return match_moving(
-            cast("Session", self),
+        session = cast("Session", self)
+        found = match_moving(
+            session,
             ephemeris,
             service,
             table=table,
@@ -185,3 +208,16 @@ class BeyondPlates:
             exposures=exposures,
             settings_of_ephemeris={"begin": begin, "days": days, "step_days": step_days, "observer": observer},
         )
+        steps_of(session).remember(
+            "match_ephemeris",
+            ephemeris=ephemeris if isinstance(ephemeris, str) else None,
+            service=None if service is None else address_of(service),
+            table=table,
+            collection=collection,
+            has_exposures=exposures is not None,
+            begin=begin.utc.isot if hasattr(begin, "utc") else begin,
+            days=days,
+            step_days=step_days,
+            observer=observer,
+        )
+        return found

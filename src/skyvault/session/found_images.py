@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from skyvault.errors import ParameterError
+from skyvault.errors import NotFound, ParameterError
+from skyvault.session.steps import steps_of
 
 if TYPE_CHECKING:
     from skyvault.session.session import Session
@@ -22,6 +24,8 @@ class FoundImages:
 
     results: Any
     _session: Session = field(repr=False)
+    #: how the service was asked
+    asked: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.results)
@@ -56,7 +60,7 @@ class FoundImages:
         from skyvault.find import fetch
 
         record = self.results[int(row)]
-        known = [str(record.get(name, "") or "") for name in ("obs_publisher_did", "obs_id", "lsst_ccdvisitid")]
+        known = _names(record)
         key = hashlib.sha256("|".join([*known, "" if any(known) else str(record["access_url"])]).encode()).hexdigest()
         stem = "".join(c if c.isalnum() or c in "._+-" else "_" for c in known[1] or "image")[:60].lstrip(".")
         path = self._session.path("images", f"{stem or 'image'}_{key[:12]}.fits")
@@ -65,7 +69,18 @@ class FoundImages:
             report = fetch(record, path, session=self.results._session)
             if report.problems:
                 raise report.problems[0].error
+        steps_of(self._session).remember("fetch", **self.asked, image=known)
         return path
+
+    def row_of(self, image: Sequence[str]) -> int:
+        """The row of an image by what names it: obs_publisher_did, obs_id, lsst_ccdvisitid ("" where there is none).
+
+        Raises NotFound where the service lists it no more.
+        """
+        for row, record in enumerate(self.results):
+            if _names(record) == list(image):
+                return row
+        raise NotFound(f"The service lists the image {next(filter(None, image), '?')[:80]!r} no more")
 
     def show(self, row: int, **how: Any) -> Any:
         """A matplotlib Figure of an image with the target marked; ``how`` as :func:`skyvault.find.show_image`."""
@@ -78,6 +93,10 @@ class FoundImages:
         if region is not None and str(region).strip():
             given["region"] = str(region)
         return show_image(self.fetch(row), **(given | how))
+
+
+def _names(record: Any) -> list[str]:
+    return [str(record.get(name, "") or "") for name in ("obs_publisher_did", "obs_id", "lsst_ccdvisitid")]
 
 
 def found_images(

@@ -6,6 +6,7 @@ It is made from what the folder holds now, so that folders of other programs can
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from skyvault.session.cells import Bools
 from skyvault.session.files import written_beside
 from skyvault.session.flags import STANDARD_REJECTION
 from skyvault.session.source_file import file_stem
+from skyvault.session.steps import call_text, steps_of
 
 if TYPE_CHECKING:
     from skyvault.session.photometry import Photometry
@@ -35,17 +37,18 @@ def export_script(session: Session, path: Path) -> Path:
 
 def _cells(session: Session) -> list[str]:
     """The program, in pieces that belong together."""
-    import astropy
-
     from skyvault import __version__
 
     query = session.query()
     about = query.name or query.sexagesimal()
     cells = [
-        f'"""Repeats the session on {_plain(about)}: skyvault {__version__}, astropy {astropy.__version__}.\n\n'
+        f'"""Repeats the session on {_plain(about)}: {_versions()}.\n\n'
         "DASCH asks to be acknowledged: https://dasch.cfa.harvard.edu/citing/\n"
         '"""',
-        "import numpy as np\nfrom astropy.time import Time\n\nfrom skyvault.session import open_session",
+        "import numpy as np\nfrom astropy.time import Time\n\n"
+        "import skyvault\nfrom skyvault.session import open_session\n\n"
+        f"if skyvault.__version__ != {__version__!r}:\n"
+        f'    print("written by skyvault {__version__}, run by", skyvault.__version__)',
         f"sess = open_session({session.root.name!r})\n"
         f"sess.select_target(ra_deg={query.ra_deg!r}, dec_deg={query.dec_deg!r})"
         + (f"  # {_plain(query.name)}" if query.name else ""),
@@ -53,12 +56,60 @@ def _cells(session: Session) -> list[str]:
     refcat = session.refcat_name()
     if refcat is not None:
         cells.append(f"sess.select_refcat({refcat!r})")
-    if not session.path("exposures.ecsv").exists():
-        return cells
-    cells.append(_exposures(session))
-    if refcat is not None:
-        cells += _light_curves(session)
-    return cells + _images(session)
+    if session.path("exposures.ecsv").exists():
+        cells.append(_exposures(session))
+        if refcat is not None:
+            cells += _light_curves(session)
+        cells += _images(session)
+    return cells + list(_beyond(session, has_plates=session.path("exposures.ecsv").exists() and refcat is not None))
+
+
+def _versions() -> str:
+    import platform
+    from importlib.metadata import version
+
+    from skyvault import __version__
+
+    others = ", ".join(f"{name} {version(name)}" for name in ("astropy", "numpy"))
+    return f"skyvault {__version__}, {others}, Python {platform.python_version()}"
+
+
+def _beyond(session: Session, *, has_plates: bool) -> Iterator[str]:
+    """What was asked for beyond plates, in its order; each service's images once, then those that were fetched."""
+    listed = ""
+    for call, given in steps_of(session).all():
+        if call == "missions":
+            yield call_text("beyond = sess.missions", given.get("names") or ())
+        elif call == "spectra":
+            yield call_text("spectra = sess.spectra", [given["service"], given.get("radius")], {"most": given["most"]})
+        elif call in ("images", "fetch"):
+            asked = _listing(given)
+            if asked != listed:
+                yield asked
+                listed = asked
+            if call == "fetch" and given.get("service") is not None:
+                yield f"images.fetch(images.row_of({given['image']!r}))"
+        elif call == "merge_lightcurves" and has_plates:
+            yield f"merged = sess.merge_lightcurves({given['sources']!r})"
+        elif call == "match_ephemeris":
+            yield _moving(given)
+
+
+def _listing(given: dict[str, Any]) -> str:
+    if given.get("service") is None:
+        return "# images of a service without an address are not repeated"
+    named = {name: given.get(name) for name in ("collections", "where", "most")}
+    asked = call_text("images = sess.images", [given["service"]], named)
+    told = "# this service was asked with a token: give yours, token=...\n" if given.get("with_token") else ""
+    return told + asked
+
+
+def _moving(given: dict[str, Any]) -> str:
+    if given.get("ephemeris") is None or given.get("has_exposures"):
+        return "# an ephemeris or exposures of your own were matched here: sess.match_ephemeris(...)"
+    positional = [given["ephemeris"], *([given["service"]] if given.get("service") else [])]
+    names = ["begin", "days", "step_days", "observer", *(["table", "collection"] if given.get("service") else [])]
+    return call_text("moving = sess.match_ephemeris", positional, {name: given.get(name) for name in names})
 
 
 def _plain(text: str) -> str:
@@ -101,7 +152,9 @@ def _images(session: Session) -> list[str]:
             if name in here:
                 lines.append(f"sess.cutout({row})  # {name}")
             if name in extracts:
-                lines.append(f"sess.extract({row})  # {name}")
+                lines.append(f"extract = sess.extract({row})  # {name}")
+                extract = session.extract(row)
+                lines += [] if extract is None else _photometry_rejections("extract", extract)
     for path in sorted(session.path("mosaics").glob("*.fits")):
         plate, _, binning = path.stem.rpartition("_")
         lines.append(f"sess.mosaic({plate!r}, {int(binning)})")

@@ -426,7 +426,12 @@ class Session(BeyondPlates):
 
     def merge_lightcurves(self, src_refs: Iterable[SourceRef]) -> Lightcurve:
         """One light curve of several catalogue sources that are one star; see :func:`skyvault.session.merge.merge`."""
-        return merge([self.lightcurve(src_ref) for src_ref in src_refs])
+        from skyvault.session.steps import steps_of
+
+        rows = [int(self._source(src_ref)["local_id"]) for src_ref in src_refs]
+        merged = merge([self.lightcurve(row) for row in rows])
+        steps_of(self).remember("merge_lightcurves", sources=rows)
+        return merged
 
     # --- images and extracts ---
 
@@ -528,8 +533,9 @@ class Session(BeyondPlates):
     def export_script(self, path: str | Path) -> Path:
         """Writes a Python script (or a notebook, for ``.ipynb``) that repeats the session from an empty folder.
 
-        It holds the target, the catalogue, limits of time, light curves, rejections, cutouts, extracts and mosaics that
-        are here now, and the version that wrote it.
+        It holds the target, the catalogue, limits of time, light curves, merges, rejections, cutouts, extracts and
+        mosaics that are here now, what other missions and services were asked for, and the versions of programs. Tokens
+        are not in it; what was matched with tables of your own is told in a comment.
         """
         from skyvault.session.script_export import export_script
 
