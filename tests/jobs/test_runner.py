@@ -362,11 +362,13 @@ def test_uploads_are_found_by_the_name_of_their_part(bench: Bench) -> None:
 
 PROGRAM = """
 import os, sys, pathlib, threading
+from skyvault.config import Secret
 from skyvault.jobs.results import Results
 from skyvault.jobs.runner import Runner
 from skyvault.ledger.ledger import open_ledger
 folder = pathlib.Path(sys.argv[1])
-ledger = open_ledger(folder / "ledger.db")
+address = os.environ.get("SKYVAULT_LEDGER")
+ledger = open_ledger(Secret(address) if address else folder / "ledger.db")
 def work(context):
     context.result_path().write_text("half")
     # one write: two threads must not mix their lines
@@ -380,9 +382,13 @@ threading.Event().wait()
 """
 
 
-def test_kill_9_of_a_process_leaves_its_jobs_to_the_others_at_once(bench: Bench) -> None:
+def test_kill_9_of_a_process_leaves_its_jobs_to_the_others_at_once(
+    bench: Bench, ledger_variables: Callable[[Path], dict[str, str]]
+) -> None:
     ids = [bench.create() for _ in range(3)]
-    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(bench.folder), *ids], stdout=subprocess.PIPE) as process:
+    variables = os.environ | ledger_variables(bench.folder)
+    command = [sys.executable, "-c", PROGRAM, str(bench.folder), *ids]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=variables) as process:
         try:
             assert process.stdout is not None
             begun = {process.stdout.readline().decode().strip() for _ in range(2)}

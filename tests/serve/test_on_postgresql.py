@@ -18,10 +18,12 @@ pytestmark = pytest.mark.postgresql
 A_FEW = (
     "test_user_tables.py::test_a_table_is_put_queried_described_and_dropped_by_nobody_in_particular",
     "test_user_tables.py::test_of_a_thousand_who_create_one_table_exactly_one_wins",
+    "../jobs/test_runner.py::test_kill_9_of_a_process_leaves_its_jobs_to_the_others_at_once",
     "test_uws.py::test_two_processes_share_the_jobs",
     "test_uws.py::test_an_abort_reaches_the_process_that_runs_the_job",
 )
 WHOLE = (
+    "../jobs",
     "test_accounts.py",
     "test_isolation.py",
     "test_user_pieces.py",
