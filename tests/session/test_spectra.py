@@ -140,3 +140,57 @@ def test_nothing_to_draw_is_told() -> None:
         many(3).plot(9)
     with pytest.raises(NotFound, match="All spectra are empty"):
         Spectra((Spectrum.of("x", [1.0, 2.0], [np.nan, np.nan]),)).plot()
+
+
+def diagram(count: int) -> tuple[Any, Any]:
+    random = np.random.default_rng(5)
+    colour = random.uniform(-0.3, 2.5, count)
+    return colour, 4.0 * colour + random.normal(0.0, 0.5, count)
+
+
+def test_a_diagram_beside_the_spectra_shows_the_same_star_bright_in_both() -> None:
+    found = many(2000)
+    colour, magnitude = diagram(2000)
+    figure = found.plot_linked(colour, magnitude, 7, chosen=[3, 9], labels=("BP - RP", "G"))
+    plane, axes = figure.axes
+    assert plane.yaxis_inverted() and not plane.xaxis_inverted() and plane.get_xlabel() == "BP - RP"
+    assert plane.lines[-1].get_xdata() == colour[7] and list(plane.lines[1].get_xdata()) == list(colour[[3, 9]])
+    assert [line.get_label() for line in axes.lines if not line.get_label().startswith("_")] == ["star 7"]
+    assert bits_apart(picture_hash(figure), LINKED) <= 24, picture_hash(figure)
+    sky = found.plot_linked(colour, magnitude, kind="sky").axes[0]
+    assert sky.xaxis_inverted() and not sky.yaxis_inverted()
+
+
+LINKED = "9ffffe0ffe07be07fe43fe43fce1ece1fef0fff0fff8fff8fffcfffe8000efef"
+
+
+def test_a_page_of_linked_spectra_holds_them_all_and_stays_small(tmp_path: Path) -> None:
+    pytest.importorskip("bokeh")
+    found = many(2000)
+    page = found.live(*diagram(2000), active=7).write(tmp_path / "spectra.html")
+    text = page.read_text(encoding="utf-8")
+    assert "<script src" not in text and "star 1999" in text and page.stat().st_size < 12_000_000
+    few = many(20).live(*diagram(20), kind="sky").model()
+    from bokeh.models import MultiLine
+
+    faint = [one for one in few.select({"type": MultiLine}) if one.line_color == "#7f8fa6"]
+    assert faint
+
+
+def test_wrong_wishes_of_linked_spectra_are_one_sentence() -> None:
+    found = many(3)
+    x, y = diagram(3)
+    for wish, said in (
+        (lambda: found.plot_linked(x[:2], y), "3 spectra need as many stars"),
+        (lambda: found.plot_linked(x, y, kind="galaxy"), "there is no diagram 'galaxy'"),
+        (lambda: found.plot_linked(x, y, 9), "there is no spectrum 9"),
+        (lambda: found.plot_linked(x, y, chosen=[5]), "there is no spectrum 5"),
+        (lambda: found.live(x, y, -1), "there is no spectrum -1"),
+    ):
+        with pytest.raises(ParameterError, match=said) as caught:
+            wish()  # type: ignore[no-untyped-call]
+        assert "\n" not in str(caught.value)
+    with pytest.raises(NotFound):
+        Spectra(()).plot_linked([], [])
+    with pytest.raises(NotFound):
+        Spectra(()).live([], [])

@@ -18,6 +18,7 @@ from skyvault.science.cutouts import unpacked
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from skyvault.session.live_view import LiveView
     from skyvault.session.session import Session
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -96,6 +97,45 @@ class Spectra:
         from skyvault.session.spectra_plot import plot_overlaid
 
         return plot_overlaid(self.spectra, active, **how)
+
+    def plot_linked(
+        self,
+        x: Any,
+        y: Any,
+        active: int = 0,
+        *,
+        kind: str = "colour-magnitude",
+        labels: tuple[str, str] | None = None,
+        chosen: Sequence[int] = (),
+        normalised: bool = False,
+    ) -> Figure:
+        """A diagram of the stars beside their spectra (matplotlib): the ``active`` one bright in both.
+
+        ``x`` and ``y``, shape (n,), are colour and magnitude, or for ``kind`` "sky" ICRS degrees; ``labels`` name them.
+        Up to 40 ``chosen`` spectra are drawn in blue, all others faint.
+        """
+        from skyvault.session.spectra_linked import StarDiagram, plot_linked
+
+        diagram = StarDiagram.of(kind, x, y, labels, len(self))
+        return plot_linked(self.spectra, diagram, active, chosen, normalised)
+
+    def live(
+        self,
+        x: Any,
+        y: Any,
+        active: int = 0,
+        *,
+        kind: str = "colour-magnitude",
+        labels: tuple[str, str] | None = None,
+        normalised: bool = False,
+    ) -> LiveView:
+        """As :meth:`plot_linked`, moving: choose stars by box, lasso or click; a click on a spectrum finds its star.
+
+        Raises ConfigError where bokeh is not installed.
+        """
+        from skyvault.session.spectra_linked import StarDiagram, live_linked
+
+        return live_linked(self.spectra, StarDiagram.of(kind, x, y, labels, len(self)), active, normalised)
 
     def plot_apart(self, numbers: Sequence[int] | None = None) -> Figure:
         """Each in a panel of its own, side by side on the same axis of wavelength; the first eight if not said."""

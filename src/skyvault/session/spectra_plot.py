@@ -38,15 +38,23 @@ def plot_overlaid(
 
     Many faint ones are drawn by the means of neighbouring points, the active one by each of its own.
     """
-    from matplotlib.collections import LineCollection
-
     if not spectra:
         raise NotFound("There is no spectrum to draw")
-    if active is not None and not 0 <= active < len(spectra):
-        raise ParameterError(f"there is no spectrum {active}: there are {len(spectra)}")
     figure, (axes,) = _figure(8.5, 4.5)
+    draw_overlaid(axes, spectra, active, normalised=normalised)
+    axes.set_title(title or f"{len(spectra)} spectra", fontsize=10, loc="left")
+    return figure
+
+
+def faint_lines(
+    spectra: Sequence[Spectrum], normalised: bool, active: int | None = None
+) -> tuple[list[Any], tuple[float, float, float, float], float]:
+    """What draws all but the ``active``: lines of shape (n, 2), the limits of the axes, and how opaque lines are.
+
+    Limits are first and last wavelength, lowest and highest flux. Raises NotFound where all spectra are empty.
+    """
     lines, extremes = [], []
-    budget = max(_LEAST_POINTS, _MOST_POINTS // len(spectra))
+    budget = max(_LEAST_POINTS, _MOST_POINTS // max(len(spectra), 1))
     for number, one in enumerate(spectra):
         line = _line(one, normalised, len(one) if number == active else budget)
         if not len(line):
@@ -57,7 +65,21 @@ def plot_overlaid(
     if not extremes:
         raise NotFound("All spectra are empty")
     reach = np.array(extremes)
-    alpha = float(np.clip(2.0 / np.sqrt(max(len(lines), 1)), 0.02, 0.6))
+    low, high = float(np.min(reach[:, 0])), float(np.max(reach[:, 1]))
+    room = 0.06 * (high - low) or 1.0
+    limits = (float(reach[:, 2].min()), float(reach[:, 3].max()) or 1.0, low - room, high + room)
+    count = max(len(lines), 1)
+    # of thousands each must be fainter, or where they lie close one sees a flat area
+    return lines, limits, float(np.clip(min(2.0 / np.sqrt(count), 40.0 / count), 0.01, 0.6))
+
+
+def draw_overlaid(axes: Any, spectra: Sequence[Spectrum], active: int | None, *, normalised: bool = False) -> None:
+    """Draws what :func:`plot_overlaid` shows on axes of matplotlib."""
+    from matplotlib.collections import LineCollection
+
+    if active is not None and not 0 <= active < len(spectra):
+        raise ParameterError(f"there is no spectrum {active}: there are {len(spectra)}")
+    lines, limits, alpha = faint_lines(spectra, normalised, active)
     axes.add_collection(
         LineCollection(
             lines,
@@ -81,13 +103,10 @@ def plot_overlaid(
             )  # fmt: skip
         axes.plot(line[:, 0], line[:, 1], color=_BRIGHT, linewidth=1.1, zorder=3, label=one.name)
         axes.legend(frameon=False, fontsize=8)
-    low, high = float(np.min(reach[:, 0])), float(np.max(reach[:, 1]))
-    room = 0.06 * (high - low) or 1.0
-    axes.set_xlim(float(reach[:, 2].min()), float(reach[:, 3].max()) or 1.0)
-    axes.set_ylim(low - room, high + room)
-    _label(axes, spectra, normalised)
-    axes.set_title(title or f"{len(spectra)} spectra", fontsize=10, loc="left")
-    return figure
+    axes.set_xlim(limits[0], limits[1])
+    axes.set_ylim(limits[2], limits[3])
+    axes.set_xlabel("wavelength [nm]")
+    axes.set_ylabel(flux_label(spectra, normalised))
 
 
 def plot_apart(spectra: Sequence[Spectrum]) -> Figure:
@@ -111,16 +130,15 @@ def plot_apart(spectra: Sequence[Spectrum]) -> Figure:
     return figure
 
 
-def _label(axes: Any, spectra: Sequence[Spectrum], normalised: bool) -> None:
+def flux_label(spectra: Sequence[Spectrum], normalised: bool) -> str:
+    """What the flux axis says."""
     units = {one.unit for one in spectra}
-    axes.set_xlabel("wavelength [nm]")
     if normalised:
-        axes.set_ylabel("flux / median")
-    elif len(units) == 1:
-        unit = units.pop()
-        axes.set_ylabel(f"flux [{unit}]" if unit else "flux")
-    else:
-        axes.set_ylabel("flux (several units: normalise them)")
+        return "flux / median"
+    if len(units) > 1:
+        return "flux (several units: normalise them)"
+    unit = next(iter(units), "")
+    return f"flux [{unit}]" if unit else "flux"
 
 
 def _scale(one: Spectrum) -> float:
