@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skyvault.pipeline.dasch_observatory import ParsObsDASCH, VirtualDASCH
     from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
     from skyvault.pipeline.demo_observatory import ParsDemoObs, VirtualDemoObs
+    from skyvault.pipeline.files_observatory import ParsObsFiles, VirtualFiles
     from skyvault.pipeline.finder import Finder, MatchedFilterFinder, ParsFinder
     from skyvault.pipeline.histogram import Histogram, ParsHistogram
     from skyvault.pipeline.observatory import Observatory, ParsObservatory, VirtualObservatory
@@ -30,6 +31,7 @@ _HOME_OF = {
         "catalog": ("Catalog", "ParsCatalog"),
         "dasch_observatory": ("ParsObsDASCH", "VirtualDASCH"),
         "demo_observatory": ("ParsDemoObs", "VirtualDemoObs"),
+        "files_observatory": ("ParsObsFiles", "VirtualFiles"),
         "finder": ("Finder", "MatchedFilterFinder", "ParsFinder"),
         "histogram": ("Histogram", "ParsHistogram"),
         "observatory": ("Observatory", "ParsObservatory", "VirtualObservatory"),
@@ -49,9 +51,10 @@ _HOME_OF = {
 __all__ = [
     "Analysis", "Catalog", "Detection", "Finder", "Histogram", "Lightcurve", "MatchedFilterFinder", "Observatory",
     "Parameters", "ParsAnalysis", "ParsCatalog", "ParsDemoObs", "ParsFinder", "ParsHistogram", "ParsObsDASCH",
-    "ParsObsTESS", "ParsObsZTF", "ParsObservatory", "ParsPeriodFinder", "ParsProject", "ParsQuality",
-    "ParsSimulator", "PeriodFinder", "Project", "Properties", "QualityChecker", "RawPhotometry", "Simulator",
-    "Source", "VirtualDASCH", "VirtualDemoObs", "VirtualObservatory", "VirtualTESS", "VirtualZTF",
+    "ParsObsFiles", "ParsObsTESS", "ParsObsZTF", "ParsObservatory", "ParsPeriodFinder", "ParsProject",
+    "ParsQuality", "ParsSimulator", "PeriodFinder", "Project", "Properties", "QualityChecker", "RawPhotometry",
+    "Simulator", "Source", "VirtualDASCH", "VirtualDemoObs", "VirtualFiles", "VirtualObservatory", "VirtualTESS",
+    "VirtualZTF",
 ]  # fmt: skip
 
 

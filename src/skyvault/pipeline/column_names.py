@@ -13,10 +13,10 @@ _MEANINGS: Final[dict[str, tuple[str, ...]]] = {
     "ra": ("ra", "rightascension"),
     "dec": ("dec", "declination"),
     "mag": ("mag", "magnitude"),
-    "magerr": ("magerr", "magerror"),
+    "magerr": ("magerr", "magerror", "emag", "magnitudeerror", "magnitudeerr", "sigmamag"),
     "flux": ("flux", "fluxe", "count"),
-    "fluxerr": ("fluxerr", "fluxerror", "counterr", "counterror"),
-    "filter": ("filter", "filt", "filtername", "filtercode"),
+    "fluxerr": ("fluxerr", "fluxerror", "eflux", "counterr", "counterror"),
+    "filter": ("filter", "filt", "filtername", "filtercode", "band", "passband"),
     "flag": ("flag", "catflag", "baddata", "quality"),
 }
 _TIMES: Final[dict[str, float]] = {

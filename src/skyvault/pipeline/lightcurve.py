@@ -186,6 +186,11 @@ class Lightcurve(DatasetMixin, Base):
         made._rows, made._file_about = self.data.copy(), dict(self._file_about)
         return made
 
+    def plotted(self) -> list[tuple[str, Rows, Any]]:
+        rows = self.data
+        doubtful = self.is_flagged | rows["qflag"] if "qflag" in (rows.dtype.names or ()) else self.is_flagged
+        return [(self.filter or self.observatory, rows, doubtful)]
+
     # --- magnitudes of the fluxes
 
     def _mag(self, flux: float | None) -> float | None:

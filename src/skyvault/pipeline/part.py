@@ -47,5 +47,7 @@ class Part(metaclass=_Checking):
             if not name.startswith("_"):
                 lines.append(f"  {name}{inspect.signature(member)}")
         lines += [" Parameters:", self.pars.described(owner)]
-        lines += ["\n" + part.described(self.pars) for part in vars(self).values() if isinstance(part, Part)]
+        for held in vars(self).values():
+            inside = held if isinstance(held, list) else [held]
+            lines += ["\n" + part.described(self.pars) for part in inside if isinstance(part, Part)]
         return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from skyvault.pipeline.faults import DataError
 from skyvault.pipeline.names import file_name_of, legal_name, ra_folder
 from skyvault.pipeline.stored_data import DatasetMixin
 from skyvault.pipeline.table_rows import Rows, rows_of
-from skyvault.pipeline.tables import Base, source_raw_photometry
+from skyvault.pipeline.tables import Base, mjd_of_datetime, source_raw_photometry
 from skyvault.science.samples import Floats
 
 if TYPE_CHECKING:
@@ -91,6 +92,24 @@ class RawRows(DatasetMixin):
         name = (self.colmap or {}).get(standard)
         return None if name is None else self.data[name]
 
+    def plotted(self) -> list[tuple[str, Rows, Any]]:
+        """A series for each filter, by the standard names of its columns."""
+        columns = {"mjd": self.mjds}
+        for name in ("mag", "magerr", "flux", "fluxerr"):
+            held = self.column(name)
+            if held is not None:
+                columns[name] = np.asarray(held, np.float64)
+        rows = rows_of(columns)
+        flag, filters = self.column("flag"), self.column("filter")
+        doubtful = np.zeros(len(rows), np.bool_) if flag is None or flag.dtype.kind == "S" else flag != 0
+        if filters is None:
+            return [(self.observatory, rows, doubtful)]
+        names = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in np.unique(filters)]
+        return [
+            (name, rows[same], doubtful[same])
+            for name, same in zip(names, (filters == one for one in np.unique(filters)), strict=True)
+        ]
+
     def load(self) -> None:
         """Read rows and metadata from the file."""
         rows, about = read_dataset(self.get_fullname(), self.filekey)
@@ -139,9 +158,14 @@ class RawRows(DatasetMixin):
             "colmap": self.colmap,
             "time_info": self.time_info,
             "altdata": self.altdata,
-            "mjd_range": None if self.time_start is None else [self.time_start, self.time_end],
+            "mjd_range": None if self.time_start is None else [_mjd(self.time_start), _mjd(self.time_end)],
         }
         self.size = write_datasets(self.get_fullname(), [(self.filekey or self.data_type, self.data, about)])
+
+
+def _mjd(time: Any) -> float:
+    """A time as it is in memory (MJD), or as a database gives it (a date)."""
+    return mjd_of_datetime(time) if isinstance(time, dt.datetime) else float(time)
 
 
 class RawPhotometry(RawRows, Base):

@@ -112,6 +112,17 @@ class Source(Base):
             held = [*getattr(self, f"{level}_lightcurves"), *(self.spectra if level == "reduced" else ())]
         return [one for one in held if one.observatory == name and data_type in (None, one.data_type)]
 
+    def plot_photometry(self, ax: Any = None, ftype: str = "mag", ttype: str = "times") -> Any:
+        """All reduced light curves of the source in one picture (raw photometry where there are none); returns axes."""
+        from skyvault.pipeline.photometry_plot import plot_photometry
+
+        held = self.reduced_lightcurves or self.raw_photometry
+        parts = [
+            (f"{one.observatory} {label}" if label != one.observatory else label, rows, doubtful)
+            for one in held for label, rows, doubtful in one.plotted()
+        ]  # fmt: skip
+        return plot_photometry(parts, ftype=ftype, ttype=ttype, title=self.name, ax=ax)
+
     def __repr__(self) -> str:
         return f"<Source {self.name} at {self.ra:.5f} {self.dec:+.5f}>"
 

@@ -7,6 +7,7 @@ key.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from skyvault.science.samples import Floats
 
 
 def data_root() -> Path:
-    """Where raw data and products lie: RETRIEVER_DATA, else ``pipeline`` in SKYVAULT_HOME."""
-    folder = os.environ.get("RETRIEVER_DATA")
+    """Where raw data and products lie: ``dataset.DATA_ROOT`` where that was set, RETRIEVER_DATA, else ``pipeline`` in
+    SKYVAULT_HOME."""
+    module = sys.modules.get("skyvault.pipeline.dataset")
+    folder = vars(module).get("DATA_ROOT") if module is not None else None
+    folder = folder or os.environ.get("RETRIEVER_DATA")
     if folder:
         return Path(folder).expanduser().absolute()
     from skyvault.config import Settings
@@ -120,6 +124,20 @@ class DatasetMixin:
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()
+
+    def plot(self, ftype: str = "mag", ttype: str = "mjd", ax: Any = None) -> Any:
+        """Magnitudes (or ``ftype`` "flux") against time (``ttype`` "mjd", or "times" for dates), a colour a filter;
+        returns matplotlib's axes, whose ``figure`` can be saved."""
+        from skyvault.pipeline.photometry_plot import plot_photometry
+
+        title = f"{self.source_name}, {self.observatory}".strip(", ")
+        return plot_photometry(self.plotted(), ftype=ftype, ttype=ttype, title=title, ax=ax)
+
+    plot_photometry = plot
+
+    def plotted(self) -> list[tuple[str, Rows, Any]]:
+        """Series of a picture: label, rows by their standard names, mask of doubtful ones."""
+        raise NotImplementedError
 
     def load(self) -> None:
         raise NotImplementedError
