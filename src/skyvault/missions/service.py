@@ -191,7 +191,13 @@ def csv_of(
     try:
         return csv.read_csv(
             pa.BufferReader(body),
-            read_options=csv.ReadOptions(column_names=names, skip_rows=1, block_size=1 << 24),
+            read_options=csv.ReadOptions(
+                # a thread pool costs more than reading a light curve
+                use_threads=len(body) > 4_000_000,
+                column_names=names,
+                skip_rows=1,
+                block_size=min(max(len(body), 1 << 12), 1 << 24),
+            ),  # fmt: skip
             parse_options=csv.ParseOptions(quote_char='"' if is_quoted else False),
             convert_options=csv.ConvertOptions(
                 column_types=kinds, null_values=["", "null", "NaN", "nan"], strings_can_be_null=True

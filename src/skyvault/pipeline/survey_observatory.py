@@ -68,6 +68,8 @@ class SurveyObservatory(Observatory):
             if credential is not None:
                 for name in service.addresses:
                     service.client.credentials.add(service.address(name), credential)
+            # what came is kept as raw data: no second copy in the cache of answers
+            service.cache.limit_bytes = 0
             self._share(service)
             self._service, self._process = service, os.getpid()
         return self._service

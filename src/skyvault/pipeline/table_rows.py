@@ -49,7 +49,21 @@ def _from_arrow(column: Any) -> Any:
 
     if pa.types.is_integer(column.type) and column.null_count:
         column = column.cast(pa.float64())
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return _texts(column)
     return column.to_numpy()
+
+
+def _texts(column: Any) -> Rows:
+    """Texts of an Arrow column as bytes: each word is turned once, however often it stands there."""
+    import pyarrow as pa
+
+    whole = pa.chunked_array(column).combine_chunks() if not isinstance(column, pa.Array) else column
+    encoded = whole.dictionary_encode()
+    words = np.array([*(word.encode() for word in encoded.dictionary.to_pylist()), b""], np.bytes_)
+    # what is unknown is no word
+    texts: Rows = words[encoded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)]
+    return texts
 
 
 def _plain_column(name: str, values: Any) -> Rows:
