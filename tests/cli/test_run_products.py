@@ -66,7 +66,7 @@ def test_a_run_is_published_by_one_command_and_queried(skyvault: Any, flares: Pa
     assert found.out.count("https://data.example.org/vo/tap/sync?") == 10
     assert skyvault("check").code == 0
     document = json.loads(skyvault("publish", "--run", "flares.yaml", "--name", "other", "--json").out)
-    assert [one["name"] for one in document["tables"]][0] == "other.properties"
+    assert document["tables"][0]["name"] == "other.properties"
     taken = skyvault("publish", "--run", "flares", "--no-replace")
     assert taken.code == 2 and "is published already" in taken.err
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skyvault.pipeline import report_plots as plots
-from skyvault.pipeline.report_facts import FoundEvent, ReportFacts, gather
+from skyvault.pipeline.report_facts import FoundEvent, PeriodicSource, ReportFacts, gather
 from skyvault.pipeline.stored_run import StoredRun
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _VARIABLE: Final = (
     ("source", "source", ""), ("filter", "filter", ""), ("num", "good epochs", ",d"),
     ("mag_median", "median mag", ".3f"), ("amplitude_90", "amplitude (5 to 95 %)", ".3f"), ("mag_rms", "rms", ".3f"),
     ("reduced_chi2", "reduced chi²", ".4g"), ("stetson_j", "Stetson J", ".2f"), ("von_neumann", "von Neumann", ".2f"),
-    ("period_d", "best period (d)", ".6g"), ("best_period", "best period (d)", ".6g"),
+    ("best_period", "best period (d)", ".6g"), ("period_false_alarm", "chance of noise", ".1e"),
 )  # fmt: skip
 
 
@@ -74,8 +74,13 @@ def report_page(facts: ReportFacts) -> str:
         best=[_card(one) for one in facts.best],
         heads=[head for _, head in _HEADS],
         rows=[[one[key] for key, _ in _HEADS] for one in _rows(facts)],
-        more=max(0, status.detections - len(facts.best) - len(facts.more)),
+        more=max(0, status.detections - len(facts.listed)),
         variable=_variable(facts),
+        folded=[
+            {"name": one.name, "src": _embedded(made), "text": _period(one)}
+            for one in facts.periodic
+            if (made := plots.folded(one)) is not None
+        ],
         problems_left=status.problems - sum(kind.sources for kind in status.problem_kinds),
         injections=_injections(facts),
         config=_config(facts),
@@ -118,7 +123,7 @@ def _card(found: FoundEvent) -> dict[str, Any]:
 
 
 def _rows(facts: ReportFacts) -> list[dict[str, Any]]:
-    return [*(one.row for one in facts.best), *(FoundEvent(one, None).row for one in facts.more)]
+    return [FoundEvent(one, None).row for one in facts.listed]
 
 
 def _variable(facts: ReportFacts) -> dict[str, list[Any]] | None:
@@ -129,6 +134,17 @@ def _variable(facts: ReportFacts) -> dict[str, list[Any]] | None:
         "heads": [head for _, head, _ in used],
         "rows": [[_number(row.get(key), form) for key, _, form in used] for row in facts.variable],
     }
+
+
+def _period(one: PeriodicSource) -> str:
+    error, chance = one.about.get("period_error"), one.about.get("period_false_alarm")
+    words = [f"period {one.period:.6g} d" + (f" ± {error:.1g} d" if isinstance(error, float) else "")]
+    if isinstance(chance, float):
+        words.append("chance of noise below 1e-12" if chance < 1e-12 else f"chance of noise {chance:.1e}")
+    amplitude = one.about.get("amplitude_90")
+    if isinstance(amplitude, float):
+        words.append(f"amplitude {amplitude:.2f} mag in {one.about['filter']}")
+    return "; ".join(words)
 
 
 def _number(value: Any, form: str) -> str:

@@ -33,7 +33,12 @@ MAG_EDGES: Final = np.arange(0.0, 30.01, 0.25)
 EPOCH_EDGES: Final = np.concatenate([[0.0, 0.5], 10.0 ** np.arange(0.1, 7.01, 0.1)])
 _TIME_BINS: Final = 120
 _ROWS: Final = 20_000
-_MOST_VARIABLE: Final = 10
+_MOST_VARIABLE: Final = 20
+#: detections of one source that are shown with their light curves
+_MOST_OF_SOURCE: Final = 2
+#: of these so many are drawn folded, where noise has at most this chance to make such a period
+_MOST_FOLDED: Final = 6
+_LIKELY: Final = 1e-3
 
 
 @dataclass
@@ -76,6 +81,16 @@ class FoundEvent:
 
 
 @dataclass
+class PeriodicSource:
+    """A variable source with its best period (days), what is said of it, and all its light curves."""
+
+    name: str
+    period: float
+    about: dict[str, Any]
+    curves: list[Lightcurve]
+
+
+@dataclass
 class ReportFacts:
     """All numbers of a report."""
 
@@ -93,16 +108,17 @@ class ReportFacts:
     time_edges: Floats
     coverage: list[Coverage]
     best: list[FoundEvent]
-    more: list[Detection]
+    listed: list[Detection]
     variable: list[dict[str, Any]]
+    periodic: list[PeriodicSource]
     histograms: dict[str, dict[str, CountGrid]]
     threshold: float | None
     config: dict[str, Any]
     injected_found: int
 
 
-def gather(run: StoredRun, *, best: int = 12, more: int = 60) -> ReportFacts:
-    """Read what a report tells. ``best`` detections come with their light curves, ``more`` as rows only."""
+def gather(run: StoredRun, *, best: int = 12, listed: int = 72) -> ReportFacts:
+    """Read what a report tells. ``best`` detections come with their light curves, ``listed`` in a table."""
     held = run.database()
     status = run.status()
     with held.reading() as connection:
@@ -116,11 +132,12 @@ def gather(run: StoredRun, *, best: int = 12, more: int = 60) -> ReportFacts:
             *run.mine(Detection), Detection.simulated.is_(True)
         )  # fmt: skip
         injected_found = int(connection.execute(simulated).scalar() or 0)
-    detections = _best(run, held, best + more)
+    detections = _best(run, held, max(best, listed))
     config = run.config()
     return ReportFacts(
         run, status, points, cells, marked, marked_all, mags, mags_found, epochs_of_sources, epochs, curves, edges,
-        coverage, [_with_curve(run, held, one) for one in detections[:best]], detections[best:], variable, histograms,
+        coverage, [_with_curve(run, held, one) for one in _few_of_each(detections, best)], detections, variable,
+        _periodic(run, held, variable), histograms,
         _threshold(config), config, injected_found,
     )  # fmt: skip
 
@@ -240,14 +257,59 @@ def _variable(run: StoredRun, connection: sa.Connection) -> list[dict[str, Any]]
 
 
 def _best(run: StoredRun, held: Any, count: int) -> list[Detection]:
-    """Detections by S/N; those that no quality check warns of come first."""
+    """Detections by S/N, the best of each source before the others; those that no quality check warns of come first."""
     warned = sa.case((Detection.quality_flag.is_(True), 1), else_=0)
+    order = (warned, sa.func.abs(Detection.snr).desc(), Detection.id)
+    of_source = sa.func.row_number().over(partition_by=Detection.source_id, order_by=order)
+    ranked = (
+        sa.select(Detection.id, sa.case((of_source == 1, 0), else_=1).label("is_further"))
+        .where(*run.mine(Detection), Detection.simulated.is_(False))
+        .subquery()
+    )
     query = (
-        sa.select(Detection).where(*run.mine(Detection), Detection.simulated.is_(False))
-        .order_by(warned, sa.func.abs(Detection.snr).desc(), Detection.id).limit(count)
+        sa.select(Detection).join(ranked, ranked.c.id == Detection.id)
+        .order_by(warned, ranked.c.is_further, *order[1:]).limit(count)
     )  # fmt: skip
     with held.session() as session:
         return list(session.scalars(query).all())
+
+
+def _few_of_each(detections: list[Detection], count: int) -> list[Detection]:
+    """The first ones, at most two of a source: a page of the same star would tell little."""
+    seen: dict[str, int] = {}
+    chosen = []
+    for one in detections:
+        seen[one.source_name] = seen.get(one.source_name, 0) + 1
+        if seen[one.source_name] <= _MOST_OF_SOURCE and len(chosen) < count:
+            chosen.append(one)
+    return chosen
+
+
+def _periodic(run: StoredRun, held: Any, variable: list[dict[str, Any]]) -> list[PeriodicSource]:
+    """The light curves of those among the most variable sources that have a period."""
+    names: dict[str, dict[str, Any]] = {}
+    for about in variable:
+        chance, period = about.get("period_false_alarm"), about.get("best_period")
+        if isinstance(period, float) and period > 0.0 and (chance is None or chance < _LIKELY):
+            names.setdefault(about["source"], about)
+    found = []
+    for name, about in list(names.items())[:_MOST_FOLDED]:
+        query = (
+            sa.select(Lightcurve)
+            .where(*_reduced(run), Lightcurve.source_name == name, Lightcurve.number > 0)
+            .order_by(Lightcurve.id)
+        )
+        with held.session() as session:
+            curves = list(session.scalars(query).all())
+        try:
+            for one in curves:
+                one.root = run.root
+                _ = one.data
+        except (SkyvaultError, OSError):
+            # the table has its numbers all the same
+            continue
+        found.append(PeriodicSource(name, float(about["best_period"]), about, curves))
+    return found
 
 
 def _with_curve(run: StoredRun, held: Any, detection: Detection) -> FoundEvent:

@@ -15,7 +15,7 @@ from skyvault.science.histogram import CountGrid, FixedAxis, NamedAxis
 from skyvault.sky.cells import cell_of
 
 if TYPE_CHECKING:
-    from skyvault.pipeline.report_facts import FoundEvent, ReportFacts
+    from skyvault.pipeline.report_facts import FoundEvent, PeriodicSource, ReportFacts
     from skyvault.science.samples import Floats
 
 #: colours that stay apart for colour-blind eyes and on paper (Okabe & Ito 2008)
@@ -324,8 +324,17 @@ def recovered(facts: ReportFacts) -> list[tuple[str, Floats, Floats, Floats]]:
     for number, shape in enumerate(shapes.names):
         some = tried[number] > 0
         if some.any():
-            made.append((shape, amplitude[some], hits[number][some], tried[number][some]))
+            made.append((shape, *_coarser(amplitude[some], hits[number][some], tried[number][some])))
     return made
+
+
+def _coarser(amplitude: Floats, hits: Floats, tried: Floats) -> tuple[Floats, Floats, Floats]:
+    """Neighbouring bins put together until most have thirty events; an amplitude is the geometric mean of its bin."""
+    size = int(np.clip(np.ceil(30.0 / max(float(np.median(tried)), 1.0)), 1, 6))
+    starts = np.arange(0, len(tried), size)
+    together = np.add.reduceat(tried, starts)
+    middle = np.exp(np.add.reduceat(np.log(amplitude) * tried, starts) / together)
+    return middle, np.add.reduceat(hits, starts), together
 
 
 def _has(grid: CountGrid, *names: str) -> bool:
@@ -389,6 +398,45 @@ def event(found: FoundEvent) -> bytes | None:
     right.set_xlabel(f"{_unit_name(reach)} from the peak")
     low, high = _range(mag, error, flag & ~inside)
     left.set_ylim(high, low)
+    return _png(figure)
+
+
+def folded(source: PeriodicSource) -> bytes | None:
+    """Two cycles of a periodic source, each filter about its own median; flagged epochs are left out."""
+    parts: dict[str, list[tuple[Floats, Floats]]] = {}
+    for curve in source.curves:
+        good = ~curve.is_flagged & np.isfinite(curve.data["mag"])
+        label = (
+            f"{curve.observatory} {curve.filter}"
+            if curve.filter not in (None, curve.observatory)
+            else curve.observatory
+        )
+        parts.setdefault(label, []).append((curve.data["mjd"][good], curve.data["mag"][good]))
+    figure = _figure(4.6, 2.5)
+    axes = _tidy(figure.add_subplot())
+    shown = 0
+    values: list[Floats] = []
+    for (label, pieces), color in zip(sorted(parts.items()), _SERIES, strict=False):
+        mjd, mag = (np.concatenate([piece[number] for piece in pieces]) for number in (0, 1))
+        if not len(mjd):
+            continue
+        shown += len(mjd)
+        phase = np.mod((mjd - 50_000.0) / source.period, 1.0)
+        change = mag - np.median(mag)
+        values.append(change)
+        axes.plot(
+            np.concatenate([phase, phase + 1.0]), np.tile(change, 2), ".", color=color, markersize=3.2, alpha=0.75,
+            markeredgewidth=0, label=label,
+        )  # fmt: skip
+    if not shown:
+        return None
+    low, high = np.quantile(np.concatenate(values), (0.002, 0.998))
+    margin = 0.08 * (high - low) or 0.05
+    axes.set_ylim(high + margin, low - margin)
+    axes.set_xlim(0.0, 2.0)
+    axes.set_xlabel(f"phase, period {source.period:.6g} d")
+    axes.set_ylabel("magnitude less median")
+    figure.legend(loc="outside upper left", fontsize=8, frameon=False, ncols=4, markerscale=2.5, labelcolor=_INK)
     return _png(figure)
 
 
