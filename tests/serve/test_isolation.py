@@ -117,6 +117,11 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     ("GET /login/elsewhere/back", {"code": "x", "state": "x"}, "403 403 403 403 401 403"),
     ("POST /account/elsewhere", None, "404 404 404 401 401 403"),
     # datasets: all may find them; a file that is not public yet is for alice and her group
+    *(
+        (f"GET /{one}/{document}", None, "200 200 200 200 401 200")
+        for one in ("sia2", "datalink", "soda")
+        for document in ("capabilities", "availability")
+    ),
     ("GET /sia2/query", {"POS": "CIRCLE 10 20 1"}, "200 200 200 200 401 200"),
     ("POST /sia2/query", {"POS": "CIRCLE 10 20 1"}, "200 200 200 200 401 200"),
     ("GET /datalink/links", {"ID": "{did}"}, "200 200 200 200 401 200"),

@@ -14,6 +14,7 @@ from skyvault.config import Settings
 from skyvault.serve.account import Account
 from skyvault.serve.account_elsewhere import AccountElsewhere
 from skyvault.serve.authentication import Authentication
+from skyvault.serve.dataset_vosi import DatasetVosi
 from skyvault.serve.faults import exception_handlers, form_for_people
 from skyvault.serve.links import Links
 from skyvault.serve.login_service import LoginService
@@ -92,6 +93,7 @@ def _datasets(service: Service) -> list[BaseRoute]:
     """Searches for datasets, their links, their files, and cutouts of them."""
     addresses = ProductAddresses(service.accounts.keys)
     return [
+        *DatasetVosi(service).routes(),
         *Sia2(service).routes(),
         *Links(service, addresses).routes(),
         *Soda(service, addresses).routes(),

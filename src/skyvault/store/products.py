@@ -48,6 +48,8 @@ class Collection:
         # a link that was put in place of a file may lead anywhere
         if not real.is_relative_to(folder.resolve()) or not real.is_file():
             raise NotFound(f"the file of {product.did} is not there any more")
+        if product.size is not None and real.stat().st_size != product.size:
+            raise NotFound(f"the file of {product.did} was changed since it was published", hint="Tell the operator.")
         return real
 
 
