@@ -197,7 +197,7 @@ def csv_of(
                 column_names=names,
                 skip_rows=1,
                 block_size=min(max(len(body), 1 << 12), 1 << 24),
-            ),  # fmt: skip
+            ),
             parse_options=csv.ParseOptions(quote_char='"' if is_quoted else False),
             convert_options=csv.ConvertOptions(
                 column_types=kinds, null_values=["", "null", "NaN", "nan"], strings_can_be_null=True
