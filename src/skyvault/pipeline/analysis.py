@@ -118,14 +118,23 @@ class Analysis(Part):
         for source in [sources] if isinstance(sources, Source) else sources:
             source.detections.clear()
             source.properties = None
-            has_data = any(curve.number for curve in source.reduced_lightcurves)
-            if not has_data:
-                source.properties = self._properties(source, False, {})
-                continue
-            self.analyze_photometry(source)
-            if source.properties is None:
-                # a custom analysis need not care about this
-                source.properties = self._properties(source, True, {})
+            marks = [(histogram, histogram.mark()) for histogram in self.get_all_histograms()]
+            try:
+                self._analyze(source)
+            except BaseException:
+                # it will come again, and must not be counted twice
+                for histogram, mark in marks:
+                    histogram.forget(mark)
+                raise
+
+    def _analyze(self, source: Source) -> None:
+        if not any(curve.number for curve in source.reduced_lightcurves):
+            source.properties = self._properties(source, False, {})
+            return
+        self.analyze_photometry(source)
+        if source.properties is None:
+            # a custom analysis need not care about this
+            source.properties = self._properties(source, True, {})
 
     def analyze_photometry(self, source: Source) -> None:
         """Check, search and summarise the reduced light curves of a source, then do the same with injected events."""

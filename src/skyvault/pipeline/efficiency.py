@@ -26,12 +26,14 @@ def count_injections(histogram: Histogram, events: Sequence[Any], is_found: Sequ
     """Count injections with whether they were found, by shape, amplitude, width and magnitude of the source."""
     if not events:
         return
-    histogram.grids["amplitude"].add(
-        shape=np.array([event.shape for event in events]),
-        found=np.asarray(is_found, np.float64),
-        width=np.log10([event.width_d for event in events]),
-        mag=99.0 if mag is None or mag != mag else mag,
-        amplitude=np.log10(np.maximum([event.amplitude for event in events], 1e-9)),
+    histogram.add_data(
+        {
+            "shape": np.array([event.shape for event in events]),
+            "found": np.asarray(is_found, np.float64),
+            "width": np.log10([event.width_d for event in events]),
+            "mag": 99.0 if mag is None or mag != mag else mag,
+            "amplitude": np.log10(np.maximum([event.amplitude for event in events], 1e-9)),
+        }
     )
 
 

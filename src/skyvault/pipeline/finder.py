@@ -14,7 +14,7 @@ from skyvault.pipeline.part import Part
 from skyvault.pipeline.source import Detection, Source
 from skyvault.science.finding import Peak, find_peaks
 from skyvault.science.matched_filter import Kernel, bank, match
-from skyvault.science.samples import Booleans, Floats
+from skyvault.science.samples import Booleans, Floats, median
 from skyvault.science.thumbnail import Thumbnail
 
 
@@ -51,8 +51,8 @@ class Finder(Part):
         for curve in lightcurves:
             rows = curve.data
             usable = ~curve.is_flagged & np.isfinite(rows["mag"])
-            median = np.median(rows["mag"][usable]) if usable.any() else np.nan
-            curve.with_columns(snr=self.score(curve), dmag=rows["mag"] - median, detected=np.zeros(len(rows), np.bool_))
+            middle = median(rows["mag"][usable])
+            curve.with_columns(snr=self.score(curve), dmag=rows["mag"] - middle, detected=np.zeros(len(rows), np.bool_))
 
     def score(self, curve: Lightcurve) -> Floats:
         """How much each epoch stands out, shape (n,); NaN where that is not known."""
@@ -203,12 +203,12 @@ class MatchedFilterFinder(Finder):
         for curve in lightcurves:
             rows = curve.data
             usable = ~curve.is_flagged & np.isfinite(rows["mag"])
-            median = np.median(rows["mag"][usable]) if usable.any() else np.nan
+            middle = median(rows["mag"][usable])
             mean = np.nan if curve.flux_mean_robust is None else curve.flux_mean_robust
             found = match(curve.mjds, rows["flux"] - mean, self._noise(curve), ~curve.is_flagged, kernels)
             curve.with_columns(
                 snr=found.score, kernel=found.kernel, kernel_amplitude=found.amplitude / (mean or 1.0),
-                dmag=rows["mag"] - median, detected=np.zeros(len(rows), np.bool_),
+                dmag=rows["mag"] - middle, detected=np.zeros(len(rows), np.bool_),
             )  # fmt: skip
 
     def make_detection(

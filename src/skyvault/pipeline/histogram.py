@@ -7,14 +7,20 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from skyvault.errors import ParameterError
 from skyvault.pipeline.faults import DataError, ParameterValueError
 from skyvault.pipeline.parameters import Parameters
 from skyvault.pipeline.part import Part
 from skyvault.science.histogram import Axis, CountGrid, FixedAxis, GrowingAxis, NamedAxis
+
+#: number of rows, and the value or values of each axis
+_Rows = tuple[int, dict[str, Any]]
+#: rows that wait to be counted: 5 MB
+_MOST_WAITING: Final = 200_000
 
 
 class ParsHistogram(Parameters):
@@ -57,7 +63,10 @@ def axis_of(name: str, numbers: Sequence[Any]) -> Axis:
 
 
 class Histogram(Part):
-    """Counts of epochs, one grid a score. ``h1 + h2`` is what counting both together would have given."""
+    """Counts of epochs, one grid a score. ``h1 + h2`` is what counting both together would have given.
+
+    Rows wait until there are many of them, or the counts are asked for: counting 100 rows costs as much as 10,000.
+    """
 
     pars_class = ParsHistogram
     pars: ParsHistogram
@@ -65,7 +74,9 @@ class Histogram(Part):
     def __init__(self, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.name = name or "histogram"
-        self.grids: dict[str, CountGrid] = {}
+        self._grids: dict[str, CountGrid] = {}
+        self._waiting: dict[str, list[_Rows]] = {}
+        self._number_waiting = 0
         self.initialize()
 
     def initialize(self) -> None:
@@ -75,35 +86,71 @@ class Histogram(Part):
         if unknown:
             raise ParameterValueError(f"there is no axis for the score {unknown[0]!r}")
         others = {**self.pars.source_coords, **self.pars.obs_coords}
-        self.grids = {
+        self._grids = {
             score: CountGrid(
                 (*(axis_of(n, v) for n, v in others.items()), axis_of(score, self.pars.score_coords[score]))
             )
             for score in scores
         }
+        self._waiting, self._number_waiting = {score: [] for score in scores}, 0
+
+    @property
+    def grids(self) -> dict[str, CountGrid]:
+        """Score -> counts over its axes, of all rows so far."""
+        for score, waiting in self._waiting.items():
+            if waiting:
+                self._count(self._grids[score], waiting)
+                waiting.clear()
+        self._number_waiting = 0
+        return self._grids
+
+    @staticmethod
+    def _count(grid: CountGrid, waiting: list[_Rows]) -> None:
+        lengths = [length for length, _ in waiting]
+        together = {axis.name: _joined([values[axis.name] for _, values in waiting], lengths) for axis in grid.axes}
+        try:
+            grid.add(**together)
+        except ParameterError:
+            # one absurd value (an exposure of a thousand years) must not cost the counts of the others
+            for length, values in waiting:
+                try:
+                    grid.add(**values)
+                except ParameterError:
+                    grid.unknown += length
 
     def add_data(self, *objects: Any, chosen: Any = None) -> None:
         """Count rows. For each axis the first object that has it is taken: a mapping, a table, or an attribute.
 
         ``chosen``, shape (n,) of bool, counts only these rows. Raises ParameterValueError when an axis has no values.
+        Rows with a value that is not known, or that no axis can hold, are counted as ``unknown``.
         """
-        for score, grid in self.grids.items():
-            values = {}
+        for score, grid in self._grids.items():
+            values: dict[str, Any] = {}
+            length = 1
             for axis in grid.axes:
                 value = _value_of(axis.name, objects)
-                if chosen is not None and np.ndim(value):
-                    value = np.asarray(value)[chosen]
-                if value is None:
-                    value = np.array("") if isinstance(axis, NamedAxis) else np.nan
+                if np.ndim(value):
+                    # a copy: a view would keep the whole table in memory
+                    value = np.array(value if chosen is None else np.asarray(value)[chosen])
+                    length = len(value)
+                elif value is None:
+                    value = "" if isinstance(axis, NamedAxis) else np.nan
+                elif not isinstance(axis, NamedAxis):
+                    value = float(value)
                 values[axis.name] = value
-            # what is the same for all rows is looked up once
-            if "exptime" in values and np.ndim(values["exptime"]):
-                column = values["exptime"]
-                if len(column) and (column == column[0]).all():
-                    values["exptime"] = float(column[0])
-            if not np.ndim(values[score]):
-                values[score] = np.atleast_1d(values[score])
-            grid.add(**values)
+            self._waiting[score].append((length, values))
+            self._number_waiting += length
+
+    def mark(self) -> dict[str, int]:
+        """A place to which :meth:`forget` can go back, until the counts are asked for."""
+        if self._number_waiting > _MOST_WAITING:
+            _ = self.grids
+        return {score: len(waiting) for score, waiting in self._waiting.items()}
+
+    def forget(self, mark: dict[str, int]) -> None:
+        """Count nothing that came after the mark: the source failed, and will come again."""
+        for score, length in mark.items():
+            del self._waiting[score][length:]
 
     def get_sum_scores(self) -> int:
         """Epochs counted, those out of range included; not those whose score or magnitude is unknown."""
@@ -196,6 +243,15 @@ def grids_of(packed: bytes) -> dict[str, CountGrid]:
         grid.counts.reshape(-1)[part["cells"]] = part["counts"]
         grids[score] = grid
     return grids
+
+
+def _joined(values: list[Any], lengths: list[int]) -> Any:
+    """One array of values that are arrays, or single ones for so many rows."""
+    if not any(np.ndim(value) for value in values):
+        return np.repeat(np.array(values), lengths)
+    return np.concatenate(
+        [value if np.ndim(value) else np.full(n, value) for value, n in zip(values, lengths, strict=True)]
+    )
 
 
 def _value_of(name: str, objects: Sequence[Any]) -> Any:

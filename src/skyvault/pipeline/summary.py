@@ -37,10 +37,14 @@ def by_filter(curves: Sequence[Lightcurve]) -> dict[str, tuple[Variability, Floa
     """Filter -> variability of its good epochs, and their times, magnitudes and errors, joined from all seasons."""
     found = {}
     for name in sorted({curve.filter or "" for curve in curves}):
-        rows = [c.data[~c.data["qflag"]] for c in curves if (c.filter or "") == name]
-        mjd, mag, error = (np.concatenate([part[key] for part in rows]) for key in ("mjd", "mag", "magerr"))
-        known = np.isfinite(mag) & np.isfinite(error) & (error > 0.0)
-        mjd, mag, error = mjd[known], mag[known], error[known]
+        parts = []
+        for curve in curves:
+            if (curve.filter or "") == name:
+                rows = curve.data
+                mag, error = rows["mag"], rows["magerr"]
+                good = ~rows["qflag"] & np.isfinite(mag) & (error > 0.0) & (error < np.inf)
+                parts.append((rows["mjd"][good], mag[good], error[good]))
+        mjd, mag, error = parts[0] if len(parts) == 1 else (np.concatenate(one) for one in zip(*parts, strict=True))
         numbers = variability(mjd, mag, error)
         if numbers is not None:
             found[name] = (numbers, mjd, mag, error)

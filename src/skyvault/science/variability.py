@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from skyvault.science.samples import Floats
+from skyvault.science.samples import Floats, median
 
 #: a normal distribution's sigma from its median absolute deviation, and from its interquartile range
 _SIGMA_OF_MAD: Final = 1.4826022185056018
@@ -93,7 +93,7 @@ def variability(mjd: Floats, mag: Floats, error: Floats) -> Variability | None:
         mag_median=middle,
         mag_mean_weighted=mean,
         mag_rms=spread,
-        mag_mad=_SIGMA_OF_MAD * float(np.median(np.abs(mag - middle))),
+        mag_mad=_SIGMA_OF_MAD * median(np.abs(mag - middle)),
         mag_iqr=_SIGMA_OF_IQR * (third - first),
         mag_min=float(ranked[0]),
         mag_max=float(ranked[-1]),
