@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skyvault.cli.options import home_option, json_option, print_json, settings_from
+from skyvault.cli.publish_resource import is_resource, publish_resource_and_tell
 from skyvault.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ Examples:
   skyvault publish catalogue.vot --set ra.ucd='pos.eq.ra;meta.main' --set description='Bright stars'
   skyvault publish points.csv --set position=lon,lat
   skyvault publish observations.fits --obscore
+  skyvault publish plates/resource.yaml
   skyvault publish --run flares --base-url https://data.example.org/vo
 """,
 )
@@ -45,6 +47,7 @@ Examples:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The same in a file.",
 )
+@click.option("--only", metavar="NAME", multiple=True, help="Of a resource, this table or collection alone.")
 @click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be read, and count them.")
 @click.option("--no-replace", is_flag=True, help="Refuse when the name is taken, instead of replacing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be published, and publish nothing.")
@@ -58,17 +61,21 @@ def command(
     obscore: bool,
     assignments: tuple[str, ...],
     metadata_file: Path | None,
+    only: tuple[str, ...],
     skip_bad: bool,
     no_replace: bool,
     dry_run: bool,
     home: Path | None,
     as_json: bool,
 ) -> int:
-    """Publish FILE (Parquet, FITS, VOTable, CSV, ECSV, Arrow) as a table.
+    """Publish FILE (Parquet, FITS, VOTable, CSV, ECSV, Arrow) as a table, or what a resource.yaml describes.
 
     Types, units, UCDs, positions and identifiers are taken from the file or inferred from names; what was inferred
     is said, and --set or --metadata overrule it. Publishing under a name that exists replaces that table at once;
     queries that are running finish on the old one.
+
+    Of a resource.yaml (or its folder), tables and collections of files are published; files that were read before and
+    have not changed are not read again.
 
     With --run, the tables NAME.detections, NAME.properties, NAME.light_curves and NAME.time_series; the last joins
     ivoa.ObsCore.
@@ -79,7 +86,7 @@ def command(
         from skyvault.cli.project_file import use_home
         from skyvault.cli.publish_run import publish_run_and_tell
 
-        if obscore or assignments or metadata_file or dry_run or skip_bad:
+        if obscore or assignments or metadata_file or dry_run or skip_bad or only:
             raise UsageError("--run takes no option but --name, --base-url, --no-replace, --home and --json")
         use_home(home)
         served = settings_from(home=home, base_url=base_url)
@@ -87,6 +94,12 @@ def command(
     assert source is not None
     if base_url is not None:
         raise UsageError("--base-url belongs to --run")
+    if is_resource(source):
+        if name or obscore or assignments or metadata_file or dry_run or skip_bad or no_replace:
+            raise UsageError("a resource takes no option but --only, --home and --json", hint="Write it into the YAML.")
+        return publish_resource_and_tell(source, settings_from(home=home), only=only, as_json=as_json)
+    if only:
+        raise UsageError("--only belongs to a resource.yaml")
     overrides = read_overrides(metadata_file, assignments)
     settings = settings_from(home=home)
     from skyvault.cli.progress import TerminalProgress

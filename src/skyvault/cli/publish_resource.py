@@ -1,0 +1,81 @@
+"""``skyvault publish resource.yaml``: a collection with its tables and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skyvault.cli.options import print_json
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
+    from skyvault.publish.resource_publisher import PublishedResource
+
+#: problems and remarks told before the rest is only counted
+_TOLD = 20
+
+
+def is_resource(source: Path) -> bool:
+    """Whether what is to be published is a resource and not a table."""
+    return source.is_dir() or source.suffix.lower() in (".yaml", ".yml")
+
+
+def publish_resource_and_tell(source: Path, settings: Settings, *, only: tuple[str, ...], as_json: bool) -> int:
+    """Publish it, tell what came of it; 3 when some files could not be read."""
+    from skyvault.cli.progress import TerminalProgress
+    from skyvault.publish.resource_publisher import publish_resource
+
+    with TerminalProgress() as progress:
+        done = publish_resource(source, settings=settings, only=only, progress=progress)
+    if as_json:
+        print_json(_as_dict(done))
+    else:
+        _report(done)
+    return 3 if done.problems or any(table.bad_rows for table in done.tables) else 0
+
+
+def _report(done: PublishedResource) -> None:
+    for table in done.tables:
+        click.echo(f"{table.table.name}: {table.nrows:,} rows, {table.seconds:.1f} s.")
+        for sentence in table.inferred:
+            click.echo(f"  {sentence}", err=True)
+    for one in done.collections:
+        read = one.ingested
+        parts = [f"{read.read:,} files read"]
+        parts += [f"{read.known:,} known"] if read.known else []
+        parts += [f"{read.vanished:,} vanished"] if read.vanished else []
+        click.echo(f"{one.name}: {one.rows:,} datasets ({', '.join(parts)}), {one.seconds:.1f} s.")
+        _listed(read.remarks)
+        if read.problems:
+            click.echo(f"  {len(read.problems):,} files could not be read and were left out:", err=True)
+            _listed(read.problems)
+    click.echo("Serve it:  skyvault serve", err=True)
+
+
+def _listed(told: tuple[tuple[str, str], ...]) -> None:
+    for path, sentence in told[:_TOLD]:
+        click.echo(f"  {path}: {sentence}", err=True)
+    if len(told) > _TOLD:
+        click.echo(f"  and {len(told) - _TOLD:,} more", err=True)
+
+
+def _as_dict(done: PublishedResource) -> dict[str, Any]:
+    return {
+        "resource": str(done.path),
+        "tables": [table.to_dict() for table in done.tables],
+        "collections": [
+            {
+                "name": one.name,
+                "datasets": one.rows,
+                "seconds": round(one.seconds, 3),
+                "read": one.ingested.read,
+                "known": one.ingested.known,
+                "vanished": one.ingested.vanished,
+                "problems": [{"file": path, "problem": sentence} for path, sentence in one.ingested.problems],
+                "remarks": [{"file": path, "remark": sentence} for path, sentence in one.ingested.remarks],
+            }
+            for one in done.collections
+        ],
+    }
