@@ -23,6 +23,7 @@ from skyvault.session.exposures import ExposureRow, Exposures
 from skyvault.session.extract import Extract
 from skyvault.session.lightcurve import Lightcurve
 from skyvault.session.merge import merge
+from skyvault.session.notebook import show_figures_inline
 from skyvault.session.open_sessions import OPEN, SESSION_KEY, remember
 from skyvault.session.plate_times import accept_old_utc
 from skyvault.session.query import SAME_PLACE_ARCSEC, NameResolver, SessionQuery, folder_name
@@ -75,6 +76,7 @@ def open_session(
     accept_old_utc()
     if interactive:
         show_errors_plainly()
+        show_figures_inline()
     return Session(str(folder), interactive, archive=archive, resolver=resolver, settings=settings)
 
 
