@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from skyvault.errors import ParameterError
 from skyvault.pipeline import Histogram
+from skyvault.pipeline.faults import DataError
 from skyvault.science.histogram import CountGrid, FixedAxis, GrowingAxis, NamedAxis
 
 AXES = (
@@ -78,3 +80,50 @@ def test_a_histogram_is_kept_as_netcdf(tmp_path: Path) -> None:
     with netcdf_file(tmp_path / "one.nc", mmap=False) as file:
         assert int(file.variables["snr_counts"][:].sum()) == 3
         assert file.variables["snr_snr"].shape == (403,)
+
+
+def test_the_netcdf_file_says_what_its_bins_are(tmp_path: Path) -> None:
+    from scipy.io import netcdf_file
+
+    one = Histogram("good_scores", cfg_file=False, score_names=["snr"])
+    for band in ("R", "Gaia,G"):
+        one.add_data({"filter": band, "mag": 18.2, "exptime": 30.0}, {"snr": np.array([0.0, np.nan, -99.0])})
+    one.save(tmp_path / "histograms_good_scores.nc")
+    with netcdf_file(tmp_path / "histograms_good_scores.nc", mmap=False) as file:
+        counts = file.variables["snr_counts"]
+        assert counts.dimensions == ("snr_mag", "snr_exptime", "snr_filter", "snr_snr") and counts.unknown == 2
+        names = [b"".join(row).rstrip(b"\0") for row in file.variables["snr_filter"][:]]
+        assert names == [b"Gaia,G", b"R"]
+        assert file.variables["snr_snr"][[0, 201, -1]].tolist() == [-np.inf, pytest.approx(0.0, abs=1e-9), np.inf]
+        assert counts[:].sum(axis=(0, 1, 2))[[0, 201]].tolist() == [2, 2]
+    again = Histogram.from_netcdf(tmp_path / "histograms_good_scores.nc")
+    assert again.name == "good_scores" and again.get_sum_scores() == 4 and again.get_size() == one.get_size()
+    with pytest.raises(DataError, match="cannot be read"):
+        Histogram.from_netcdf(tmp_path / "none.nc")
+
+
+@given(st.lists(st.tuples(ROWS, st.booleans()), max_size=4))
+def test_rows_that_waited_are_counted_like_rows_that_did_not(parts: list[tuple[list[Any], bool]]) -> None:
+    waiting = Histogram("h", cfg_file=False, score_names=["snr"])
+    at_once = Histogram("h", cfg_file=False, score_names=["snr"])
+    for rows, is_kept in parts:
+        if not rows:
+            continue
+        mag, exptime, band, snr = (list(one) for one in zip(*rows, strict=True))
+        about = {"mag": mag[0], "filter": band[0], "exptime": np.array(exptime)}
+        mark = waiting.mark()
+        waiting.add_data(about, {"snr": np.array(snr)})
+        if not is_kept:
+            waiting.forget(mark)
+            continue
+        at_once.add_data(about, {"snr": np.array(snr)})
+        assert at_once.grids
+    np.testing.assert_array_equal(waiting.grids["snr"].counts, at_once.grids["snr"].counts)
+    assert waiting.grids["snr"].unknown == at_once.grids["snr"].unknown
+
+
+def test_an_absurd_value_costs_no_other_counts() -> None:
+    one = Histogram("h", cfg_file=False, score_names=["snr"])
+    for exptime in (30.0, 1e12, 60.0):
+        one.add_data({"filter": "R", "mag": 18.0, "exptime": exptime}, {"snr": np.zeros(5)})
+    assert one.get_sum_scores() == 10 and one.grids["snr"].unknown == 5

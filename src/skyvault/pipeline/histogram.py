@@ -21,6 +21,8 @@ from skyvault.science.histogram import Axis, CountGrid, FixedAxis, GrowingAxis, 
 _Rows = tuple[int, dict[str, Any]]
 #: rows that wait to be counted: 5 MB
 _MOST_WAITING: Final = 200_000
+#: bytes of packed counts, unpacked
+_MOST_PACKED: Final = 1_000_000_000
 
 
 class ParsHistogram(Parameters):
@@ -191,54 +193,85 @@ class Histogram(Part):
                 self.grids[score] += grid
 
     def save(self, path: Path) -> None:
-        """Write ``<score>_counts`` over its axes as netCDF (classic, 64-bit offsets); bins beyond the range come
-        first and last along fixed axes."""
+        """Write ``<score>_counts`` over its axes as netCDF (classic, 64-bit offsets), as ``xarray.open_dataset`` reads
+        it; bins beyond the range come first and last along fixed axes, at minus and plus infinity."""
         from scipy.io import netcdf_file
 
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        with netcdf_file(beside, "w", version=2) as file:
-            file.name_of_histogram = self.name
-            file.content = self.to_bytes().hex()
-            for score, grid in self.grids.items():
-                dimensions = []
-                for axis in grid.axes:
-                    dimension = f"{score}_{axis.name}"
-                    file.createDimension(dimension, max(axis.size, 1))
-                    dimensions.append(dimension)
-                    if isinstance(axis, NamedAxis):
-                        continue
-                    variable = file.createVariable(dimension, "d", (dimension,))
-                    centres = axis.centres
-                    if isinstance(axis, FixedAxis):
-                        centres = np.r_[-np.inf, centres, np.inf]
-                    variable[: len(centres)] = centres
-                    variable.units = axis.unit
-                counts = file.createVariable(f"{score}_counts", "i", tuple(dimensions))
-                if grid.counts.size:
-                    counts[:] = np.minimum(grid.counts, 2**31 - 1)
-                names = [",".join(axis.names) for axis in grid.axes if isinstance(axis, NamedAxis)]
-                if names:
-                    counts.names = names[0]
-        os.replace(beside, path)
+        try:
+            with netcdf_file(beside, "w", version=2) as file:
+                file.name_of_histogram = self.name
+                file.content = self.to_bytes().hex()
+                for score, grid in self.grids.items():
+                    dimensions = tuple(_write_axis(file, f"{score}_{axis.name}", axis) for axis in grid.axes)
+                    # classic netCDF has no whole numbers beyond 32 bits; 64-bit floats hold them exactly to 9e15
+                    kind = "i" if not grid.counts.size or grid.counts.max() < 2**31 else "d"
+                    counts = file.createVariable(f"{score}_counts", kind, dimensions)
+                    if grid.counts.size:
+                        counts[:] = grid.counts
+                    counts.long_name = f"epochs counted by {', '.join(axis.name for axis in grid.axes)}"
+                    counts.unknown = grid.unknown
+            os.replace(beside, path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise DataError(f"the histogram cannot be written: {error.strerror or error}", where=str(path)) from None
+
+    @classmethod
+    def from_netcdf(cls, path: Path | str) -> Histogram:
+        """The histogram a file holds, with the axes it was made with. Raises DataError."""
+        made = cls(Path(path).stem.removeprefix("histograms_"), cfg_file=False)
+        made._grids = grids_of(_content_of(Path(path)))
+        made._waiting = {score: [] for score in made._grids}
+        return made
+
+    def get_size(self) -> int:
+        """Bytes of memory the counts take."""
+        return sum(grid.counts.nbytes for grid in self.grids.values())
 
     def load(self, path: Path) -> None:
         """Take what :meth:`save` wrote in place of what is here. Raises DataError."""
-        from scipy.io import netcdf_file
-
+        content = _content_of(path)
         self.initialize()
-        try:
-            with netcdf_file(path, "r", mmap=False) as file:
-                content = file.content
-            self.take_bytes(bytes.fromhex(content.decode() if isinstance(content, bytes) else content))
-        except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, zlib.error) as error:
-            raise DataError(f"the histogram cannot be read: {str(error)[:100]}", where=str(path)) from None
+        self.take_bytes(content)
+
+
+def _write_axis(file: Any, name: str, axis: Axis) -> str:
+    """Makes a dimension, and the coordinate of its bins: numbers, or names as rows of letters."""
+    file.createDimension(name, max(axis.size, 1))
+    if isinstance(axis, NamedAxis):
+        coded = [one.encode() for one in axis.names] or [b""]
+        width = max(max(len(one) for one in coded), 1)
+        file.createDimension(f"{name}_letters", width)
+        letters = file.createVariable(name, "c", (name, f"{name}_letters"))
+        letters[:] = np.array(coded, f"S{width}").view("S1").reshape(len(coded), width)
+        return name
+    variable = file.createVariable(name, "d", (name,))
+    centres = np.r_[-np.inf, axis.centres, np.inf] if isinstance(axis, FixedAxis) else axis.centres
+    variable[: len(centres)] = centres
+    variable.units = axis.unit
+    return name
+
+
+def _content_of(path: Path) -> bytes:
+    """What :meth:`Histogram.save` packed into the file; tried once, so that nothing half-read is taken."""
+    from scipy.io import netcdf_file
+
+    try:
+        with netcdf_file(path, "r", mmap=False) as file:
+            content = file.content
+        packed = bytes.fromhex(content.decode() if isinstance(content, bytes) else content)
+        grids_of(packed)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, zlib.error, ParameterError) as error:
+        raise DataError(f"the histogram cannot be read: {str(error)[:100]}", where=str(path)) from None
+    return packed
 
 
 def grids_of(packed: bytes) -> dict[str, CountGrid]:
     """Score -> counts of what :meth:`Histogram.to_bytes` packed; the axes are those it was packed with."""
     grids = {}
-    for score, part in json.loads(zlib.decompress(packed)).items():
+    text = zlib.decompressobj().decompress(packed, _MOST_PACKED)
+    for score, part in json.loads(text).items():
         grid = CountGrid(tuple(_axis_from_json(one) for one in part["axes"]), unknown=part["unknown"])
         grid.counts.reshape(-1)[part["cells"]] = part["counts"]
         grids[score] = grid
