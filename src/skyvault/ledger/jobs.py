@@ -89,24 +89,24 @@ class Jobs:
             parameters={name: tuple(values) for name, values in parameters.items()},
             uploads=tuple(uploads),
         )
-        with self.database.write(is_lasting=False) as connection:
-            connection.execute(
-                "INSERT INTO jobs (id, kind, phase, owner, quota_key, run_id, creation_time, execution_duration_s,"
-                " destruction_time, parameters, uploads) VALUES (:id, :kind, 'PENDING', :owner, :quota_key, :run_id,"
-                " :creation_time, :execution_duration_s, :destruction_time, :parameters, :uploads)",
-                {
-                    "id": job.id,
-                    "kind": kind,
-                    "owner": owner,
-                    "quota_key": quota_key,
-                    "run_id": run_id,
-                    "creation_time": job.creation_time,
-                    "execution_duration_s": execution_duration_s,
-                    "destruction_time": destruction_time,
-                    "parameters": json.dumps(job.parameters),
-                    "uploads": _dump_uploads(job.uploads),
-                },
-            )
+        self.database.change(
+            "INSERT INTO jobs (id, kind, phase, owner, quota_key, run_id, creation_time, execution_duration_s,"
+            " destruction_time, parameters, uploads) VALUES (:id, :kind, 'PENDING', :owner, :quota_key, :run_id,"
+            " :creation_time, :execution_duration_s, :destruction_time, :parameters, :uploads)",
+            {
+                "id": job.id,
+                "kind": kind,
+                "owner": owner,
+                "quota_key": quota_key,
+                "run_id": run_id,
+                "creation_time": job.creation_time,
+                "execution_duration_s": execution_duration_s,
+                "destruction_time": destruction_time,
+                "parameters": json.dumps(job.parameters),
+                "uploads": _dump_uploads(job.uploads),
+            },
+            is_lasting=False,
+        )
         return job
 
     def get(self, job_id: str) -> Job:
@@ -250,10 +250,15 @@ class Jobs:
         by ``holder``. Returns the job and whether it was claimed by this call. Raises NotFound, Conflict when the job
         is over, Busy when too many wait.
         """
+        if holder is not None:
+            # what nearly always happens: nobody waits, and there is room
+            parameters = self._claim(holder, lease_s, per_user, in_all) | {"id": job_id}
+            rows = self.database.change(_CLAIM_AT_ONCE, parameters, is_lasting=False).rows
+            if rows:
+                return _job(rows[0]), True
         with self.database.write(is_lasting=False) as connection:
             before = connection.execute(
-                "SELECT phase, kind, (SELECT COUNT(*) FROM jobs WHERE phase = 'QUEUED') AS waiting FROM jobs"
-                " WHERE id = :id",
+                "SELECT phase, (SELECT COUNT(*) FROM jobs WHERE phase = 'QUEUED') AS waiting FROM jobs WHERE id = :id",
                 {"id": job_id},
             ).fetchone()
             if before is None:
@@ -267,12 +272,6 @@ class Jobs:
                         hint="Try again in a while.",
                     )
                 connection.execute("UPDATE jobs SET phase = 'QUEUED' WHERE id = :id", {"id": job_id})
-                if holder is not None and before["waiting"] == 0:
-                    row = connection.execute(
-                        _CLAIM, self._claim(holder, lease_s, (before["kind"],), per_user, in_all)
-                    ).fetchone()
-                    if row is not None:
-                        return _job(row), True
             elif phase in FINAL:
                 raise Conflict(f"job {job_id} cannot be run again, its phase is {phase}", hint="Create a new job.")
             row = connection.execute("SELECT * FROM jobs WHERE id = :id", {"id": job_id}).fetchone()
@@ -326,9 +325,9 @@ class Jobs:
 
         A user who has ``per_user`` jobs running, or a ledger with ``in_all``, lets the others wait.
         """
-        with self.database.write(is_lasting=False) as connection:
-            row = connection.execute(_CLAIM, self._claim(holder, lease_s, kinds, per_user, in_all)).fetchone()
-            return None if row is None else _job(row)
+        parameters = self._claim(holder, lease_s, per_user, in_all) | {"kinds": json.dumps(list(kinds))}
+        rows = self.database.change(_CLAIM, parameters, is_lasting=False).rows
+        return _job(rows[0]) if rows else None
 
     def finish(
         self,
@@ -341,35 +340,34 @@ class Jobs:
         progress: Mapping[str, Any] | None = None,
     ) -> bool:
         """The end of the work, by the one who did it. False: the job was aborted, deleted or taken away meanwhile."""
-        with self.database.write(is_lasting=False) as connection:
-            done = connection.execute(
-                "UPDATE jobs SET phase = :phase, end_time = :now, results = :results, error = :error,"
-                " progress = COALESCE(:progress, progress), holder = NULL, lease_until = NULL"
-                " WHERE id = :id AND holder = :holder AND phase = 'EXECUTING'",
-                {
-                    "id": job_id,
-                    "holder": holder,
-                    "phase": str(phase),
-                    "now": self.clock(),
-                    "results": _dump_results(results),
-                    "error": _dump_error(error),
-                    "progress": json.dumps(dict(progress)) if progress else None,
-                },
-            ).rowcount
-            if not done:
-                connection.execute(
-                    "UPDATE jobs SET holder = NULL, lease_until = NULL WHERE id = :id AND holder = :holder",
-                    {"id": job_id, "holder": holder},
-                )
-            return bool(done)
+        done = self._change(
+            "UPDATE jobs SET phase = :phase, end_time = :now, results = :results, error = :error,"
+            " progress = COALESCE(:progress, progress), holder = NULL, lease_until = NULL"
+            " WHERE id = :id AND holder = :holder AND phase = 'EXECUTING'",
+            {
+                "id": job_id,
+                "holder": holder,
+                "phase": str(phase),
+                "now": self.clock(),
+                "results": _dump_results(results),
+                "error": _dump_error(error),
+                "progress": json.dumps(dict(progress)) if progress else None,
+            },
+        )
+        if not done:
+            self._change(
+                "UPDATE jobs SET holder = NULL, lease_until = NULL WHERE id = :id AND holder = :holder",
+                {"id": job_id, "holder": holder},
+            )
+        return done
 
     def renew(self, holder: str, lease_s: float) -> int:
         """Promise anew that ``holder`` lives; returns how many jobs it holds."""
-        with self.database.write(is_lasting=False) as connection:
-            return connection.execute(
-                "UPDATE jobs SET lease_until = :until WHERE holder = :holder",
-                {"holder": holder, "until": self.clock() + lease_s},
-            ).rowcount
+        return self.database.change(
+            "UPDATE jobs SET lease_until = :until WHERE holder = :holder",
+            {"holder": holder, "until": self.clock() + lease_s},
+            is_lasting=False,
+        ).rowcount
 
     def still_wanted(self, holder: str) -> set[str]:
         """The jobs this holder should go on running: neither aborted, nor deleted, nor taken away."""
@@ -440,18 +438,14 @@ class Jobs:
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _change(self, sql: str, parameters: Mapping[str, Any]) -> bool:
-        with self.database.write(is_lasting=False) as connection:
-            return bool(connection.execute(sql, parameters).rowcount)
+        return bool(self.database.change(sql, parameters, is_lasting=False).rowcount)
 
-    def _claim(
-        self, holder: str, lease_s: float, kinds: Collection[str], per_user: int | None, in_all: int | None
-    ) -> dict[str, Any]:
+    def _claim(self, holder: str, lease_s: float, per_user: int | None, in_all: int | None) -> dict[str, Any]:
         now = self.clock()
         return {
             "holder": holder,
             "now": now,
             "until": now + lease_s,
-            "kinds": json.dumps(list(kinds)),
             "per_user": -1 if per_user is None else per_user,
             "in_all": -1 if in_all is None else in_all,
         }
@@ -467,6 +461,16 @@ WHERE seq = (
         SELECT r.quota_key FROM jobs r WHERE r.holder IS NOT NULL AND r.quota_key IS NOT NULL
         GROUP BY r.quota_key HAVING COUNT(*) >= :per_user))
     ORDER BY q.seq LIMIT 1)
+AND (:in_all < 0 OR (SELECT COUNT(*) FROM jobs r WHERE r.holder IS NOT NULL) < :in_all)
+RETURNING *
+"""
+
+_CLAIM_AT_ONCE = f"""
+UPDATE jobs SET phase = 'EXECUTING', holder = :holder, lease_until = :until, start_time = :now
+WHERE id = :id AND phase IN ({", ".join(f"'{phase}'" for phase in sorted(phases_before(Phase.QUEUED)))})
+AND NOT EXISTS (SELECT 1 FROM jobs q WHERE q.phase = 'QUEUED')
+AND (quota_key IS NULL OR :per_user < 0 OR (
+    SELECT COUNT(*) FROM jobs r WHERE r.holder IS NOT NULL AND r.quota_key = jobs.quota_key) < :per_user)
 AND (:in_all < 0 OR (SELECT COUNT(*) FROM jobs r WHERE r.holder IS NOT NULL) < :in_all)
 RETURNING *
 """

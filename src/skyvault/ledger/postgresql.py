@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import re
+import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 
 from skyvault.config import Secret
 from skyvault.errors import Busy, ConfigError, ParameterError, SkyvaultError, StoreError
-from skyvault.ledger.engine import Parameters
+from skyvault.ledger.engine import Done, Parameters
 
 try:
     import psycopg
@@ -75,7 +76,9 @@ class Row:
 
 
 def _rows(cursor: Any) -> Callable[[Sequence[Any]], Row]:
-    numbers = {column.name: number for number, column in enumerate(cursor.description or ())}
+    # cursor.description would cost as much as the query
+    result = cursor.pgresult
+    numbers = {} if result is None else {result.fname(number).decode(): number for number in range(result.nfields)}
     return lambda values: Row(values, numbers)
 
 
@@ -189,9 +192,44 @@ class PostgresqlDatabase:
         ``is_lasting`` False: the disk is not waited for; should the database's machine lose power within the second,
         this is forgotten. Raises Busy when the others held the lock longer than this thread's patience.
         """
-        wait = "" if is_lasting else "SET LOCAL synchronous_commit = off; "
-        with self._transaction(f"{wait}{_COUNT}") as connection:
+        with self._transaction(_COUNT, is_lasting=is_lasting) as connection:
             yield connection
+
+    def change(self, sql: str, parameters: Parameters, *, is_lasting: bool = True) -> Done:
+        """One statement as a transaction of its own, sent in one message: the lock is held for no journey."""
+        patience_s = getattr(self._local, "patience_s", self.busy_timeout_s)
+        deadline = time.monotonic() + patience_s
+        if not self._write_lock.acquire(timeout=patience_s):
+            raise _busy()
+        try:
+            if self._writer is None or _has_heard(self._writer):
+                self._drop_writer()
+                self._writer = self._connect()
+            connection = self._writer
+            statement = psycopg.ClientCursor(connection).mogrify(translated(sql), parameters)
+            begin = _begin(deadline, is_lasting=is_lasting)
+            answer = connection.execute(f"{begin}; {_COUNT}; {statement}; COMMIT".encode(), prepare=False)
+            counted: int | None = None
+            done = Done(0, [])
+            while answer.nextset():
+                # first come the answers to what begin says, then that of the count, then that of the statement
+                if answer.statusmessage == "COMMIT":
+                    break
+                counted, done = (
+                    done.rowcount,
+                    Done(answer.rowcount, answer.fetchall() if answer.pgresult.nfields else []),
+                )
+            if counted != 1:
+                raise self._not_whole()
+            return done
+        except psycopg.Error as error:
+            is_lost = _is_lost(error, self._writer)
+            self._roll_back()
+            if is_lost:
+                raise self._unheard() from None
+            raise self._explain(error) from None
+        finally:
+            self._write_lock.release()
 
     @contextmanager
     def creating(self) -> Iterator[_Connection]:
@@ -310,14 +348,14 @@ class PostgresqlDatabase:
             self._reading.release()
 
     @contextmanager
-    def _transaction(self, first: str) -> Iterator[_Connection]:
+    def _transaction(self, first: str, *, is_lasting: bool = True) -> Iterator[_Connection]:
         """``first`` takes the lock that all others wait for."""
         patience_s = getattr(self._local, "patience_s", self.busy_timeout_s)
         deadline = time.monotonic() + patience_s
         if not self._write_lock.acquire(timeout=patience_s):
             raise _busy()
         try:
-            self._begin(first, deadline)
+            self._begin(first, deadline, is_lasting)
             connection = self._writer
             try:
                 yield _Connection(connection)
@@ -326,10 +364,7 @@ class PostgresqlDatabase:
                 except psycopg.OperationalError as error:
                     if not _is_lost(error, connection):
                         raise
-                    raise StoreError(
-                        f"{self.place}: the connection was lost at the end of a change, which was made or not made",
-                        hint="Look whether it was; nothing is half done.",
-                    ) from None
+                    raise self._unheard() from None
             except BaseException:
                 self._roll_back()
                 raise
@@ -338,22 +373,18 @@ class PostgresqlDatabase:
         finally:
             self._write_lock.release()
 
-    def _begin(self, first: str, deadline: float) -> None:
+    def _begin(self, first: str, deadline: float, is_lasting: bool) -> None:
         for is_last in (False, True):
             try:
                 if self._writer is None:
                     self._writer = self._connect()
-                left_ms = max(1, int((deadline - time.monotonic()) * 1000))
                 # one message for all of it: the answer is waited for once
-                answer = self._writer.execute(f"BEGIN; SET LOCAL lock_timeout = {left_ms}; {first}", prepare=False)
+                answer = self._writer.execute(f"{_begin(deadline, is_lasting=is_lasting)}; {first}", prepare=False)
                 while answer.nextset():
                     pass
                 if answer.rowcount != 1:
                     self._roll_back()
-                    raise StoreError(
-                        f"{self.place}: the ledger's tables are not whole (the counter of changes is missing)",
-                        hint="Restore it from a backup.",
-                    )
+                    raise self._not_whole()
                 return
             except psycopg.Error as error:
                 is_lost = _is_lost(error, self._writer)
@@ -379,6 +410,18 @@ class PostgresqlDatabase:
                 abs(ahead_s),
                 "ahead of" if ahead_s > 0 else "behind",
             )
+
+    def _unheard(self) -> StoreError:
+        return StoreError(
+            f"{self.place}: the connection was lost at the end of a change, which was made or not made",
+            hint="Look whether it was; nothing is half done.",
+        )
+
+    def _not_whole(self) -> StoreError:
+        return StoreError(
+            f"{self.place}: the ledger's tables are not whole (the counter of changes is missing)",
+            hint="Restore it from a backup.",
+        )
 
     def _told(self, error: BaseException) -> str:
         """What the database says, in one line and without the password."""
@@ -442,6 +485,17 @@ def _unreadable() -> ConfigError:
         "the address of the ledger's database cannot be read",
         hint="Write postgresql://user:password@host:port/name, and / @ : of a password as %2F %40 %3A.",
     )
+
+
+def _begin(deadline: float, *, is_lasting: bool) -> str:
+    left_ms = max(1, int((deadline - time.monotonic()) * 1000))
+    wait = "" if is_lasting else "; SET LOCAL synchronous_commit = off"
+    return f"BEGIN; SET LOCAL lock_timeout = {left_ms}{wait}"
+
+
+def _has_heard(connection: Any) -> bool:
+    """Whether the server has said something unasked: that it ends the connection."""
+    return connection.closed or bool(select.select([connection.fileno()], [], [], 0)[0])
 
 
 def _legible(parameters: Parameters | None) -> Parameters:

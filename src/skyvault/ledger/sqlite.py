@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from skyvault.errors import Busy, ConfigError, StoreError
-from skyvault.ledger.engine import Parameters
+from skyvault.ledger.engine import Done, Parameters
 from skyvault.ledger.filesystem import file_system_of, is_network
 
 #: Pages in the write-ahead log after which a commit moves them itself, should nobody call checkpoint (16 MB).
@@ -119,6 +119,13 @@ class SqliteDatabase:
             raise self._explain(error) from error
         finally:
             self._write_lock.release()
+
+    def change(self, sql: str, parameters: Parameters, *, is_lasting: bool = True) -> Done:
+        """One statement as a transaction of its own."""
+        with self.write(is_lasting=is_lasting) as connection:
+            answer = connection.execute(sql, parameters)
+            rows = answer.fetchall()
+            return Done(answer.rowcount, rows)
 
     @contextmanager
     def patience(self, seconds: float) -> Iterator[None]:
