@@ -127,3 +127,76 @@ def test_every_epoch_is_counted_once(shared_data: Path) -> None:
         assert next(iter(histogram.grids.values())).total == 1852
     good = sum(int((~c.data["qflag"]).sum()) for c in analysis.process(source.reduced_lightcurves, source))
     assert analysis.good_scores.get_sum_scores() == good < 1852
+
+
+#: of each light curve: first object of ZTF, epochs the survey flags, epochs AstroRetriever's quality check flags
+FLAGS = [
+    (805101300013289, 16, 35), (805201300017324, 16, 43), (736315200051262, 0, 0), (736215200001589, 4, 18),
+    (736115200001082, 4, 17), (736315200051262, 0, 1), (736115200001082, 4, 26), (736215200001589, 6, 32),
+    (805201300017324, 1, 9), (805101300013289, 0, 7),
+]  # fmt: skip
+#: light curve, row of the peak, all rows AstroRetriever takes for the event, its quality flag
+EVENTS = [
+    (4, 249, [14, 155, 213, 249], True), (6, 127, [0, 1, 127, 177, 179], True), (8, 6, [6, 13, 62, 83], False),
+    (9, 62, [62], True),
+]  # fmt: skip
+
+
+def test_objects_and_flags_are_the_known_ones(analysed: Source) -> None:
+    processed = Analysis(cfg_file=False, num_injections=0).process(analysed.reduced_lightcurves, analysed)
+    made = [
+        (c.altdata["object_id"], int(c.is_flagged.sum()), int(c.data["qflag"].sum())) for c in processed
+    ]  # fmt: skip
+    # light curve 6 has one more: there, right ascensions on both sides of 0 had spoilt the spread of the offsets
+    expected = [(*row[:2], 27) if number == 6 else row for number, row in enumerate(FLAGS)]
+    assert made == expected
+    assert all(np.nanmax(np.abs(c.data["offset"])) < 20.0 for c in processed)
+
+
+def test_events_have_the_known_peaks_but_not_the_rows_months_away(analysed: Source) -> None:
+    """AstroRetriever takes every row above the side band for one event; here it is the unbroken run around the peak.
+
+    So the quality flag is that of the event itself: two of its three flagged detections were flagged for other nights.
+    """
+    found = sorted(analysed.detections, key=lambda one: one.peak_time)
+    for one, (number, peak, rows, flag) in zip(found, EVENTS, strict=True):
+        assert one.processed_photometry_peak_number == number
+        assert one.processed_photometry_data_ranges == {str(number): [peak]} and peak in rows
+        assert one.quality_flag is (flag and rows == [peak])
+    assert found[3].quality_values["offset"] == pytest.approx(4.05, abs=0.005)
+
+
+def test_the_rows_of_the_raw_data_and_a_thumbnail_are_kept(analysed: Source) -> None:
+    raw = analysed.raw_photometry[0]
+    for one in analysed.detections:
+        assert one.raw_photometry_peak_number == 0
+        (row,) = one.raw_photometry_data_ranges["0"]
+        assert raw.data["mag"][row] == one.peak_mag and raw.mjds[row] == one.peak_time
+        held = one.get_thumbnail()
+        assert held is not None and held.is_event.sum() == 1 and held.mjd == one.peak_time
+        assert 1000 < len(one.thumbnail) + len(one.thumbnail_png()) < 5000
+
+
+def test_histograms_have_the_known_axes(shared_data: Path) -> None:
+    source = real_source(shared_data)
+    VirtualZTF(project="golden", cfg_file=False).reduce(source)
+    analysis = Analysis(cfg_file=False, num_injections=0)
+    analysis.analyze_sources(source)
+    # magnitude 13, exposure 271, filter 3, S/N 401 or offset 101: and two bins beyond each fixed axis
+    assert analysis.all_scores.grids["snr"].counts.shape == (13 + 2, 271, 3, 401 + 2)
+    assert analysis.quality_values.grids["offset"].counts.shape == (13 + 2, 271, 3, 101 + 2)
+
+
+def test_properties_sum_up_the_source(analysed: Source) -> None:
+    assert analysed.properties is not None
+    props = analysed.properties.props
+    assert (props["num_epochs"], props["num_good"], props["num_lightcurves"], props["num_detections"]) == (
+        1852,
+        1801,
+        10,
+        4,
+    )
+    assert props["best_snr"] == pytest.approx(9.3253, abs=6e-4)
+    assert {name: part["num"] for name, part in props["filters"].items()} == {"zg": 783, "zi": 18, "zr": 862}
+    # it hardly varies beyond its errors: no period is looked for
+    assert "best_period" not in props and props["filters"]["zg"]["reduced_chi2"] < 2.0
