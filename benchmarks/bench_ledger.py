@@ -49,10 +49,8 @@ ledger = open_ledger(Secret(place) if "://" in place else Path(place))
 jobs, count = ledger.jobs, 0
 while time.time() < until:
     job = jobs.create("tap", {"QUERY": ["x"]}, execution_duration_s=60, destruction_time=until + 1000)
-    jobs.submit(job.id)
-    taken = jobs.claim(name, lease_s=15, kinds=["tap"])
-    if taken is not None:
-        jobs.finish(taken.id, name, Phase.COMPLETED)
+    taken, is_ours = jobs.submit(job.id, holder=name)
+    if is_ours and jobs.finish(taken.id, name, Phase.COMPLETED):
         count += 1
 print(count)
 """

@@ -250,7 +250,7 @@ class Jobs:
         by ``holder``. Returns the job and whether it was claimed by this call. Raises NotFound, Conflict when the job
         is over, Busy when too many wait.
         """
-        if holder is not None:
+        if holder is not None and self._waiting_limit > 0:
             # what nearly always happens: nobody waits, and there is room
             parameters = self._claim(holder, lease_s, per_user, in_all) | {"id": job_id}
             rows = self.database.change(_CLAIM_AT_ONCE, parameters, is_lasting=False).rows
