@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -15,18 +14,14 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from pipeline_runs import contents, sources
 from processes import environment
-from skyvault.pipeline import Catalog, Detection, Lightcurve, Project, RawPhotometry, Source, VirtualDemoObs, database
-from skyvault.pipeline.catalog import make_test_catalog
+from skyvault.pipeline import Project, RawPhotometry, Source, VirtualDemoObs, database
 from skyvault.pipeline.data_files import read_dataset
 from skyvault.pipeline.faults import TooManyProblems
 from skyvault.pipeline.project import KNOWN
 
 pytestmark = pytest.mark.usefixtures("each_database")
-
-
-def sources(number: int) -> Catalog:
-    return Catalog(data=make_test_catalog(number), name_column="object_id", catalog_name="tried", cfg_file=False)
 
 
 def test_a_run_keeps_sources_files_and_counts_and_a_second_one_does_nothing(data_folder: Path) -> None:
@@ -152,25 +147,6 @@ def run_and_be_killed(folder: Path, address: str, after: int) -> int:
     )  # fmt: skip
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
-
-
-def contents(folder: Path, address: str) -> dict[str, Any]:
-    """All rows without their numbers, all counts, and checksums of all files."""
-    held = database.Database(address)
-    found: dict[str, Any] = {}
-    with held.reading() as connection:
-        for table in (Source, RawPhotometry, Lightcurve, Detection):
-            columns = [c for c in table.__table__.columns if c.name not in ("id", "source_id", "raw_data_id")]
-            rows = connection.execute(sa.select(*columns)).all()
-            found[table.__tablename__] = sorted(repr(row) for row in rows)
-        counts = connection.execute(sa.text("SELECT name, content FROM histograms ORDER BY name")).all()
-        found["histograms"] = [(name, hashlib.sha256(content).hexdigest()) for name, content in counts]
-    held.close()
-    found["files"] = {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.glob("*/RA*/*.h5")
-    }
-    return found
 
 
 def test_a_run_that_is_killed_twice_ends_like_one_that_is_not(

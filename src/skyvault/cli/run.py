@@ -29,8 +29,9 @@ Examples:
 """,
 )
 @click.argument("file", metavar="PROJECT.yaml", type=click.Path(path_type=Path))
-@click.option("--executor", type=click.Choice(["local", "dask", "serial"]),
-              help="Who works: processes of this machine, a dask cluster, or this process.")  # fmt: skip
+@click.option("--executor", metavar="local|serial|dask|ADDRESS",
+              help="Who works: processes of this machine, this process, or a dask cluster: one of this machine, or "
+                   "that of a scheduler's address or file.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes at work. [default: one a core]")
 @click.option("--start", type=click.IntRange(0), help="First row of the target list, counted from 0.")
 @click.option("--finish", type=click.IntRange(0), help="Row of the target list to stop before.")

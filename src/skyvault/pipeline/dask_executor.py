@@ -49,7 +49,8 @@ def _done_on(client: Any, project: Project, batches: Iterable[list[int]]) -> Ite
     packed = _packed(project)
     token = uuid.uuid4().hex
     threads = _threads(client)
-    held = client.scatter(packed, broadcast=True, hash=False) if threads else packed
+    # a result, not scattered data: the scheduler makes it anew when those who held it are gone
+    held = client.submit(bytes, packed, key=f"skyvault-{project.name}-{token}", pure=False)
     backlog = Backlog(project, batches, _AHEAD * max(threads, 1))
     flying: dict[Any, Work] = {}
     try:
@@ -61,16 +62,17 @@ def _done_on(client: Any, project: Project, batches: Iterable[list[int]]) -> Ite
                 flying[future] = one
             if not flying:
                 return
-            distributed.wait(list(flying), return_when="FIRST_COMPLETED")
+            with contextlib.suppress(distributed.CancelledError):
+                distributed.wait(list(flying), return_when="FIRST_COMPLETED")
             for future in [one for one in flying if one.done()]:
                 one = flying.pop(future)
                 try:
                     yield future.result()
-                except distributed.KilledWorker:
-                    yield from backlog.ended([one])
+                except distributed.KilledWorker as error:
+                    # the scheduler has already given it to others
+                    yield from backlog.ended([one], error.allowed_failures + 1)
                 except distributed.CancelledError:
-                    # all who held the project are gone, or the scheduler was started anew
-                    held = packed
+                    # the scheduler was started anew, or the task cancelled by somebody
                     yield from backlog.ended([one])
             # workers come and go: a batch system starts them as it likes
             threads = _threads(client)

@@ -1,8 +1,8 @@
 """Who does the batches of a run: this process, several processes of this machine, or a dask cluster.
 
 Whoever it is: few batches are in work at any time, so that memory does not grow with the catalogue and nothing is
-planned for all of it. A batch whose process ends is done again, alone; if it ends that one, too, it is cut in two,
-until the source is known that ends processes. That source is a problem, all others are done.
+planned for all of it. A batch whose process ends is done again, alone; if it ends that one, too, its sources are done
+one by one. A source that ends three processes is a problem; all others are done.
 """
 
 from __future__ import annotations
@@ -94,16 +94,21 @@ class Backlog:
         numbers = next(self._waiting, None)
         return None if numbers is None else Work(numbers)
 
-    def ended(self, works: Iterable[Work]) -> Iterator[Batch]:
-        """These were in work when a process ended: they are tried again, or given up."""
+    def put_back(self, one: Work) -> None:
+        """This was not begun after all."""
+        self._suspects.appendleft(one)
+
+    def ended(self, works: Iterable[Work], times: int = 1) -> Iterator[Batch]:
+        """These were in work when a process ended, so many times: they are tried again, or given up."""
         for one in works:
-            half = len(one.numbers) // 2
-            if one.ended and half:
-                self._suspects.extend((Work(one.numbers[:half], 1), Work(one.numbers[half:], 1)))
-            elif one.ended + 1 >= _TRIES and not half:
-                yield lost(self._project, one.numbers, _TRIES)
+            ended = one.ended + times
+            if len(one.numbers) == 1 and ended >= _TRIES:
+                yield lost(self._project, one.numbers, ended)
+            elif len(one.numbers) > 1 and ended > 1:
+                # the first time it was in company; now one of its sources must be the reason
+                self._suspects.extend(Work([number], 0) for number in one.numbers)
             else:
-                self._suspects.append(Work(one.numbers, one.ended + 1))
+                self._suspects.append(Work(one.numbers, ended))
 
 
 class LocalExecutor:
@@ -123,7 +128,11 @@ class LocalExecutor:
             try:
                 while True:
                     while (one := backlog.next(len(flying))) is not None:
-                        flying[pool.submit(_work, one.numbers)] = one
+                        try:
+                            flying[pool.submit(_work, one.numbers)] = one
+                        except BrokenProcessPool:
+                            backlog.put_back(one)
+                            raise
                     if not flying:
                         is_left = False
                         break
