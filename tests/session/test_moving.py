@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.table import Table
+from astropy.time import Time
 
 from skyvault.errors import NotFound, ParameterError, SkyvaultError, UsageError
 from skyvault.sandbox.faults import Fault
@@ -95,3 +96,51 @@ def test_exposures_with_unreadable_outlines_match_nothing(session: Session) -> N
     found = session.match_ephemeris(slow_object(), exposures=table)
     assert len(found) <= 1
     assert all(one == row["s_region"] for one in found["s_region"])
+
+
+def test_plates_are_matched_by_their_true_outlines(session: Session, sandbox: Any) -> None:
+    """Of something that wanders over the corners of plates, exactly those are found that it lies on at mid-exposure."""
+    from skyvault.sandbox.plates import plates as all_plates
+
+    session.select_target("V* RY Cnc").select_refcat("apass")
+    exposures, truth = session.exposures(Time("1936-01-01"), Time("1938-06-01")), all_plates()
+    days = np.arange(27_000.0, 30_000.0, 20.0)
+    wander = Table({"epoch": days, "ra": 130.0 + 4.0 * np.sin(days / 900), "dec": 19.8 + 4.0 * np.cos(days / 700)})
+    found = session.match_ephemeris(wander)
+    solved = found[np.asarray(found["outline"]) == "plate"]
+    names = {truth.plate_id(row) + f"m{truth.mosnum[row]}s{truth.solnum[row]}": row for row in range(len(truth))}
+    lies_on = set()
+    for number in range(len(exposures)):
+        name = str(exposures.exposure_id(number))
+        if not exposures[number].has_imaging():
+            continue
+        row = names[name]
+        when = truth.mjd_utc[row]
+        inside = truth.pixel_of(130.0 + 4.0 * np.sin(when / 900), 19.8 + 4.0 * np.cos(when / 700))[2]
+        if inside[row]:
+            lies_on.add(name)
+    mine = set(np.asarray(solved["exposure"]).tolist())
+    # half an hour before or after, and a ten-thousandth of a degree, may decide at an edge
+    assert len(mine ^ lies_on) <= 2 and len(mine) > 4, (mine - lies_on, lies_on - mine)
+    # the circles alone would have been too many
+    assert set(np.asarray(found["outline"]).tolist()) == {"plate", "circle"}
+    areas = np.asarray(solved["area"])
+    assert (np.diff(areas[np.isnan(solved["depth_margin"])]) >= -1e-6).all()
+    # kept: not asked again
+    sandbox.faults.set(Fault("unreachable"))
+    again = session.match_ephemeris(wander)
+    assert np.array_equal(again["exposure"], found["exposure"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"a00001": [[1, 2, 3]]}', '{"a00001": 3}', "\x00"])
+def test_damaged_outlines_are_asked_for_again(session: Session, text: str) -> None:
+    from skyvault.session.plate_outlines import PlateOutlines
+
+    session.select_target("V* RY Cnc").select_refcat("apass")
+    path = session.path(".skyvault", "outlines.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    row = session.exposures().keep_only.has_imaging(verbose=False)[0]
+    name = (row.plate_id(), int(row["solnum"]))
+    assert list(PlateOutlines(session).of([name], most_asked=5)) == [name]
+    assert PlateOutlines(session).of([("zz00001", 0)], most_asked=5) == {}

@@ -64,9 +64,8 @@ def test_a_cutout_that_cannot_be_had_or_read_is_told_and_left_out(
     here, damaged, missing = (int(value) for value in rows["local_id"][:3])
     assert session.cutout(here)
     path = session.path(str(session.cutout(damaged)))
-    data = bytearray(path.read_bytes())
-    data[80 * 3 : 80 * 9] = b" " * 480
-    path.write_bytes(bytes(data))
+    # as long as it should be, but its astrometry is gone
+    path.write_bytes(path.read_bytes().replace(b"RA---TAN", b"        ").replace(b"DEC--TAN", b"        "))
     sandbox.faults.set(Fault("refused", archive="dasch"))
     figure = session.contact_sheet([here, damaged, missing])
     assert sum("(1" in text for text in texts(figure)) == 1

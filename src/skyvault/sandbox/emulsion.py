@@ -16,6 +16,8 @@ MOST_DENSITY: Final = 22000.0
 _GRAIN: Final = 20.0
 #: above the sky, of the faintest star that is measured: three times the grain
 LIMIT_PEAK: Final = 60.0
+#: stars that reach no further are added together
+_SMALL_PX: Final = 7.0
 #: lines of a reseau: millimetres apart, and how dense
 _RESEAU_MM: Final = 5.0
 _RESEAU_DENSITY: Final = 600.0
@@ -52,6 +54,30 @@ def add_star(light: Image, x: float, y: float, peak: float, sigma: float) -> Non
         gx = np.exp(-0.5 * ((np.arange(columns.start, columns.stop) - x) / sigma) ** 2)
         gy = np.exp(-0.5 * ((np.arange(rows.start, rows.stop) - y) / sigma) ** 2)
         light[rows, columns] += (peak * np.outer(gy, gx)).astype(np.float32)
+
+
+def add_stars(light: Image, x: Any, y: Any, peak: Any, sigma: float) -> None:
+    """Adds many stars, all of the same width: shape (n,) each. The faint ones together, on a common small box."""
+    radius = np.sqrt(2.0 * np.log(np.maximum(peak, 3.0))) * sigma + 2.0
+    seen = peak >= 1.0
+    small = seen & (radius <= _SMALL_PX)
+    for index in np.flatnonzero(seen & ~small).tolist():
+        add_star(light, float(x[index]), float(y[index]), float(peak[index]), sigma)
+    stars = np.flatnonzero(small)
+    if not len(stars):
+        return
+    reach = int(np.ceil(radius[stars].max()))
+    near_x, near_y = np.rint(x[stars]).astype(np.int64), np.rint(y[stars]).astype(np.int64)
+    box = np.arange(-reach, reach + 1)
+    columns, rows = near_x[:, None] + box, near_y[:, None] + box
+    gx = np.exp(-0.5 * ((columns - x[stars, None]) / sigma) ** 2)
+    gy = np.exp(-0.5 * ((rows - y[stars, None]) / sigma) ** 2) * peak[stars, None]
+    height, width = light.shape
+    gx[(columns < 0) | (columns >= width)] = 0.0
+    gy[(rows < 0) | (rows >= height)] = 0.0
+    places = np.clip(rows, 0, height - 1)[:, :, None] * width + np.clip(columns, 0, width - 1)[:, None, :]
+    added = np.bincount(places.reshape(-1), (gy[:, :, None] * gx[:, None, :]).reshape(-1), minlength=light.size)
+    light += added.reshape(light.shape).astype(np.float32)
 
 
 def spoil(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -93,12 +94,22 @@ def _variable(one: SkyObject) -> Variable:
 
 def barycentric(mjd_utc: Floats, ra_deg: float, dec_deg: float) -> Floats:
     """MJD TDB at the barycentre of light that reached the Earth's centre at ``mjd_utc``."""
-    return _tdb(mjd_utc) + _delay_d(mjd_utc, None, ra_deg, dec_deg)
+    return _tdb(mjd_utc) + earth_places(mjd_utc).delay_d("barycentre", ra_deg, dec_deg)
 
 
 def heliocentric(mjd_utc: Floats, ra_deg: float, dec_deg: float) -> Floats:
     """MJD UTC at the Sun's centre of light that reached the Earth's centre at ``mjd_utc``."""
-    return np.asarray(mjd_utc, np.float64) + _delay_d(mjd_utc, "sun", ra_deg, dec_deg)
+    return np.asarray(mjd_utc, np.float64) + earth_places(mjd_utc).delay_d("sun", ra_deg, dec_deg)
+
+
+def all_clocks(mjd_utc: Floats, places: Sequence[tuple[float, float]]) -> list[tuple[Floats, Floats]]:
+    """For each place on the sky: UTC at the Sun's centre and TDB at the barycentre; the Earth's way is worked out once.
+
+    Exactly what :func:`heliocentric` and :func:`barycentric` give.
+    """
+    earth, tdb = earth_places(mjd_utc), _tdb(mjd_utc)
+    utc = np.asarray(mjd_utc, np.float64)
+    return [(utc + earth.delay_d("sun", *one), tdb + earth.delay_d("barycentre", *one)) for one in places]
 
 
 def _tdb(mjd_utc: Floats) -> Floats:
@@ -109,17 +120,32 @@ def _tdb(mjd_utc: Floats) -> Floats:
         return np.asarray(Time(mjd_utc, format="mjd", scale="utc").tdb.mjd, np.float64)
 
 
-def _delay_d(mjd_utc: Floats, centre: str | None, ra_deg: float, dec_deg: float) -> Floats:
+@dataclass(frozen=True)
+class EarthPlaces:
+    """Where the Earth's centre was, from the Sun's and from the barycentre: astronomical units, shape (3, n)."""
+
+    from_sun: Floats
+    from_barycentre: Floats
+
+    def delay_d(self, centre: Literal["sun", "barycentre"], ra_deg: float, dec_deg: float) -> Floats:
+        """Days that light from a direction takes from the Earth to a centre."""
+        ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+        towards = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+        # light crosses an astronomical unit in 499.004784 s
+        place = self.from_sun if centre == "sun" else self.from_barycentre
+        return np.asarray(towards @ place, np.float64) * (499.004784 / 86400.0)
+
+
+def earth_places(mjd_utc: Floats) -> EarthPlaces:
+    """By astropy's built-in ephemeris."""
     from astropy.coordinates import get_body_barycentric
     from astropy.time import Time
 
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    towards = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="ERFA function")
         time = Time(mjd_utc, format="mjd", scale="tt")
         earth = get_body_barycentric("earth", time, ephemeris="builtin")
-        if centre is not None:
-            earth = earth - get_body_barycentric(centre, time, ephemeris="builtin")
-    # light crosses an astronomical unit in 499.004784 s
-    return np.asarray(towards @ earth.xyz.to_value("AU"), np.float64) * (499.004784 / 86400.0)
+        sun = get_body_barycentric("sun", time, ephemeris="builtin")
+    return EarthPlaces(
+        np.asarray((earth - sun).xyz.to_value("AU"), np.float64), np.asarray(earth.xyz.to_value("AU"), np.float64)
+    )

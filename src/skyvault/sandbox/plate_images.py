@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from skyvault.sandbox.emulsion import LIMIT_PEAK, Image, add_dust, add_reseau, add_star, developed, spoil
+from skyvault.sandbox.emulsion import LIMIT_PEAK, Image, add_dust, add_reseau, add_star, add_stars, developed, spoil
 from skyvault.sandbox.plates import PIXEL_MM, Defect, measure, plates, project, truth_on
 from skyvault.sandbox.star_fields import StarField, bright_stars, fields_near
 
@@ -81,28 +81,31 @@ def _image(frame: _Frame, radius_deg: float, seed: tuple[int, ...]) -> Image:
     limit, sigma = float(all_plates.lim_mag[row]), frame.sigma
     ra, dec, mag = bright_stars(frame.ra_deg, frame.dec_deg, radius_deg)
     fields = fields_near(frame.ra_deg, frame.dec_deg, radius_deg)
-    truths = [_truth(field, row, limit) for field in fields]
     x, y, front = frame.place(
         np.concatenate([ra, *(field.ra_deg for field in fields)]),
         np.concatenate([dec, *(field.dec_deg for field in fields)]),
     )
+    height, width = light.shape
+    # a ghost, and the wings of the brightest, reach in from outside
+    room = 40.0 / frame.arcsec_px + 8.0 * sigma
+    front = front & (x > -room) & (x < width + room) & (y > -room) & (y < height + room)
+    firsts = np.cumsum([len(ra), *(len(field.mag) for field in fields)])
+    truths = [
+        _truth(field, row, limit, front[first : first + len(field.mag)])
+        for field, first in zip(fields, firsts.tolist(), strict=False)
+    ]
     peaks = LIMIT_PEAK * 10.0 ** (0.4 * (limit - np.concatenate([mag, *(one.mag for one in truths)])))
-    for star in np.flatnonzero(front & (peaks > 1.0)).tolist():
-        add_star(light, float(x[star]), float(y[star]), float(peaks[star]), sigma)
+    add_stars(light, x, y, np.where(front, peaks, 0.0), sigma)
     spoiled: list[tuple[float, float, Defect, float]] = []
-    first = len(ra)
-    for field, truth in zip(fields, truths, strict=True):
+    for first, truth in zip(firsts.tolist(), truths, strict=False):
         for star, (defect, change, east, north) in truth.defects.items():
             place = float(x[first + star]), float(y[first + star])
-            if not front[first + star]:
-                continue
             if defect is Defect.GHOST:
                 peak = LIMIT_PEAK * 10.0 ** (0.4 * (limit - truth.mag[star] - change))
                 aside = place[0] - east / frame.arcsec_px, place[1] + north / frame.arcsec_px
                 add_star(light, *aside, float(peak), 1.5 * sigma)
             else:
                 spoiled.append((*place, defect, change))
-        first += len(field.mag)
     if all_plates.series[row] in _WITH_RESEAU:
         add_reseau(light, frame.x_px, frame.y_px, PIXEL_MM)
     image = developed(light, seed)
@@ -128,11 +131,13 @@ class _FieldTruth:
     defects: dict[int, tuple[Defect, float, float, float]]
 
 
-def _truth(field: StarField, row: int, limit: float) -> _FieldTruth:
+def _truth(field: StarField, row: int, limit: float, is_shown: Any) -> _FieldTruth:
+    if not is_shown.any():
+        return _FieldTruth(field.mag, {})
     mag = truth_on(field, row)
     defects = {}
     # a defect makes a star brighter by 2 mag at most
-    for star in np.flatnonzero(mag < limit + 2.0).tolist():
+    for star in np.flatnonzero(is_shown & (mag < limit + 2.0)).tolist():
         seen = measure(field, star)
         index = int(np.searchsorted(seen.rows, row))
         if index == len(seen.rows) or seen.rows[index] != row or not seen.defect[index]:

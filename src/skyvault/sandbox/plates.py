@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from skyvault.missions.dasch_series import SERIES
-from skyvault.sandbox.light_curves import barycentric, heliocentric, variables
+from skyvault.sandbox.light_curves import all_clocks, variables
 from skyvault.sandbox.star_fields import StarField
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -273,6 +273,11 @@ def _measure(name: str, star: int) -> PlateMeasurements:
 @functools.cache
 def _times(name: str) -> tuple[Floats, Floats, Floats]:
     """UTC at the Earth, UTC at the Sun and TDB at the barycentre of all exposures, for one field of half a degree."""
-    one = next(v for v in variables() if v.name == name)
+    return _all_times()[name]
+
+
+@functools.cache
+def _all_times() -> dict[str, tuple[Floats, Floats, Floats]]:
     mjd = plates().mjd_utc
-    return mjd, heliocentric(mjd, one.ra_deg, one.dec_deg), barycentric(mjd, one.ra_deg, one.dec_deg)
+    clocks = all_clocks(mjd, [(one.ra_deg, one.dec_deg) for one in variables()])
+    return {one.name: (mjd, *clock) for one, clock in zip(variables(), clocks, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -93,6 +93,25 @@ class BeyondPlates:
             pixel_arcsec=pixel_arcsec,
         )
         return write_animation(blink(frames, milliseconds=milliseconds), path)
+
+    def aladin(self, *, survey: str = "CDS/P/DSS2/color", fov_deg: float = 0.5, exposures: Iterable[Any] = ()) -> Any:
+        """Aladin in a notebook, at the target: the catalogue's sources and the cutouts of ``exposures`` over a survey.
+
+        Returns ipyaladin's widget; end a cell with it to see it. Raises UsageError where ipyaladin is not installed.
+        """
+        from skyvault.session.aladin import aladin_of
+
+        return aladin_of(cast("Session", self), survey, fov_deg, exposures)
+
+    def send(self, what: Any, *, to: str | None = None, name: str | None = None, hub: Any = None) -> tuple[str, ...]:
+        """Shows something in the programs that run beside, or in the one named ``to`` (SAMP); their names.
+
+        ``what``: a table (light curve, exposures, catalogue: accepted rows, times as Julian dates), an exposure (its
+        cutout), or the path of an image in the session's folder. Raises NoViewer where nobody listens.
+        """
+        from skyvault.session.samp_send import send
+
+        return send(cast("Session", self), what, to, name, hub)
 
     def missions(self, *names: str, refresh: bool = False) -> SideBySide:
         """The target's light curves by other missions ("dasch", "ztf", "tess"; all three if none is named).
@@ -192,7 +211,8 @@ class BeyondPlates:
         ``ephemeris``: a table (times, positions as degrees or sexagesimal text, magnitudes), an Ephemeris, or a
         designation ("p/encke"), which is asked of Miriade from ``begin`` on. It is matched with a TAP ``service``
         (name, address or service) by uploading it to ``table``, with a table of ``exposures`` (t_min, t_max, s_region),
-        or else with this session's plates, taken as circles. Columns object_mjd, object_ra, object_dec, object_mag,
+        or else with this session's plates: by their true outlines where they are solved (asked of the archive once,
+        column ``outline`` "plate"), else by circles around them. Columns object_mjd, object_ra, object_dec, object_mag,
         depth_margin (mag), motion (arcsec), from_centre, area (deg2) are added.
         """
         from skyvault.session.moving import match_moving

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: where ephemerides of designations come from (IMCCE)
 MIRIADE: Final = "https://vo.imcce.fr/webservices/miriade/ephemcc.php"
 _MOST_DATES: Final = 5000
+#: plates whose outlines are asked for in one search; others stay circles
+_MOST_OUTLINES: Final = 500
 #: what ephemeris services call these columns, lower case
 _TIMES: Final = ("epoch", "mjd", "jd", "datetime_jd", "time", "date", "datetime_str")
 _RAS: Final = ("ra", "raj2000", "alpha", "ra2000")
@@ -115,8 +117,39 @@ def match_moving(
     elif exposures is not None:
         candidates = Table(exposures)
     else:
-        return _ranked(_plates(session), _plate_circles(session), ephemeris)
+        return _plates_match(session, ephemeris)
     return _ranked(candidates, _footprints(candidates), ephemeris)
+
+
+def _plates_match(session: Session, ephemeris: Ephemeris) -> Any:
+    """The session's plates: circles around them sort out most, the true outlines of the others decide."""
+    from skyvault.model.region import Circle
+    from skyvault.session.cells import values_and_mask
+    from skyvault.session.plate_outlines import PlateOutlines
+    from skyvault.sky.shapes import Shapes
+
+    exposures, circles = session.exposures(), _plate_circles(session)
+    rows = np.sort(match_ephemeris(ephemeris, circles).row)
+    solutions = values_and_mask(exposures["solnum"])
+    solved = np.asarray(exposures.match.has_imaging())[rows] & ~solutions[1][rows]
+    names = [(str(exposures.exposure_id(int(row)).plate), int(solutions[0][row])) for row in rows]
+    known = PlateOutlines(session).of(
+        [name for name, is_solved in zip(names, solved, strict=True) if is_solved], most_asked=_MOST_OUTLINES
+    )
+    outlines = [known.get(name) if is_solved else None for name, is_solved in zip(names, solved, strict=True)]
+    regions = [
+        outline or Circle(circles.ra[row], circles.dec[row], min(circles.radius[row], 180.0))
+        for row, outline in zip(rows.tolist(), outlines, strict=True)
+    ]
+    table = _plates(session)[rows]
+    table["outline"] = np.array(["circle" if outline is None else "plate" for outline in outlines], dtype="U6")
+    exact = ExposureList.from_footprints(
+        circles.t_min[rows],
+        circles.t_max[rows],
+        Shapes.from_regions(regions),
+        limiting_magnitude=circles.limiting_magnitude[rows],
+    )
+    return _ranked(table, exact, ephemeris)
 
 
 def _of_service(session: Session, service: Any, ephemeris: Ephemeris, table: str, collection: str | None) -> Any:
@@ -178,7 +211,7 @@ def _plates(session: Session) -> Any:
 
 
 def _plate_circles(session: Session) -> ExposureList:
-    """Plates as circles around them: a little too large, since how a plate was turned is not in the table."""
+    """Plates as circles around them: too large, since how a plate was turned is not in the table."""
     from skyvault.missions.dasch_series import half_side_deg
     from skyvault.session.cells import values_and_mask
 
