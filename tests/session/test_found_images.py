@@ -35,6 +35,26 @@ def test_images_are_found_tested_fetched_and_shown(session: Session, sandbox: An
     assert found.show(row, hdu="VARIANCE") is not None
 
 
+def test_planes_are_read_and_an_image_moves_beside_the_static_one(session: Session, tmp_path: Path) -> None:
+    found = session.images("tap", token="gt-sandbox", where="lsst_band = 'i' AND calib_level = 2", most=3)
+    planes = found.planes(1)
+    assert set(planes) == {"IMAGE", "MASK", "VARIANCE"}
+    assert planes["IMAGE"].shape == planes["VARIANCE"].shape == planes["MASK"].shape
+    assert "EDGE" in planes["MASK"].counts() and (planes["VARIANCE"] >= 0).all()
+
+    pytest.importorskip("bokeh")
+    from bokeh.models import ColorBar, GlyphRenderer, ImageRGBA, RangeSlider, Scatter, Slider
+
+    view = found.live(1, mask=["EDGE", "DETECTED"], mask_transparency=70, is_static_beside=True)
+    model = view.model()
+    for kind in (ColorBar, RangeSlider, Slider, Scatter):
+        assert list(model.select({"type": kind})), kind
+    (over,) = [one.glyph for one in model.select({"type": GlyphRenderer}) if isinstance(one.glyph, ImageRGBA)]
+    assert over.global_alpha == pytest.approx(0.3)
+    page = view.write(tmp_path / "image.html").read_text(encoding="utf-8")
+    assert "data:image/png;base64" in page and "transparency of the mask" in page and "<script src" not in page
+
+
 def test_a_fetch_that_fails_leaves_nothing(session: Session, sandbox: Any) -> None:
     found = session.images("tap", token="gt-sandbox", most=1)
     sandbox.faults.set(Fault("refused", archive="rubin"))

@@ -56,7 +56,7 @@ def show_image(
         wcs = footprint_wcs(chosen.header)
         data = np.asarray(chosen.data, dtype=np.float32)
         data = data.reshape(-1, *data.shape[-2:])[0]
-        planes = None if mask is None or mask is False else _planes(opened, mask, data.shape)
+        planes = None if mask is None or mask is False else mask_planes(opened, mask, data.shape)
     finally:
         if opened is not image:
             opened.close()
@@ -90,7 +90,7 @@ def show_image(
     return figure
 
 
-def _planes(opened: Any, mask: Any, shape: tuple[int, ...]) -> tuple[Mask, tuple[str, ...]]:
+def mask_planes(opened: Any, mask: Any, shape: tuple[int, ...]) -> tuple[Mask, tuple[str, ...]]:
     """The mask, and the planes of it that are to be seen."""
     found = mask if isinstance(mask, Mask) else read_mask(opened)
     if found.shape != tuple(shape):

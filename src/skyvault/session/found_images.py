@@ -13,6 +13,7 @@ from skyvault.errors import NotFound, ParameterError
 from skyvault.session.steps import steps_of
 
 if TYPE_CHECKING:
+    from skyvault.session.live_view import LiveView
     from skyvault.session.session import Session
 
 _MOST_ROWS: Final = 10_000
@@ -82,6 +83,50 @@ class FoundImages:
                 return row
         raise NotFound(f"The service lists the image {next(filter(None, image), '?')[:80]!r} no more")
 
+    def planes(self, row: int) -> dict[str, Any]:
+        """What an image's file holds by name: pixels as float32 (rows, columns) of IMAGE and VARIANCE, and the MASK.
+
+        The mask is a :class:`~skyvault.find.mask.Mask` with named planes. What the file lacks is left out.
+        """
+        from astropy.io import fits
+
+        from skyvault.find import read_mask
+
+        found: dict[str, Any] = {}
+        with fits.open(self.fetch(row), memmap=False) as file:
+            for hdu in file:
+                if not hdu.is_image or hdu.header.get("NAXIS", 0) < 2 or hdu.data is None:
+                    continue
+                # a file without names holds its picture first
+                name = hdu.name if hdu.name in ("IMAGE", "MASK", "VARIANCE") else "IMAGE"
+                if name not in found:
+                    found[name] = read_mask(file) if name == "MASK" else np.array(hdu.data, np.float32)
+        return found
+
+    def live(self, row: int, *, is_static_beside: bool = False, **how: Any) -> LiveView:
+        """An image that moves in a browser or a notebook, the target marked; with the static one beside if wanted.
+
+        ``how`` as :func:`skyvault.find.live_figure`: ``mask=True``, ``mask_transparency``, ``hdu``.
+        """
+        from skyvault.find.live import live_figure
+        from skyvault.session.live_view import LiveView
+
+        query = self._session.query()
+        given: dict[str, Any] = {"target": (query.ra_deg, query.dec_deg)} | how
+        path = self.fetch(row)
+
+        def build() -> tuple[Any, Any]:
+            from bokeh.layouts import row as side_by_side
+            from bokeh.models import ColumnDataSource
+
+            shown = live_figure(path, **given)
+            if is_static_beside:
+                static = {key: value for key, value in how.items() if key != "title"}
+                shown = side_by_side(_picture(self.show(row, has_colour_bar=True, **static)), shown)
+            return shown, ColumnDataSource()
+
+        return LiveView(build, str(how.get("title", "") or path.stem))
+
     def show(self, row: int, **how: Any) -> Any:
         """A matplotlib Figure of an image with the target marked; ``how`` as :func:`skyvault.find.show_image`."""
         from skyvault.find import show_image
@@ -97,6 +142,19 @@ class FoundImages:
 
 def _names(record: Any) -> list[str]:
     return [str(record.get(name, "") or "") for name in ("obs_publisher_did", "obs_id", "lsst_ccdvisitid")]
+
+
+def _picture(figure: Any) -> Any:
+    """A static figure as part of a page."""
+    import base64
+    import io
+
+    from bokeh.models import Div
+
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=100)
+    data = base64.b64encode(out.getvalue()).decode("ascii")
+    return Div(text=f'<img alt="the image, static" src="data:image/png;base64,{data}">')
 
 
 def found_images(
