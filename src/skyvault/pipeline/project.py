@@ -16,6 +16,7 @@ from skyvault.pipeline.batches import Batch
 from skyvault.pipeline.catalog import Catalog
 from skyvault.pipeline.custom_code import class_named, code_folders, code_version
 from skyvault.pipeline.dataset import data_root, product_folder
+from skyvault.pipeline.efficiency import AmplitudeRate
 from skyvault.pipeline.executors import NAMES, executor_of, is_executor
 from skyvault.pipeline.faults import ParameterValueError, TooManyProblems
 from skyvault.pipeline.observatory import Observatory, ParsObservatory
@@ -27,6 +28,7 @@ from skyvault.pipeline.run_record import Recorder, RunRecord, recorded
 from skyvault.pipeline.source import Detection, Properties, Source
 from skyvault.pipeline.tables import Problem, StoredHistogram
 from skyvault.pipeline.versions import config_hash, output_config
+from skyvault.science.injection import Efficiency
 
 #: observatory -> module and class
 KNOWN: Final[dict[str, tuple[str, str]]] = {
@@ -358,6 +360,26 @@ class Project(Part):
                 detections=count(Detection, Detection.simulated.is_(False)),
                 problems=count(Problem),
             )
+
+    def efficiency(self, **chosen: Any) -> Efficiency:
+        """How complete the run is: the fraction of injected events found, against their amplitude (relative flux).
+
+        ``shape``, ``mag`` (range of the sources) and ``width_d`` (range, days) narrow it.
+        """
+        self._take_stored_histograms()
+        return self.analysis.efficiency(**chosen)
+
+    def rates(self, shape: str, **how: Any) -> list[AmplitudeRate]:
+        """How often events of a shape happen, or at most: per epoch, or with ``duration_d`` per star and day, in bins
+        of amplitude (``bins``), with ``confidence``; see :func:`skyvault.pipeline.efficiency.event_rates`."""
+        self._take_stored_histograms()
+        return self.analysis.rates(self.get_detections(), shape, **how)
+
+    def _take_stored_histograms(self) -> None:
+        """Give the analysis the counts of all that was run so far, in this process or another."""
+        if self.output_folder is None and self.pars.version_control:
+            self.cfg_hash = config_hash(self.output_config())
+        self._stored_histograms(database.use(self.pars.database))
 
     def select_sources(self) -> Any:
         """A statement that selects this version's sources."""
