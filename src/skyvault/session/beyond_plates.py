@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from skyvault.session.found_images import FoundImages
     from skyvault.session.live_view import LiveView
+    from skyvault.session.mission_curve import MissionCurve
     from skyvault.session.other_missions import SideBySide
     from skyvault.session.session import Session
     from skyvault.session.spectra import Spectra
@@ -127,6 +128,23 @@ class BeyondPlates:
         found = side_by_side(session, names, refresh=refresh)
         steps_of(session).remember("missions", names=list(names))
         return found
+
+    def curve_of(self, source: Any, **columns: Any) -> MissionCurve:
+        """A light curve of your own beside the missions': ``sess.missions("ztf").plus(sess.curve_of("kepler.fits"))``.
+
+        ``source`` is a file of TESS, Kepler or K2; Rubin's forced photometry as its TAP gives it (psfFlux, psfFluxErr,
+        band, midpointMjdTai); or any other table with ``columns`` as for
+        :func:`skyvault.session.curve_sources.curve_of_table` (mission, time, value, scale, reference ...).
+        Raises FormatError, ParameterError.
+        """
+        from skyvault.session.curve_sources import curve_of_file, curve_of_table, rubin_curve
+
+        if isinstance(source, str | Path):
+            return curve_of_file(source, **columns)
+        query = cast("Session", self).query()
+        if not {"time", "value"} & columns.keys():
+            return rubin_curve(source, query.ra_deg, query.dec_deg, **columns)
+        return curve_of_table(source, **({"ra_deg": query.ra_deg, "dec_deg": query.dec_deg} | columns))
 
     def images(
         self,

@@ -45,6 +45,8 @@ class Rule:
     band: str | None = None
     only_band: str = ""
     is_flux: bool = False
+    #: magnitude of flux 1; None: fluxes are relative
+    zero_mag: float | None = None
     #: fluxes are relative to the median of rows that share this column
     part: str | None = None
     #: seconds an exposure takes, to go from its begin to its middle
@@ -64,6 +66,15 @@ RULES: Final[Mapping[str, Rule]] = {
     "TESS": Rule(
         ("PDCSAP_FLUX", "SAP_FLUX"), ("PDCSAP_FLUX_ERR", "SAP_FLUX_ERR"), "QUALITY", None, "any QUALITY bit",
         "relative to the median of each sector", only_band="TESS", is_flux=True, part="SECTOR",
+    ),
+    "Kepler": Rule(
+        ("PDCSAP_FLUX", "SAP_FLUX"), ("PDCSAP_FLUX_ERR", "SAP_FLUX_ERR"), "SAP_QUALITY", None, "any SAP_QUALITY bit",
+        "relative to the median of each quarter", only_band="Kepler", is_flux=True, part="QUARTER",
+    ),
+    # nanojansky; AB magnitudes have 31.4 at 1 nJy
+    "Rubin": Rule(
+        ("psfFlux",), ("psfFluxErr",), "psfFlux_flag", None, "psfFlux_flag", "AB magnitudes of point-source fluxes",
+        band="band", is_flux=True, zero_mag=31.4,
     ),
 }  # fmt: skip
 
@@ -103,9 +114,9 @@ class MissionCurve(PeriodicCurve):
         return Series(self.mjd, self.mag, self.error, self.band, self.is_good)
 
     @classmethod
-    def of(cls, mission: str, rows: LightCurveTable) -> MissionCurve:
-        """From an archive's light curve. Raises ParameterError for a survey without a rule."""
-        rule = RULES.get(rows.survey)
+    def of(cls, mission: str, rows: LightCurveTable, rule: Rule | None = None) -> MissionCurve:
+        """From an archive's light curve; raises ParameterError for a survey without a ``rule``."""
+        rule = rule or RULES.get(rows.survey)
         if rule is None:
             raise ParameterError(
                 f"it is not known which columns of {rows.survey} are magnitudes", hint=f"Known are {', '.join(RULES)}."
@@ -116,9 +127,11 @@ class MissionCurve(PeriodicCurve):
         flags = _numbers(rows, rule.flags) if rule.flags in names else np.zeros(count)
         bits = np.where(np.isfinite(flags), flags, 0.0).astype(np.int64)
         flagged = bits != 0 if rule.bad_bits is None else (bits & rule.bad_bits) != 0
-        if rule.is_flux:
-            mag, error = _relative(rows, mag, error, flagged, rule.part)
         limit = np.full(count, np.nan)
+        if rule.is_flux and rule.zero_mag is not None:
+            mag, error, limit = _absolute(mag, error, rule.zero_mag)
+        elif rule.is_flux:
+            mag, error = _relative(rows, mag, error, flagged, rule.part)
         if rule.limit is not None:
             limit = np.where(rows.is_limit, _numbers(rows, rule.limit), np.nan)
             mag = np.where(rows.is_limit, np.nan, mag)
@@ -129,7 +142,7 @@ class MissionCurve(PeriodicCurve):
         said = "TDB at the barycentre" if is_known else f"as given: {rows.time}"
         return cls(
             mission, rows, mjd, is_known, said, mag, error, limit, band, np.asarray(flagged, bool), rule.flag_meaning,
-            rule.zero_point, rule.is_flux,
+            rule.zero_point, rule.is_flux and rule.zero_mag is None,
         )  # fmt: skip
 
 
@@ -143,6 +156,17 @@ def _times(rows: LightCurveTable, rule: Rule) -> tuple[Floats, bool]:
         seconds = _numbers(rows, str(rule.exposure))
         mjd = mjd + np.where(np.isfinite(seconds), seconds, 0.0) / 2.0 / _SECONDS_A_DAY
     return mjd, True
+
+
+def _absolute(flux: Floats, error: Floats, zero_mag: float) -> tuple[Floats, Floats, Floats]:
+    """Magnitudes and errors of what is 3 sigma above zero, limits of 5 sigma of the rest."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        known = np.isfinite(flux)
+        seen = known & (flux > 0.0) & ~(flux < 3.0 * error)
+        mag = np.where(seen, zero_mag - 2.5 * np.log10(np.where(seen, flux, 1.0)), np.nan)
+        sigma = np.where(seen, _POGSON * error / np.where(seen, flux, 1.0), np.nan)
+        limit = np.where(known & ~seen & (error > 0.0), zero_mag - 2.5 * np.log10(5.0 * error), np.nan)
+    return mag, sigma, limit
 
 
 def _relative(

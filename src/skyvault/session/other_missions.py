@@ -84,6 +84,10 @@ class SideBySide(PeriodicCurve):
         table.meta.update(target=self.target, zero_points={one.mission: one.zero_point for one in self.curves})
         return table[np.argsort(np.nan_to_num(table["mjd"], nan=np.inf), kind="stable")]
 
+    def plus(self, *curves: MissionCurve) -> SideBySide:
+        """The same with more light curves (:meth:`~skyvault.session.beyond_plates.BeyondPlates.curve_of`)."""
+        return SideBySide(self.target, (*self.curves, *curves), self.exposed, dict(self.problems))
+
     def series(self) -> Series:
         """All missions together, those whose times are known; bands are named ``mission band``."""
         known = [curve for curve in self.curves if curve.is_barycentric]
