@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from skyvault.pipeline.period_finder import ParsPeriodFinder, PeriodFinder
     from skyvault.pipeline.project import ParsProject, Project
     from skyvault.pipeline.quality import ParsQuality, QualityChecker
+    from skyvault.pipeline.raw_data import RawCutouts, RawImages, RawSpectra
+    from skyvault.pipeline.service_observatory import ParsService, VirtualVO
     from skyvault.pipeline.simulator import ParsSimulator, Simulator
     from skyvault.pipeline.source import Detection, Properties, Source
+    from skyvault.pipeline.spectrum import Spectrum
     from skyvault.pipeline.tess_observatory import ParsObsTESS, VirtualTESS
     from skyvault.pipeline.ztf_observatory import ParsObsZTF, VirtualZTF
 
@@ -42,6 +45,9 @@ _HOME_OF = {
         "simulator": ("ParsSimulator", "Simulator"),
         # tables that refer to each other must all be known
         "source": ("Detection", "Lightcurve", "Properties", "RawPhotometry", "Source"),
+        "raw_data": ("RawCutouts", "RawImages", "RawSpectra"),
+        "service_observatory": ("ParsService", "VirtualVO"),
+        "spectrum": ("Spectrum",),
         "tess_observatory": ("ParsObsTESS", "VirtualTESS"),
         "ztf_observatory": ("ParsObsZTF", "VirtualZTF"),
     }.items()
@@ -51,10 +57,10 @@ _HOME_OF = {
 __all__ = [
     "Analysis", "Catalog", "Detection", "Finder", "Histogram", "Lightcurve", "MatchedFilterFinder", "Observatory",
     "Parameters", "ParsAnalysis", "ParsCatalog", "ParsDemoObs", "ParsFinder", "ParsHistogram", "ParsObsDASCH",
-    "ParsObsFiles", "ParsObsTESS", "ParsObsZTF", "ParsObservatory", "ParsPeriodFinder", "ParsProject",
-    "ParsQuality", "ParsSimulator", "PeriodFinder", "Project", "Properties", "QualityChecker", "RawPhotometry",
-    "Simulator", "Source", "VirtualDASCH", "VirtualDemoObs", "VirtualFiles", "VirtualObservatory", "VirtualTESS",
-    "VirtualZTF",
+    "ParsObsFiles", "ParsObsTESS", "ParsObsZTF", "ParsObservatory", "ParsPeriodFinder", "ParsProject", "ParsQuality",
+    "ParsService", "ParsSimulator", "PeriodFinder", "Project", "Properties", "QualityChecker", "RawCutouts",
+    "RawImages", "RawPhotometry", "RawSpectra", "Simulator", "Source", "Spectrum", "VirtualDASCH", "VirtualDemoObs",
+    "VirtualFiles", "VirtualObservatory", "VirtualTESS", "VirtualVO", "VirtualZTF",
 ]  # fmt: skip
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
+from skyvault.pipeline.raw_data import RawImages
 from skyvault.pipeline.source import Source
 from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory
+from skyvault.pipeline.tables import mjd_of_datetime
 
 if TYPE_CHECKING:
     from skyvault.missions.dasch_api import DaschApi
@@ -33,6 +36,7 @@ class ParsObsDASCH(ParsSurvey):
         self.add_par("mag_limit", 18.0, float, "nothing fainter is asked for: plates end there")
         self.add_par("bad_flags", STANDARD_REJECTION, int, "AFLAGS with which a measurement counts as bad")
         self.add_par("exposure_times", False, bool, "ask for the list of exposures, too, which tells their lengths")
+        self.add_par("max_images", 50, int, "cutouts of a source, spread over the century; altdata tells of the others")
         self.download_pars_list = ["refcat", "match_radius", "magdiff_thresh", "mag_limit", "exposure_times"]
 
 
@@ -84,6 +88,42 @@ class VirtualDASCH(SurveyObservatory):
             if limit is None or mag is None or known is None or abs(float(known) - mag) < limit:
                 return dict(star)
         return None
+
+    def download_cutouts(self, cat_row: Mapping[str, Any], folder: Path, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """The 20 arcmin around a source on the plates that show it, spread over the century."""
+        from skyvault.missions.dasch import DASCH
+        from skyvault.net.stopping import side_by_side
+        from skyvault.science.cutouts import spread_in_time
+
+        place = (float(cat_row["ra"]) % 360.0, float(cat_row["dec"]))
+        mission = DASCH.around(place, settings=self.archive.settings, client=self.archive.client)
+        rows = [row for row in mission.all_obs_info.to_pylist() if row["science_usable"]]
+        mjd = np.array([np.nan if row["start"] is None else mjd_of_datetime(row["start"]) for row in rows], np.float64)
+        chosen = [rows[n] for n in (spread_in_time(mjd, self.pars.max_images).tolist() if rows else [])]
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def fetch(row: dict[str, Any]) -> Path:
+            path: Path = self.archive.cutout(row["plate_id"], row["solnum"], *place, folder / f"{row['ObsID']}.fits")
+            return path
+
+        side_by_side(fetch, chosen, parallel=self.pars.connections, name="cutouts")
+        columns = {
+            "file": [f"{row['ObsID']}.fits" for row in chosen], "obs_id": [row["ObsID"] for row in chosen],
+            "mjd": np.array([mjd_of_datetime(row["start"]) for row in chosen], np.float64),
+            "exptime": np.array([row["duration"].total_seconds() or np.nan for row in chosen], np.float64),
+            "filter": ["B"] * len(chosen), "zero_point": np.full(len(chosen), np.nan),
+            "series": [row["series"] for row in chosen],
+        }  # fmt: skip
+        about = {"service": self.archive.address("api"), "left_out": len(rows) - len(chosen)}
+        return (columns if chosen else {}), about
+
+    def times_of(self, kind: str) -> dict[str, Any]:
+        # of the list of exposures: not corrected to the Sun, unlike the light curves
+        return {"format": "mjd", "offset": 0.0, "scale": "utc", "position": "geocenter"}
+
+    def reduce_cutouts(self, dataset: RawImages, source: Source | None = None, **kwargs: Any) -> list[Lightcurve]:
+        """None: the blackening of a plate is no flux. Magnitudes of plates are DASCH's own, by data type photometry."""
+        return []
 
     def _exposure_times(self, place: tuple[float, float], rows: Any) -> Any:
         """Seconds of each row's exposure, by plate and solution; NaN where the list of exposures has none."""

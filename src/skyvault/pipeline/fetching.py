@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -245,7 +244,6 @@ class Fetching(Reducing):
         if kind == "photometry":
             data, altdata = self.download_from_observatory(row, **how)
         elif isinstance(raw, RawData) and kind != "spectra":
-            shutil.rmtree(raw.files_folder, ignore_errors=True)
             data, altdata = getattr(self, f"download_{kind}")(row, raw.files_folder, **how)
         else:
             data, altdata = getattr(self, f"download_{kind}")(row, **how)

@@ -35,6 +35,7 @@ KNOWN: Final[dict[str, tuple[str, str]]] = {
     "DEMO": ("skyvault.pipeline.demo_observatory", "VirtualDemoObs"),
     "ZTF": ("skyvault.pipeline.ztf_observatory", "VirtualZTF"),
     "TESS": ("skyvault.pipeline.tess_observatory", "VirtualTESS"),
+    "VO": ("skyvault.pipeline.service_observatory", "VirtualVO"),
     "DASCH": ("skyvault.pipeline.dasch_observatory", "VirtualDASCH"),
     "FILES": ("skyvault.pipeline.files_observatory", "VirtualFiles"),
 }

@@ -105,7 +105,7 @@ class Reducing:
                 columns = {name: values[chosen] for name, values in measured.columns.items()} | {
                     "mjd": times.mjd[chosen]
                 }
-                unit = {"flux_unit": "uJy"} if known else {"flux_unit": "count", "zero_point": "unknown"}
+                unit = {"flux_unit": "uJy"} if known else {"flux_unit": "count", "magnitudes": "relative"}
                 made.append(self.lightcurve(
                     dataset, columns, zero_point=None if known else _ANY_ZERO_POINT,
                     **described(times), **about, **unit, filter=str(filters[chosen[0]]) or None,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from skyvault.pipeline.observatory import Observatory, ParsObservatory
 from skyvault.pipeline.observatory_credentials import credential_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from skyvault.config import Settings
     from skyvault.missions.service import ArchiveService
+    from skyvault.net.remote_file import RemoteFile
 
 
 #: hosts whose manners this process shares with others already, by its number
@@ -93,6 +97,13 @@ class SurveyObservatory(Observatory):
 
     def begin_process(self, processes: int) -> None:
         self._processes, self._making = processes, threading.Lock()
+
+    def _fetched(self, wanted: Sequence[tuple[RemoteFile, str]], folder: Path) -> None:
+        """Files into a folder, side by side; those that are there are not asked for again. Raises the first fault."""
+        from skyvault.missions.time_domain import fetch_all
+
+        folder.mkdir(parents=True, exist_ok=True)
+        fetch_all(self.archive, [(remote, folder / name) for remote, name in wanted])
 
     def __getstate__(self) -> dict[str, Any]:
         # connections and passwords in them stay in the process they were made in

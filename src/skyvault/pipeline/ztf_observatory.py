@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
 from skyvault.pipeline.source import Source
 from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory
-from skyvault.pipeline.tables import datetime_of_mjd
+from skyvault.pipeline.tables import datetime_of_mjd, mjd_of_datetime
 from skyvault.science.light_curve_reduction import rows_of_source
 from skyvault.science.time_scales import Site
 
@@ -28,6 +29,9 @@ class ParsObsZTF(ParsSurvey):
         self.add_par("minimal_declination", -30.0, float, "nothing further south is asked for, degrees")
         self.add_par("cone_search_radius", 2.0, float, "radius asked for, arcsec; 3 years of proper motion are added")
         self.add_par("limiting_magnitude", 20.5, float, "nothing fainter is asked for")
+        self.add_par("image_filters", ["zg", "zr", "zi"], list, "filters of images and cutouts")
+        self.add_par("image_size", 2.0, float, "side of cutouts, arcmin")
+        self.add_par("max_images", 200, int, "images of a source, spread over the years; altdata tells of the others")
         self.download_pars_list = ["minimal_declination", "cone_search_radius", "limiting_magnitude"]
 
 
@@ -63,6 +67,49 @@ class VirtualZTF(SurveyObservatory):
         place = (float(cat_row["ra"]), float(cat_row["dec"]))
         rows = archive.light_curves(place=place, radius_arcsec=radius, refresh=refresh)
         return rows, {"service": where, "radius_arcsec": radius}
+
+    def download_images(self, cat_row: Mapping[str, Any], folder: Path, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """The whole quadrants (3k x 3k pixels each) that show a source."""
+        return self._images(cat_row, folder, None)
+
+    def download_cutouts(self, cat_row: Mapping[str, Any], folder: Path, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """The parts of ``image_size`` around a source of the images that show it."""
+        return self._images(cat_row, folder, self.pars.image_size * 60.0)
+
+    def _images(
+        self, cat_row: Mapping[str, Any], folder: Path, size_arcsec: float | None
+    ) -> tuple[Any, dict[str, Any]]:
+        from skyvault.missions.ztf import ZTF
+        from skyvault.science.cutouts import spread_in_time
+
+        pars = self.pars
+        if cat_row["dec"] < pars.minimal_declination:
+            return {}, {"skipped": "too far south"}
+        place = (float(cat_row["ra"]) % 360.0, float(cat_row["dec"]))
+        mission = ZTF.around(place, 0.0, settings=self.archive.settings, client=self.archive.client)
+        rows = [
+            row for row in mission.all_obs_info.to_pylist()
+            if row["science_usable"] and row["filtercode"] in pars.image_filters
+        ]  # fmt: skip
+        mjd = np.array([mjd_of_datetime(row["start"]) for row in rows], np.float64)
+        chosen = spread_in_time(mjd, pars.max_images).tolist() if rows else []
+        wanted = [
+            (self.archive.image_of(rows[n], place=place if size_arcsec else None, size_arcsec=size_arcsec),
+             f"{rows[n]['ObsID']}.fits") for n in chosen
+        ]  # fmt: skip
+        if wanted:
+            self._fetched(wanted, folder)
+        columns = {
+            "file": [name for _, name in wanted], "mjd": mjd[chosen], "obs_id": [rows[n]["ObsID"] for n in chosen],
+            "exptime": np.array([rows[n]["duration"].total_seconds() for n in chosen]),
+            "filter": [rows[n]["filtercode"] for n in chosen], "zero_point": np.full(len(chosen), np.nan),
+            "maglimit": np.array([rows[n]["maglimit"] or np.nan for n in chosen], np.float64),
+        }  # fmt: skip
+        about = {"service": self.archive.address("files"), "left_out": len(rows) - len(chosen)}
+        return (columns if chosen else {}), about
+
+    def times_of(self, kind: str) -> dict[str, Any]:
+        return {"format": "mjd", "offset": 0.0, "scale": "utc", "position": "topocenter"}
 
     def fetch_by_oid(self, oids: int | str | Sequence[int | str], name: str | None = None) -> Source:
         """A source of ZTF's own objects (one ID, or those of several filters), with raw data and light curves; not

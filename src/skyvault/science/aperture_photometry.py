@@ -23,6 +23,8 @@ POOR_SKY: Final = 8
 _FWHM: Final = 2.3548
 _FEWEST_SKY_PIXELS: Final = 20
 _CLIP: Final = 3.0
+#: half the side of what is looked at of a star to see how wide it is, pixels
+_STAMP: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +156,49 @@ def _covered(distance: Floats, radius: float) -> Floats:
 
 
 def star_width(image: ArrayLike, mask: Any = None, saturation: float | None = None) -> float | None:
-    """The usual full width at half maximum of the image's stars, pixels; None where there are fewer than three."""
-    from skyvault.science.source_extraction import extract_sources
+    """The usual full width at half maximum of the image's stars, pixels; None where there are fewer than three.
 
-    try:
-        found = extract_sources(image, threshold_sigma=8.0, mask=mask, saturation=saturation, are_blends_split=False)
-    except ParameterError:
+    Of the 60 brightest peaks that are neither saturated nor crowded: light within the stamp over the light of the
+    highest pixel, which for a Gaussian is 2 pi sigma squared. Good to 10% for widths of 1.5 to 15 pixels.
+    """
+    from scipy.ndimage import maximum_filter
+
+    pixels = np.asarray(image, np.float64)
+    if pixels.ndim != 2 or min(pixels.shape) < 2 * _STAMP + 3:
         return None
-    good = found.take(np.flatnonzero(found.is_good & (found.snr > 20.0))[:50])
-    widths = good.fwhm[np.isfinite(good.fwhm) & (good.fwhm > 0.5)]
-    return float(np.median(widths)) if len(widths) >= 3 else None
+    bad = ~np.isfinite(pixels)
+    if mask is not None:
+        bad = bad | np.asarray(mask, np.bool_)
+    some = pixels[:: max(1, pixels.shape[0] // 300), :: max(1, pixels.shape[1] // 300)]
+    some = some[np.isfinite(some)]
+    if not len(some):
+        return None
+    sky = float(np.median(some))
+    noise = 1.4826 * float(np.median(np.abs(some - sky)))
+    clean = np.where(bad, -np.inf, pixels)
+    is_peak = (clean == maximum_filter(clean, size=5, mode="nearest")) & (clean > sky + 15.0 * noise)
+    if saturation is not None:
+        is_peak &= pixels < 0.8 * saturation
+    rows, columns = np.nonzero(is_peak)
+    height, width = pixels.shape
+    for half in (_STAMP, 3 * _STAMP):
+        inside = (rows >= half) & (rows < height - half) & (columns >= half) & (columns < width - half)
+        at = np.flatnonzero(inside)
+        at = at[np.argsort(-pixels[rows[at], columns[at]], kind="stable")][:60]
+        widths = []
+        for y, x in zip(rows[at].tolist(), columns[at].tolist(), strict=True):
+            near = np.hypot(rows - y, columns - x) < 1.5 * half
+            stamp = clean[y - half : y + half + 1, x - half : x + half + 1] - sky
+            # a neighbour of a tenth of its height would widen it
+            if (
+                not np.isfinite(stamp).all()
+                or (near & (pixels[rows, columns] - sky > 0.1 * stamp[half, half])).sum() > 1
+            ):
+                continue
+            edge = np.concatenate([stamp[0], stamp[-1], stamp[1:-1, 0], stamp[1:-1, -1]])
+            light = float((stamp - np.median(edge)).sum()) / float(stamp[half, half] - np.median(edge))
+            if light > 0.0:
+                widths.append(_FWHM * float(np.sqrt(light / (2.0 * np.pi))))
+        if len(widths) >= 3 and (usual := float(np.median(widths))) < 0.8 * half:
+            return usual
+    return None

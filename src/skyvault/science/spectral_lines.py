@@ -63,7 +63,13 @@ def continuum_of(wavelength: Floats, flux: Floats, usable: Booleans, window: int
             levels.append(_clipped_median(flux[inside]))
     if not centres:
         return np.full(count, float(np.median(flux[rows])))
-    return np.asarray(np.interp(wavelength, centres, levels), np.float64)
+    made = np.asarray(np.interp(wavelength, centres, levels), np.float64)
+    if len(centres) > 1:
+        # beyond the first and last median the continuum goes on as straight as there
+        for end, inner, outside in ((0, 1, wavelength < centres[0]), (-1, -2, wavelength > centres[-1])):
+            slope = (levels[end] - levels[inner]) / (centres[end] - centres[inner])
+            made[outside] = levels[end] + slope * (wavelength[outside] - centres[end])
+    return made
 
 
 def _clipped_median(values: Floats) -> float:
@@ -124,7 +130,7 @@ def _peaks(
     wavelength: Floats, residual: Floats, level: Floats, weight: Floats, score: Floats, width: Floats, good: Booleans,
     threshold: float, at_most: int,
 ) -> list[SpectralLine]:  # fmt: skip
-    """The strongest lines, each at least three of its own sigma from stronger ones."""
+    """The strongest lines, none within three of its own sigma, the wings or the side lobes of a stronger one."""
     order = np.argsort(-np.abs(score), kind="stable")
     order = order[np.abs(score[order]) >= threshold]
     taken = np.zeros(len(score), np.bool_)
@@ -138,7 +144,7 @@ def _peaks(
         sigma = float(width[peak])
         half = int(np.ceil(3.0 * sigma))
         low, high = max(0, peak - half), min(len(score), peak + half + 1)
-        taken[max(0, peak - half - int(sigma)) : min(len(score), peak + half + int(sigma) + 1)] = True
+        taken[_wing(score, peak, half, -1, threshold) : _wing(score, peak, half, 1, threshold) + 1] = True
         # the centre of the line's own light, weighted by the kernel: half a pixel better than the peak
         inside = np.arange(low, high)
         sign = 1.0 if score[peak] > 0 else -1.0
@@ -155,3 +161,20 @@ def _peaks(
             float(wavelength[high - 1]), bool((~good[inside]).any()),
         ))  # fmt: skip
     return found
+
+
+def _wing(score: Floats, peak: int, half: int, step: int, threshold: float) -> int:
+    """How far a line reaches to one side: its core, its wings above the threshold, and where the filter swings back."""
+    sign, at, lowest = np.sign(score[peak]), peak, abs(float(score[peak]))
+    end = len(score) - 1 if step > 0 else 0
+    while at != end:
+        value = float(sign * score[at + step])
+        if abs(at + step - peak) > half:
+            # another line begins where the score grows again by more than noise does
+            if value > lowest + threshold or (abs(value) < threshold and value > -0.2 * abs(float(score[peak]))):
+                break
+            if value < -threshold and abs(value) > 0.2 * abs(float(score[peak])):
+                break
+        lowest = min(lowest, abs(value))
+        at += step
+    return at
