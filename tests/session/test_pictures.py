@@ -75,6 +75,18 @@ def test_a_cutout_that_cannot_be_had_or_read_is_told_and_left_out(
         session.contact_sheet([missing])
 
 
+def test_cutouts_go_on_pages_of_a_pdf_whose_bytes_repeat(session: Session, tmp_path: Path) -> None:
+    first = session.cutout_pages(tmp_path / "plates.pdf", count=7, per_page=3).read_bytes()
+    assert first.startswith(b"%PDF-") and first.rstrip().endswith(b"%%EOF")
+    assert first.count(b"/Type /Page ") + first.count(b"/Type /Page\n") == 3
+    assert session.cutout_pages(tmp_path / "again.pdf", count=7, per_page=3).read_bytes() == first
+    assert not list(tmp_path.glob(".*"))
+    for path, how in (("plates.png", {}), ("plates.pdf", {"per_page": 0})):
+        with pytest.raises(ParameterError) as caught:
+            session.cutout_pages(tmp_path / path, count=2, **how)
+        assert "\n" not in str(caught.value)
+
+
 def test_wrong_wishes_are_one_sentence(session: Session, tmp_path: Path) -> None:
     rows = session.exposures().keep_only.has_imaging(verbose=False)
     for wish, error in (

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import textwrap
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from skyvault.errors import ParameterError
 from skyvault.science.epoch_frames import BLANK, EpochFrames
 from skyvault.science.time_series_plot import GREY, INK, ORANGE
 
@@ -19,6 +23,7 @@ _CAPTION: Final = 12
 _DPI: Final = 100
 #: pixels of a frame in the picture, at least and at most
 _SMALLEST, _LARGEST = 110, 420
+_MOST_A_PAGE: Final = 100
 #: grey of the line around a frame
 _FRAME: Final = 170
 
@@ -33,10 +38,9 @@ def contact_sheet(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import EllipseCollection
-    from matplotlib.figure import Figure
 
     count, grid = len(frames), frames.grid
-    across = max(1, min(count, columns or max(3, math.ceil(math.sqrt(1.25 * count)))))
+    across = max(1, columns or min(count, max(3, math.ceil(math.sqrt(1.25 * count)))))
     down = -(-count // across)
     # small frames are shown larger by whole factors, so that pixels stay square and equal
     zoom = max(1, math.ceil(_SMALLEST / grid.width)) if grid.width < _SMALLEST else 1
@@ -56,7 +60,7 @@ def contact_sheet(
         sheet[top : top + height, left : left + width] = picture[:, :, None]
         corners.append((left, top))
 
-    figure = Figure(figsize=(total_x / _DPI, total_y / _DPI), dpi=_DPI)
+    figure = _sheet_class()(figsize=(total_x / _DPI, total_y / _DPI), dpi=_DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
@@ -87,6 +91,45 @@ def contact_sheet(
     for line, text in enumerate(reversed(caption)):
         axes.text(_GAP, total_y - 9 - line * _CAPTION, text, fontsize=6.5, color=GREY, va="baseline")
     return figure
+
+
+@cache
+def _sheet_class() -> Any:
+    """A matplotlib Figure that writes PNG quickly."""
+    from matplotlib.figure import Figure
+
+    class Sheet(Figure):
+        """A contact sheet."""
+
+        def savefig(self, fname: Any, **how: Any) -> None:
+            # the grain of plates does not compress: trying harder takes 0.6 s longer and gives a larger file
+            if str(how.get("format") or fname).lower().endswith("png"):
+                how["pil_kwargs"] = {"compress_level": 1} | (how.get("pil_kwargs") or {})
+            super().savefig(fname, **how)
+
+    return Sheet
+
+
+def write_pages(
+    frames: EpochFrames, path: Path, *, per_page: int = 20, columns: int | None = None, title: str = ""
+) -> int:
+    """Writes all frames as pages of a PDF, ``per_page`` contact sheet by contact sheet; the number of pages.
+
+    The same frames make the same bytes. Raises ParameterError unless 1 to 100 frames go on a page.
+    """
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    if not 1 <= per_page <= _MOST_A_PAGE:
+        raise ParameterError(f"from 1 to {_MOST_A_PAGE} images go on a page, not {per_page}")
+    pages = -(-len(frames) // per_page)
+    # pages of one width, the last one too
+    across = columns or max(3, math.ceil(math.sqrt(per_page / 1.25)))
+    with PdfPages(path, metadata={"CreationDate": None, "Title": title or "Epochs"}) as document:
+        for page in range(pages):
+            part = replace(frames, frames=frames.frames[page * per_page : (page + 1) * per_page])
+            head = f"{title or 'Epochs'} ({page + 1} of {pages})" if pages > 1 else title
+            document.savefig(contact_sheet(part, columns=across, title=head))
+    return pages
 
 
 def _caption(frames: EpochFrames) -> str:

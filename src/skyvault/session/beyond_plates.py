@@ -67,6 +67,31 @@ class BeyondPlates:
         query = session.query()
         return cast("Figure", contact_sheet(frames, columns=columns, title=title or query.name or query.sexagesimal()))
 
+    def cutout_pages(
+        self,
+        path: str | Path,
+        exposures: Any = None,
+        *,
+        count: int = 100,
+        per_page: int = 20,
+        radius_arcmin: float = 2.0,
+        title: str = "",
+        stretch: Any = None,
+        pixel_arcsec: float | None = None,
+    ) -> Path:
+        """Writes a PDF of the target on many plates, ``per_page`` on each page, as :meth:`contact_sheet` draws them.
+
+        Exposures are chosen as there; returns the path.
+        """
+        from skyvault.session.pictures import frames_of, write_pages
+
+        session = cast("Session", self)
+        frames = frames_of(
+            session, exposures, count=count, radius_arcmin=radius_arcmin, stretch=stretch, pixel_arcsec=pixel_arcsec
+        )
+        query = session.query()
+        return write_pages(frames, path, per_page=per_page, title=title or query.name or query.sexagesimal())
+
     def blink(
         self,
         path: str | Path,

@@ -96,6 +96,18 @@ def frames_of(
     )
 
 
+def write_pages(frames: EpochFrames, path: str | Path, *, per_page: int, title: str) -> Path:
+    """Puts a PDF of all frames at ``path``, whole or not at all."""
+    from skyvault.science import contact_sheet
+
+    target = Path(path)
+    if target.suffix.lower() != ".pdf":
+        raise ParameterError(f"pages are a PDF file, and {target.name} does not end in .pdf")
+    with written_beside(target, is_precious=False) as beside:
+        contact_sheet.write_pages(frames, beside, per_page=per_page, title=title)
+    return target
+
+
 def write_animation(film: bytes, path: str | Path) -> Path:
     """Puts an animation at ``path``, whole or not at all."""
     target = Path(path)
