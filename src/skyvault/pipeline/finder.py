@@ -13,7 +13,7 @@ from skyvault.pipeline.parameters import Parameters
 from skyvault.pipeline.part import Part
 from skyvault.pipeline.source import Detection, Source
 from skyvault.science.finding import Peak, find_peaks
-from skyvault.science.matched_filter import Kernel, bank, match
+from skyvault.science.matched_filter import KERNELS, Kernel, bank, match
 from skyvault.science.samples import Booleans, Floats, median
 from skyvault.science.thumbnail import Thumbnail
 
@@ -176,6 +176,16 @@ class ParsMatchedFilterFinder(ParsFinder):
         self.add_par("shortest_width", 0.02, float, "shortest kernel, days")
         self.add_par("longest_width", 20.0, float, "longest kernel, days")
         self.add_par("kernels_per_decade", 3, int, "kernels for each factor of ten in width")
+
+    def checked(self, name: str, value: Any) -> Any:
+        if name == "kernel_shapes" and isinstance(value, list) and (strange := [v for v in value if v not in KERNELS]):
+            raise ParameterValueError(
+                f"no kernel has the shape {strange[0]!r}", hint=f"Shapes are {', '.join(KERNELS)}."
+            )
+        positive = ("shortest_width", "longest_width", "kernels_per_decade")
+        if name in positive and isinstance(value, int | float) and not value > 0:
+            raise ParameterValueError(f"{name} must be positive, and {value} is not")
+        return super().checked(name, value)
 
 
 class MatchedFilterFinder(Finder):

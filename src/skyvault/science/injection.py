@@ -20,7 +20,7 @@ SHAPES: Final[tuple[Shape, ...]] = get_args(Shape)
 
 def _flare(phase: Floats) -> Floats:
     """Fast rise, exponential decay: rises within a tenth of the time in which it fades by a factor e."""
-    return np.where(phase < 0.0, np.exp(10.0 * np.minimum(phase, 0.0)), np.exp(-np.maximum(phase, 0.0)))
+    return np.exp(np.where(phase < 0.0, 10.0 * phase, -phase))
 
 
 def _dip(phase: Floats) -> Floats:
