@@ -1,8 +1,9 @@
-"""``skyvault demo``: an embedded sky is published, served, and queried as any client in the world would do it."""
+"""``skyvault demo``: the whole life of archive data on one machine: publish, serve, find, fetch, analyse, query."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,9 @@ from skyvault.errors import SkyvaultError, UsageError
 
 if TYPE_CHECKING:
     from astropy.table import Table as AstropyTable
+
+    from skyvault.cli.demo_archives import World
+    from skyvault.cli.demo_pipeline import Survey
 
 STARS: Final = "demo.stars"
 MARKER: Final = ".skyvault-demo"
@@ -55,6 +59,7 @@ class Step:
     seconds: float
     outcome: str
     rows: AstropyTable | None = None
+    chapter: str = ""
 
 
 @dataclass
@@ -63,12 +68,17 @@ class Story:
 
     steps: list[Step] = field(default_factory=list)
     say: Callable[[Step], None] = lambda step: None
+    chapter: str = ""
 
     def run(self, title: str, text: str, act: Callable[[], tuple[str, AstropyTable | None]]) -> None:
         """Do ``act`` with the clock running; it returns the outcome in words, and rows or None."""
         begun = time.perf_counter()
         outcome, rows = act()
-        step = Step(title, text, time.perf_counter() - begun, outcome, rows)
+        self.tell(Step(title, text, time.perf_counter() - begun, outcome, rows))
+
+    def tell(self, step: Step) -> None:
+        """Note what was done, and say it."""
+        step.chapter = self.chapter
         self.steps.append(step)
         self.say(step)
 
@@ -86,34 +96,41 @@ class Story:
     help="Directory for the published tables, the pictures and the report.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the server. [default: a free one]")
+@click.option("--sky-only", is_flag=True, help="Only publish, serve and query the sky: no archives, no survey.")
 @click.option("--stay", is_flag=True, help="Leave the server running until Ctrl-C, to look around.")
-def command(directory: Path, port: int, stay: bool) -> int:
-    """Publish, serve and query an embedded sky: real bright stars and simulated images of them.
+def command(directory: Path, port: int, sky_only: bool, stay: bool) -> int:
+    """Tell the whole story on simulated data: publish, serve, find, fetch, reduce, analyse, report, publish, query.
 
-    Everything happens on this machine, in less than a minute: tables are published, a server is started on a free
-    port, and pyvo asks it, as a foreign client, for a cone, an upload join, observations and an asynchronous job.
+    Everything happens on this machine, in less than a minute. Real bright stars and simulated images of them are
+    published and served, and pyvo asks for them as a foreign client. Small archives are started in place of the
+    world's: observations are found and fetched there, and a list of stars is run through a survey's light curves. What
+    was found is published, too, and queried.
     """
     from rich.console import Console
+
+    from skyvault.cli.demo_archives import archives, environment
 
     console = Console(highlight=False)
     directory = _prepare(directory)
     console.print(f"[bold]Skyvault demo[/bold] in {directory}")
     begun = time.perf_counter()
-    story = Story(say=lambda step: _tell(console, step))
-    publish_sky(story, directory)
-    with server(directory, port) as (base_url, started_s):
-        story.steps.append(Step("Serve", "skyvault serve", started_s, f"at {base_url}"))
-        story.say(story.steps[-1])
+    told: set[str] = set()
+    story = Story(say=lambda step: _tell(console, step, told))
+    own = {"SKYVAULT_HOME": str(directory / "home"), "RETRIEVER_DATA": None, "SKYVAULT_PIPELINE_DB": None}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(environment(**own))
+        # the archives start while the sky is published
+        world = None if sky_only else stack.enter_context(archives(directory))
+        story.chapter = "Publish and serve"
+        publish_sky(story, directory)
+        base_url, started_s = stack.enter_context(server(directory, port))
+        story.tell(Step("Serve", "skyvault serve", started_s, f"at {base_url}"))
+        story.chapter = "Query"
         results = query_as_client(story, base_url)
-        from skyvault.cli.demo_report import write_report
-
-        def draw() -> tuple[str, None]:
-            picture, page = write_report(directory, story.steps, **results)
-            return f"{picture.name} and {page.name}", None
-
-        story.run("Draw", "matplotlib", draw)
+        survey = None if world is None else _go_on(story, directory, world, base_url)
+        _draw(story, directory, survey, results)
         console.print(f"\nDone in {time.perf_counter() - begun:.1f} s.\n")
-        _how_to_go_on(console, directory)
+        _how_to_go_on(console, directory, survey, base_url)
         if stay:
             console.print(f"The server stays at [bold]{base_url}/[/bold]; Ctrl-C stops it.")
             with contextlib.suppress(KeyboardInterrupt):
@@ -122,11 +139,43 @@ def command(directory: Path, port: int, stay: bool) -> int:
     return 0
 
 
-def _tell(console: Any, step: Step) -> None:
+def _go_on(story: Story, directory: Path, world: World, base_url: str) -> Survey:
+    """Find, fetch, run a survey, publish it and query it."""
+    from skyvault.cli.demo_archives import environment, find_and_fetch
+    from skyvault.cli.demo_pipeline import run_survey
+
+    story.chapter = "Find and fetch"
+    story.tell(Step("Archives", "skyvault sandbox", world.awaited(), "of the world in small, on this machine"))
+    find_and_fetch(story, directory, world)
+    story.chapter = "A survey of stars"
+    with environment(**world.variables()):
+        return run_survey(story, directory, base_url)
+
+
+def _draw(story: Story, directory: Path, survey: Survey | None, results: dict[str, Any]) -> None:
+    from skyvault.cli.demo_report import write_report
+
+    def draw() -> tuple[str, None]:
+        more: tuple[str, ...] = ()
+        if survey is not None:
+            from skyvault.cli.demo_pipeline import draw_star
+
+            draw_star(directory / "star.png", survey)
+            more = ("star.png",)
+        picture, page = write_report(directory, story.steps, more=more, **results)
+        return ", ".join([picture.name, *more]) + f" and {page.name}", None
+
+    story.run("Draw", "matplotlib", draw)
+
+
+def _tell(console: Any, step: Step, told: set[str]) -> None:
     from rich.table import Table
 
+    if step.chapter not in told:
+        told.add(step.chapter)
+        console.print(f"\n[bold cyan]{step.chapter}[/bold cyan]")
     line = Table.grid(padding=(0, 2))
-    line.add_column(width=22, style="bold", no_wrap=True)
+    line.add_column(width=24, style="bold", no_wrap=True)
     line.add_column(width=9, justify="right", style="cyan", no_wrap=True)
     line.add_column()
     line.add_row(step.title, duration(step.seconds), step.outcome)
@@ -138,12 +187,18 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _how_to_go_on(console: Any, directory: Path) -> None:
+def _how_to_go_on(console: Any, directory: Path, survey: Survey | None, base_url: str) -> None:
     home = directory / "home"
-    console.print(f"Sky map   {directory / 'sky.png'}")
-    console.print(f"Report    {directory / 'report.html'}")
+    pictures = ["sky.png", *(("star.png", "found.png") if survey is not None else ())]
+    places: list[tuple[str, Any]] = [("What was done", directory / "report.html")]
+    if survey is not None:
+        places.append(("The survey", survey.report))
+    places += [("Pictures", f"{directory}/{', '.join(pictures)}"), ("Portal", f"{base_url}/ (while it is served)")]
+    for label, path in places:
+        console.print(f"{label:<14} {path}", soft_wrap=True)
+    port = base_url.rpartition(":")[2]
     console.print(
-        f"\nGo on:    skyvault serve --home {home}\n"
+        f"\nGo on:    skyvault serve --home {home} --port {port}\n"
         f'          skyvault query --home {home} "SELECT TOP 5 * FROM {STARS} ORDER BY mag_vt"\n'
         "          skyvault publish YOUR_FILE --name my.table",
         soft_wrap=True,
@@ -161,6 +216,8 @@ def _prepare(directory: Path) -> Path:
         )
     directory.mkdir(parents=True, exist_ok=True)
     (directory / MARKER).touch()
+    # an earlier demo's run would leave nothing to do
+    shutil.rmtree(directory / "home" / "pipeline", ignore_errors=True)
     # what the demo makes belongs in nobody's repository
     (directory / ".gitignore").write_text("*\n", encoding="utf-8")
     return directory

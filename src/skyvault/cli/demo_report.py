@@ -35,15 +35,16 @@ def write_report(
     centre: tuple[float, float],
     radius_deg: float,
     image_url: str | None,
+    more: tuple[str, ...] = (),
 ) -> tuple[Path, Path]:
-    """Write sky.png and report.html (which contains the picture); returns their paths.
+    """Write sky.png and report.html (which contains it and ``more`` pictures of the folder); returns their paths.
 
     ``stars`` has ra, dec (ICRS degrees), mag_vt and bv; ``footprints`` has s_region as STC-S polygons.
     """
     picture = directory / "sky.png"
     draw_sky(picture, stars, footprints, centre, radius_deg, image_url)
     page = directory / "report.html"
-    page.write_text(_page(steps, picture), encoding="utf-8")
+    page.write_text(_page(steps, [picture, *(directory / name for name in more)]), encoding="utf-8")
     return picture, page
 
 
@@ -179,7 +180,7 @@ def _values(column: Any) -> Floats:
     return np.asarray(np.ma.filled(np.ma.asarray(column, dtype=float), np.nan))
 
 
-def _page(steps: list[Step], picture: Path) -> str:
+def _page(steps: list[Step], pictures: list[Path]) -> str:
     from jinja2 import Environment
 
     from skyvault import __version__
@@ -189,11 +190,12 @@ def _page(steps: list[Step], picture: Path) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         version=__version__,
-        picture=base64.b64encode(picture.read_bytes()).decode("ascii"),
+        pictures=[base64.b64encode(picture.read_bytes()).decode("ascii") for picture in pictures],
         total=duration(sum(step.seconds for step in steps)),
         steps=[
             {
                 "title": step.title,
+                "chapter": step.chapter,
                 "text": step.text,
                 "time": duration(step.seconds),
                 "outcome": step.outcome,

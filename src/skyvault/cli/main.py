@@ -18,7 +18,7 @@ from skyvault.errors import SkyvaultError
 
 #: command -> (module, what it is for); the module is imported when the command is used, the text is for --help
 COMMANDS = {
-    "demo": ("skyvault.cli.demo", "Publish, serve and query an embedded sky in under a minute."),
+    "demo": ("skyvault.cli.demo", "Tell the whole story in under a minute: publish, serve, find, fetch, run, query."),
     "publish": ("skyvault.cli.publish", "Publish a file of sky positions or observations as a table."),
     "unpublish": ("skyvault.cli.unpublish", "Withdraw a published table."),
     "serve": ("skyvault.cli.serve", "Serve the published tables by TAP, cone search and web pages."),

@@ -76,11 +76,7 @@ def report_page(facts: ReportFacts) -> str:
         rows=[[one[key] for key, _ in _HEADS] for one in _rows(facts)],
         more=max(0, status.detections - len(facts.listed)),
         variable=_variable(facts),
-        folded=[
-            {"name": one.name, "src": _embedded(made), "text": _period(one)}
-            for one in facts.periodic
-            if (made := plots.folded(one)) is not None
-        ],
+        folded=_folded(facts),
         problems_left=status.problems - sum(kind.sources for kind in status.problem_kinds),
         injections=_injections(facts),
         config=_config(facts),
@@ -134,6 +130,11 @@ def _variable(facts: ReportFacts) -> dict[str, list[Any]] | None:
         "heads": [head for _, head, _ in used],
         "rows": [[_number(row.get(key), form) for key, _, form in used] for row in facts.variable],
     }
+
+
+def _folded(facts: ReportFacts) -> list[dict[str, str]]:
+    drawn = ((one, plots.folded(one)) for one in facts.periodic)
+    return [{"name": one.name, "src": _embedded(made), "text": _period(one)} for one, made in drawn if made is not None]
 
 
 def _period(one: PeriodicSource) -> str:

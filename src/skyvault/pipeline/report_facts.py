@@ -277,7 +277,7 @@ def _best(run: StoredRun, held: Any, count: int) -> list[Detection]:
 def _few_of_each(detections: list[Detection], count: int) -> list[Detection]:
     """The first ones, at most two of a source: a page of the same star would tell little."""
     seen: dict[str, int] = {}
-    chosen = []
+    chosen: list[Detection] = []
     for one in detections:
         seen[one.source_name] = seen.get(one.source_name, 0) + 1
         if seen[one.source_name] <= _MOST_OF_SOURCE and len(chosen) < count:
