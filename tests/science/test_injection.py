@@ -58,19 +58,19 @@ def test_a_matched_filter_sums_up_a_faint_long_event() -> None:
 
 
 def test_a_matched_filter_of_many_epochs_agrees_with_its_definition() -> None:
-    """Two months at two minutes: epochs are put together, and scores change by less than a percent of the highest."""
+    """Weeks at four minutes: epochs are put together, and scores change by a percent or two of the highest."""
     rng = np.random.default_rng(2)
-    mjd = np.arange(0.0, 27.0, 2.0 / 1440.0)
+    mjd = np.arange(0.0, 20.0, 4.0 / 1440.0)
     residual = rng.normal(0.0, 1.0, len(mjd)) + 0.8 * Kernel("transit", 0.2).values(mjd - 13.0)
     kernels = bank(["transit", "dip", "flare"], 0.02, 5.0, 3)
     result = match(mjd, residual, np.ones(len(mjd)), np.ones(len(mjd), bool), kernels)
     best = int(np.nanargmax(np.abs(result.score)))
     found = kernels[result.kernel[best]]
     assert abs(mjd[best] - 13.0) < 0.05 and found.shape in ("transit", "dip") and 0.09 < found.width_d < 0.4
-    for row in (best, 100, 9000, len(mjd) - 1):
+    for row in (best, 100, 4000, len(mjd) - 1):
         values = kernels[result.kernel[row]].values(mjd - mjd[row])
         exact = (residual * values).sum() / np.sqrt((values**2).sum())
-        assert result.score[row] == pytest.approx(exact, abs=0.15)
+        assert result.score[row] == pytest.approx(exact, abs=0.3)
 
 
 def noise(number: int, epochs: int = 200) -> list[Source]:

@@ -93,7 +93,7 @@ class _Window:
 
 def _window(times: Floats, kernel: Kernel) -> _Window:
     """The matrix of a kernel. Where many epochs lie within its reach they are put together in cells of a 32nd of its
-    width, which changes a score by less than a percent."""
+    width, which changes a score by a percent or two."""
     from scipy.sparse import csr_array
 
     before, after = (reach * kernel.width_d for reach in _REACH[kernel.shape])
