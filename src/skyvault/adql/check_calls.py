@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from skyvault.adql.check_expr import Clause, ExpressionChecker
+from skyvault.adql.checked import BoundColumn
 from skyvault.adql.faults import did_you_mean
 from skyvault.adql.functions import GEOMETRY, FunctionSpec, by_name
 from skyvault.adql.meaning import (
@@ -16,17 +17,19 @@ from skyvault.adql.meaning import (
     column_of_type,
     computed,
     is_integral,
+    is_vector,
     kind_of,
     number,
     text_like,
     told,
+    vector_of,
     wider,
     with_statistic,
 )
 from skyvault.adql.nodes import ColumnRef, Expr, Function, Literal, Node, Unary
 from skyvault.adql.signature import Kind, Signature
 from skyvault.errors import UnitError
-from skyvault.model.table import Column
+from skyvault.model.table import INTEGRAL, Column, Datatype
 
 #: functions that take a region given as a text (an s_region column, say) where a geometry is wanted
 _TAKE_REGION_TEXTS = frozenset({"CONTAINS", "INTERSECTS", "AREA", "CENTROID", "COORDSYS"})
@@ -68,6 +71,8 @@ class CallChecker(ExpressionChecker):
             return COUNT
         if spec.name in _CONSTRUCTORS:
             return self._constructor(node, inner)
+        if spec.name == "arr_map":
+            return self._mapped(node, inner)
         meanings = [self.expr(arg, inner) for arg in node.args]
         signature = self._signature(spec, node, meanings)
         rule: Rule | None = getattr(self, f"_rule_{spec.rule}", None)
@@ -77,6 +82,26 @@ class CallChecker(ExpressionChecker):
         if spec.unit or spec.ucd:
             return number(result.datatype, spec.unit, spec.ucd) if result.xtype is None else result
         return result
+
+    def _mapped(self, node: Function, clause: Clause) -> Column:
+        """arr_map(expression, array): within the expression, x is an element of the array."""
+        array = self.expr(node.args[1], clause)
+        if not is_vector(array) or "x" in str(array.arraysize):
+            kind = told(kind_of(array))
+            raise self.fail(node.args[1], f"arr_map takes an array of numbers, but this is {kind}", None, node.name)
+        element = Column("x", array.datatype, unit=array.unit, ucd=array.ucd, description=array.description)
+        self._elements += 1
+        bound = BoundColumn(None, element, variable=f"_x{self._elements}")
+        self.checked.element_names[node] = str(bound.variable)
+        result = self.expr(node.args[0], replace(clause, element=bound, allows_aggregates=False))
+        if kind_of(result) not in ("number", "null"):
+            kind = told(kind_of(result))
+            raise self.fail(node.args[0], f"arr_map makes numbers, but this expression is {kind}", None, node.name)
+        datatype = "double" if result is NULL else result.datatype
+        return replace(vector_of(datatype, array.arraysize), unit=result.unit, ucd=result.ucd)
+
+    #: how many arr_map there were: each x bears a name of its own
+    _elements = 0
 
     # ------------------------------------------------------------ arguments
 
@@ -218,9 +243,63 @@ class CallChecker(ExpressionChecker):
 
         return number("double", units.power(unit, exponent))
 
+    def _rule_reduced(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
+        """A number made of the elements of an array."""
+        self._need_vectors(spec, node, meanings)
+        first = meanings[0]
+        if first is NULL:
+            return number("double")
+        word = {"arr_avg": "stat.mean", "arr_min": "stat.min", "arr_max": "stat.max", "arr_stddev": "stat.stdev"}
+        ucd = with_statistic(first.ucd, word[spec.name]) if spec.name in word else first.ucd
+        keeps = spec.name in ("arr_min", "arr_max")
+        return Column("", first.datatype if keeps else "double", unit=first.unit, ucd=ucd)
+
+    def _rule_dot(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
+        self._need_vectors(spec, node, meanings)
+        first, second = meanings
+        if not (first.unit or second.unit) or NULL in (first, second):
+            return number("double")
+        from skyvault.adql import units
+
+        return number("double", units.product(first.unit, second.unit))
+
+    def _need_vectors(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> None:
+        for arg, meaning in zip(node.args, meanings, strict=True):
+            if meaning is not NULL and (not is_vector(meaning) or "x" in str(meaning.arraysize)):
+                raise self.fail(
+                    arg, f"{spec.name} takes arrays of numbers of one dimension", "Fetch others whole.", spec.name
+                )
+
+    def _rule_specconv(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
+        from skyvault.adql.spectral_units import spectral_conversion
+
+        *given, target = node.args[1:]
+        for literal in node.args[1:]:
+            if not isinstance(literal, Literal) or literal.kind != "string":
+                raise self.fail(literal, f"The units of {spec.name} are text constants", "Write 'nm', for example.")
+            self.pin(literal)
+        shown = node.args[0].name.text if isinstance(node.args[0], ColumnRef) else "This value"
+        source = str(given[0].value) if given and isinstance(given[0], Literal) else meanings[0].unit
+        if not source:
+            raise self.fail(
+                node.args[0],
+                f"{shown} has no unit and cannot be converted",
+                f"Give the unit: {spec.name}(value, 'nm', 'keV').",
+            )
+        assert isinstance(target, Literal)
+        try:
+            self.checked.spectral_factors[node] = spectral_conversion(source, str(target.value))
+        except UnitError as problem:
+            raise self.fail(target, problem.what, problem.hint, f"'{target.value}'") from None
+        return Column("", "double", unit=str(target.value).strip())
+
     def _rule_mean(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
         first = meanings[0]
         word = "stat.median" if spec.name == "median" else "stat.mean"
+        if is_vector(first):
+            self._need_vectors(spec, node, meanings)
+            ucd = with_statistic(first.ucd, word)
+            return Column("", "double", first.arraysize, unit=first.unit, ucd=ucd, description=first.description)
         return Column("", "double", unit=first.unit, ucd=with_statistic(first.ucd, word), description=first.description)
 
     def _rule_spread(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
@@ -235,6 +314,9 @@ class CallChecker(ExpressionChecker):
     def _rule_extreme(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
         first = meanings[0]
         kind = kind_of(first)
+        if is_vector(first):
+            self._need_vectors(spec, node, meanings)
+            return replace(first, name="", id=None)
         if kind in ("point", "geometry", "array", "interval", "complex"):
             raise self.fail(
                 node, f"{spec.name} takes values that have an order, but this is {told(kind)}", token=spec.name
@@ -245,6 +327,10 @@ class CallChecker(ExpressionChecker):
 
     def _rule_sum(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
         first = meanings[0]
+        if is_vector(first):
+            self._need_vectors(spec, node, meanings)
+            wide: Datatype = "long" if first.datatype in INTEGRAL else "double"
+            return Column("", wide, first.arraysize, unit=first.unit, ucd=first.ucd, description=first.description)
         datatype = "long" if first is not NULL and is_integral(first) else "double"
         return computed(first, datatype) if first is not NULL else number("double")  # type: ignore[arg-type]
 

@@ -19,10 +19,12 @@ from skyvault.adql.meaning import (
     cast_to,
     common_meaning,
     is_integral,
+    is_vector,
     kind_of,
     number,
     text_like,
     told,
+    vector_of,
     wider,
 )
 from skyvault.adql.names import Scope, matches, resolve, unknown_column
@@ -71,6 +73,8 @@ class Clause:
     has_aggregate: bool = False
     #: the select this clause belongs to, where its aliases are not known yet
     select: Select | None = None
+    #: what x means within arr_map
+    element: BoundColumn | None = None
 
 
 class ExpressionChecker:
@@ -136,6 +140,9 @@ class ExpressionChecker:
         return {"real": DOUBLE, "string": TEXT, "null": NULL}[node.kind]
 
     def _column(self, node: ColumnRef, clause: Clause) -> Column:
+        if clause.element is not None and not node.qualifier and node.name.text.lower() == "x":
+            self.checked.bound[node] = clause.element
+            return clause.element.column
         bound = resolve(self.text, clause.scope, node)
         if bound is None and not node.qualifier:
             bound = self.alias(node, clause)
@@ -178,6 +185,8 @@ class ExpressionChecker:
 
     def _unary(self, node: Unary, clause: Clause) -> Column:
         operand = self.expr(node.operand, clause)
+        if is_vector(operand):
+            return replace(vector_of(operand.datatype, operand.arraysize), unit=operand.unit)
         self._need_number(node.operand, operand, node.op)
         if operand is NULL:
             return DOUBLE
@@ -195,6 +204,8 @@ class ExpressionChecker:
                         "Turn it into a text with CAST(value AS VARCHAR).",
                     )
             return text_like((left, right))
+        if is_vector(left) or is_vector(right):
+            return self._vector_operation(node, left, right)
         self._need_number(node.left, left, node.op)
         self._need_number(node.right, right, node.op)
         if left is NULL or right is NULL:
@@ -202,6 +213,28 @@ class ExpressionChecker:
             return number(known.datatype) if known is not NULL else DOUBLE
         datatype = self._operation_type(node, left, right)
         return number(datatype, self._operation_unit(node, left, right))
+
+    def _vector_operation(self, node: Binary, left: Column, right: Column) -> Column:
+        """Arrays and numbers, element by element (ADQLVectorMath); the longer array gives the length."""
+        for side, meaning in ((node.left, left), (node.right, right)):
+            if not is_vector(meaning):
+                self._need_number(side, meaning, node.op)
+        vectors = [meaning for meaning in (left, right) if is_vector(meaning)]
+        if any("x" in str(meaning.arraysize) for meaning in vectors):
+            raise self.fail(node, f"{node.op} does not take arrays of several dimensions", "Fetch the whole arrays.")
+        numbers = [meaning for meaning in (left, right) if meaning is not NULL]
+        datatype = numbers[0].datatype
+        for other in numbers[1:]:
+            datatype = arithmetic_type(datatype, other.datatype)
+        if datatype not in ("float", "double") and node.op == "/":
+            datatype = "double"
+        constant = next((side for side in (node.left, node.right) if is_constant(side)), None)
+        if constant is not None and vectors[0].datatype == "float":
+            datatype = "float"
+        sizes = {meaning.arraysize for meaning in vectors}
+        size = vectors[0].arraysize if len(sizes) == 1 else "*"
+        unit = None if NULL in (left, right) else self._operation_unit(node, left, right)
+        return replace(vector_of(datatype, size), unit=unit)
 
     def _operation_type(self, node: Binary, left: Column, right: Column) -> Datatype:
         # A whole number written in the query does not make a single-precision column double.

@@ -46,6 +46,8 @@ class BoundColumn:
     index: int = 0
     merged: tuple[BoundColumn, BoundColumn] | None = None
     item: int | None = None
+    #: the element that arr_map calls x: the name its value bears in SQL
+    variable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,10 @@ class Checked:
     pinned: set[int] = field(default_factory=set)
     #: the number an IN_UNIT call multiplies its first argument by
     unit_factors: dict[Node, float] = field(default_factory=dict)
+    #: what each arr_map calls its element in SQL
+    element_names: dict[Node, str] = field(default_factory=dict)
+    #: how a spectral quantity becomes another: x times the number, or (second True) the number by x
+    spectral_factors: dict[Node, tuple[float, bool]] = field(default_factory=dict)
     #: published and uploaded tables named anywhere, by qualified name
     tables: dict[str, Table] = field(default_factory=dict)
     #: SQL names of common tables, in order of definition: (sql name, query, columns)

@@ -81,7 +81,7 @@ def _integral(expr: Expr) -> bool:
 def geometry_arguments(function: Function) -> tuple[Expr, ...]:
     """The arguments of a geometry constructor without the deprecated coordinate-system string."""
     args = function.args
-    if not args or not isinstance(args[0], Literal) or function.name == "REGION":
+    if not args or not isinstance(args[0], Literal) or function.name in ("REGION", "MOC"):
         return args
     if args[0].kind == "string":
         return args[1:]
@@ -124,6 +124,8 @@ def _shape(expr: Expr) -> Shape | None:
     if expr.name == "REGION" and len(args) == 1 and isinstance(args[0], Literal) and args[0].index is not None:
         region_index = args[0].index
         return lambda values: _parse(str(values[region_index]))
+    if expr.name == "MOC":
+        return _moc(args)
     if expr.name == "POINT":
         pair = _numbers(args)
         if pair is None:
@@ -158,10 +160,29 @@ def _shape(expr: Expr) -> Shape | None:
     return None
 
 
-def _parse(text: str) -> Region:
+def _moc(args: tuple[Expr, ...]) -> Shape | None:
+    first = args[0]
+    if not isinstance(first, Literal) or first.index is None:
+        return None
+    index = first.index
+    if len(args) == 1:
+        return lambda values: _parse(f"MOC {values[index]}" if "'" in str(values[index]) else str(values[index]), "moc")
+    inner = constant_shape(args[1])
+    if inner is None:
+        return None
+
+    def cells(values: Values) -> Region:
+        from skyvault.sky.moc import moc_of
+
+        return moc_of(inner(values), int(str(values[index])))
+
+    return cells
+
+
+def _parse(text: str, xtype: str | None = None) -> Region:
     from skyvault.sky.region_text import parse_region
 
-    return parse_region(text)
+    return parse_region(text, xtype)
 
 
 def _numbers(args: tuple[Expr, ...]) -> Callable[[Values], list[float]] | None:

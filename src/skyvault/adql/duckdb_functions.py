@@ -52,6 +52,17 @@ TEMPLATES: dict[tuple[str, int | None], str] = {
     ("variance", 1): "var_samp({0})",
     ("median", 1): "median({0})",
     ("ivo_string_agg", 2): "coalesce(string_agg({0}, {1}), '')",
+    # vectors; an element that is NULL makes no sum
+    ("arr_dot", 2): (
+        "CASE WHEN len({0}) <> len({1}) OR list_count({0}) + list_count({1}) <> 2 * len({0}) THEN CAST('NaN' AS DOUBLE)"
+        " ELSE list_dot_product(CAST({0} AS DOUBLE[]), CAST({1} AS DOUBLE[])) END"
+    ),
+    ("arr_sum", 1): "CAST(list_sum({0}) AS DOUBLE)",
+    ("arr_avg", 1): "CAST(list_avg({0}) AS DOUBLE)",
+    ("arr_min", 1): "list_min({0})",
+    ("arr_max", 1): "list_max({0})",
+    ("arr_stddev", 1): "list_aggregate({0}, 'stddev_samp')",
+    ("arr_count", 1): "CAST(len({0}) AS INTEGER)",
     # catalogue of user-defined functions
     ("ivo_to_jd", 1): "(epoch_us(CAST({0} AS TIMESTAMP)) / 86400e6 + 2440587.5e0)",
     ("ivo_to_mjd", 1): "(epoch_us(CAST({0} AS TIMESTAMP)) / 86400e6 + 40587e0)",

@@ -10,7 +10,9 @@ from skyvault.adql.constants import constant_shape
 from skyvault.adql.duckdb_functions import AGGREGATES, CAST_TYPES, POINT_FUNCTIONS, SQL_TYPES, TEMPLATES
 from skyvault.adql.emit_geometry import Geometry, HoleIn, Vector
 from skyvault.adql.emit_joins import Joins
+from skyvault.adql.emit_vectors import VECTOR_AGGREGATES, vector_call, vector_operation
 from skyvault.adql.functions import NOT_OFFERED
+from skyvault.adql.meaning import is_vector
 from skyvault.adql.nodes import (
     Between,
     Binary,
@@ -51,7 +53,7 @@ MOST_SQL = 100_000
 SQL_A_NODE = 400
 #: copies of common tables that one common table may come to
 MOST_EXPANSIONS = 32
-_GEOMETRY = {"POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "CENTROID", "ivo_geom_transform", *POINT_FUNCTIONS}
+_GEOMETRY = {"POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "MOC", "CENTROID", "ivo_geom_transform", *POINT_FUNCTIONS}
 
 
 def emit(checked: Checked, storage: Storage) -> Plan:
@@ -339,6 +341,8 @@ class Emitter:
     def bound(self, bound: BoundColumn) -> str:
         if bound.merged is not None:
             return f"coalesce({self.bound(bound.merged[0])}, {self.bound(bound.merged[1])})"
+        if bound.variable is not None:
+            return bound.variable
         if bound.relation is None:
             assert bound.item is not None
             return self._item(bound)
@@ -356,6 +360,8 @@ class Emitter:
         return f"c{bound.item}"
 
     def _expr_unary(self, expr: Unary) -> str:
+        if is_vector(self.meaning(expr)):
+            return f"list_transform({self.expr(expr.operand)}, lambda _e: {expr.op} _e)"
         return f"({expr.op} {self._wide(expr.operand)})"
 
     def _wide(self, expr: Expr) -> str:
@@ -366,6 +372,8 @@ class Emitter:
         return f"CAST({sql} AS INTEGER)" if is_small else sql
 
     def _expr_binary(self, expr: Binary) -> str:
+        if is_vector(self.meaning(expr)):
+            return vector_operation(self, expr)
         if expr.op == "/":
             if all(self.meaning(side).datatype in INTEGRAL for side in (expr.left, expr.right)):
                 return f"({self._wide(expr.left)} // {self._wide(expr.right)})"  # NULL when divided by zero
@@ -395,6 +403,13 @@ class Emitter:
             return self._healpix_index(expr)
         if name == "ivo_histogram":
             return self._histogram(expr)
+        if name == "arr_map" or (name in VECTOR_AGGREGATES and is_vector(self.meaning(expr))):
+            return vector_call(self, expr)
+        if name == "ivo_specconv":
+            factor, is_inverse = self.checked.spectral_factors[expr]
+            number = literal_sql("real", factor)
+            value = self.expr(expr.args[0])
+            return f"({number} / nullif({value}, 0))" if is_inverse else f"(({value}) * {number})"
         if name == "IN_UNIT":
             factor = self.checked.unit_factors[expr]
             return f"({self.expr(expr.args[0])} * {literal_sql('real', factor)})"

@@ -115,10 +115,23 @@ _TRIGONOMETRY = (
 
 _AGGREGATES = (
     define(CORE, "COUNT(x ANY) -> BIGINT", "Number of values that are not NULL.", is_aggregate=True, ucd="meta.number"),
-    define(CORE, "AVG(x NUMERIC) -> DOUBLE", "Mean of the values.", rule="mean", is_aggregate=True),
+    # of arrays, all four are computed element by element
+    define(
+        CORE,
+        ("AVG(x NUMERIC) -> DOUBLE", "AVG(x DOUBLE[]) -> DOUBLE[]"),
+        "Mean of the values.",
+        rule="mean",
+        is_aggregate=True,
+    ),
     define(CORE, "MAX(x ANY) -> ANY", "Largest value.", rule="extreme", is_aggregate=True),
     define(CORE, "MIN(x ANY) -> ANY", "Smallest value.", rule="extreme", is_aggregate=True),
-    define(CORE, "SUM(x NUMERIC) -> NUMERIC", "Sum of the values.", rule="sum", is_aggregate=True),
+    define(
+        CORE,
+        ("SUM(x NUMERIC) -> NUMERIC", "SUM(x DOUBLE[]) -> DOUBLE[]"),
+        "Sum of the values.",
+        rule="sum",
+        is_aggregate=True,
+    ),
 )
 
 # The number and kinds of arguments of the constructors have rules of their own: parse_forms.geometry_form.
@@ -173,6 +186,12 @@ _GEOMETRY = (
         ),
         "Polygon with sides along great circles.",
     ),
+    define(
+        GEOMETRY,
+        ("MOC(moc TEXT) -> REGION", "MOC(hpxOrder INTEGER, geom GEOMETRY) -> REGION"),
+        "Cells of the sky (HEALPix, nested, ICRS) from an ASCII MOC such as 4/13 17-18 8/3002, or those of an order "
+        "that a constant geometry touches.",
+    ),
     define(GEOMETRY, "REGION(text TEXT) -> REGION", "Region from a text such as CIRCLE ICRS 10 20 1.", literals=(0,)),
 )
 
@@ -199,6 +218,13 @@ KEYWORD_FEATURES: tuple[tuple[str, str, str], ...] = (
     (TYPE, "CAST", "CAST(value AS TYPE)."),
     (OFFSET, "OFFSET", "Skips the first rows."),
     (EXTRA_KEYWORDS, "TABLESAMPLE", "Write TABLESAMPLE(p) after a table's name to see about p percent of its rows."),
+    (EXTRA_KEYWORDS, "MOC", "MOC('4/13 17-18') and MOC(order, geometry) in CONTAINS and INTERSECTS."),
+    (
+        EXTRA_KEYWORDS,
+        "VECTORMATH",
+        "a[i], a[low:high], + - * / of arrays and numbers, element by element; arr_dot, arr_sum, arr_avg, arr_min, "
+        "arr_max, arr_stddev, arr_count, arr_map; AVG, SUM, MIN and MAX of array columns.",
+    ),
     (EXTRA_KEYWORDS, "CASE", "CASE WHEN condition THEN value ... ELSE value END, and CASE value WHEN value THEN ..."),
 )
 
@@ -251,7 +277,8 @@ def language_features() -> dict[str, tuple[tuple[str, str], ...]]:
     """
     features: dict[str, list[tuple[str, str]]] = {}
     for spec in by_name().values():
-        if spec.feature == CORE or spec.name in NOT_OFFERED:
+        # MOC is no feature of the standard's geometry, but one of the extra keywords
+        if spec.feature == CORE or spec.name in NOT_OFFERED or spec.name == "MOC":
             continue
         forms = features.setdefault(spec.feature, [])
         if spec.feature != UDF:

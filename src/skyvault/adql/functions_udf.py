@@ -222,8 +222,40 @@ _GENERIC = (
     ),
 )
 
-#: Functions over vectors (arr_dot, arr_sum, ...) and MOCs will be rows here once vectors and MOCs are values of the
-#: language; until then they are unknown, so that no service declares what it does not do.
-_VECTOR: tuple[FunctionSpec, ...] = ()
+#: Vector mathematics of the IVOA wiki (ADQLVectorMath); element, slice and arithmetic are operators.
+_VECTOR = (
+    define(
+        UDF,
+        "arr_dot(a DOUBLE[], b DOUBLE[]) -> DOUBLE",
+        "Scalar product of two arrays; NaN when their lengths differ.",
+        rule="dot",
+    ),
+    define(UDF, "arr_sum(a DOUBLE[]) -> DOUBLE", "Sum of the elements.", rule="reduced"),
+    define(UDF, "arr_avg(a DOUBLE[]) -> DOUBLE", "Mean of the elements.", rule="reduced"),
+    define(UDF, "arr_min(a DOUBLE[]) -> DOUBLE", "Smallest element.", rule="reduced"),
+    define(UDF, "arr_max(a DOUBLE[]) -> DOUBLE", "Largest element.", rule="reduced"),
+    define(UDF, "arr_stddev(a DOUBLE[]) -> DOUBLE", "Standard deviation of the elements (sample).", rule="reduced"),
+    define(UDF, "arr_count(a DOUBLE[]) -> INTEGER", "Number of elements.", ucd="meta.number"),
+    define(
+        UDF,
+        "arr_map(expression DOUBLE, a DOUBLE[]) -> DOUBLE[]",
+        "The expression for each element of the array, which is called x in it; other columns may be used, too.",
+        rule="mapped",
+    ),
+)
 
-USER_FUNCTIONS: tuple[FunctionSpec, ...] = (*_IVOA, *_GAVO, *_GENERIC, *_VECTOR)
+_SPECTRAL = (
+    define(
+        UDF,
+        (
+            "ivo_specconv(expr NUMERIC, dest_unit TEXT) -> DOUBLE",
+            "ivo_specconv(expr NUMERIC, expr_unit TEXT, dest_unit TEXT) -> DOUBLE",
+        ),
+        "A wavelength, frequency, wavenumber or photon energy in another unit, of another kind if need be; "
+        "the unit of expr is that of its column unless it is given.",
+        rule="specconv",
+        aliases=("gavo_specconv",),
+    ),
+)
+
+USER_FUNCTIONS: tuple[FunctionSpec, ...] = (*_IVOA, *_GAVO, *_GENERIC, *_VECTOR, *_SPECTRAL)

@@ -30,6 +30,8 @@ def bound_key(bound: BoundColumn) -> Hashable:
     """Equal for references to the same column."""
     if bound.merged is not None:
         return ("merged", bound_key(bound.merged[0]), bound_key(bound.merged[1]))
+    if bound.variable is not None:
+        return ("variable", bound.variable)
     if bound.relation is None:
         return ("item", bound.item)
     return ("column", id(bound.relation), bound.index)
@@ -112,7 +114,7 @@ class Grouping:
 
     def bound_is_grouped(self, bound: BoundColumn | None) -> bool:
         """Whether a column has one value in each group: a key, or of a query around this one."""
-        if bound is None or bound.item is not None:
+        if bound is None or bound.item is not None or bound.variable is not None:
             return True
         if bound_key(bound) in self.keys:
             return True

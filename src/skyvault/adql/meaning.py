@@ -98,6 +98,17 @@ def arithmetic_type(left: str, right: str) -> Datatype:
     return "int" if result in ("unsignedByte", "short") else result
 
 
+def is_vector(column: Column) -> bool:
+    """Whether values are arrays of numbers that can be computed with."""
+    return column is not NULL and kind_of(column) == "array" and column.datatype in NUMERIC
+
+
+@cache
+def vector_of(datatype: Datatype, size: str | None = "*") -> Column:
+    """The meaning of a computed array."""
+    return Column("", "int" if datatype in ("unsignedByte", "short") else datatype, size or "*")
+
+
 def is_integral(column: Column) -> bool:
     return column is not NULL and column.datatype in INTEGRAL and not column.is_array
 

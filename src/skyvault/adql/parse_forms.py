@@ -150,6 +150,9 @@ def _geometry_form(text: str, token: Token, call: Function, spec: FunctionSpec) 
         return
     if not spec.takes(count):
         raise fault(text, token.pos, _count_sentence(shown, count, spec), shown, _usage(spec))
+    if name == "MOC":
+        _moc_form(text, token, args, forms)
+        return
     if name == "REGION":
         _need_text_constant(text, args[0], shown, 0, spec)
         return
@@ -163,6 +166,21 @@ def _geometry_form(text: str, token: Token, call: Function, spec: FunctionSpec) 
         if parameter.kind == "point" and form == "number" and name in _CONSTRUCTORS:
             missing = "radius" if name == "CIRCLE" else "height"
             raise fault(text, token.pos, f"{shown} lacks an argument, perhaps its {missing}", shown, _usage(spec))
+
+
+def _moc_form(text: str, token: Token, args: tuple[Expr, ...], forms: list[Form]) -> None:
+    """One text constant, or an order and a geometry made of constants."""
+    hint = "Write MOC('4/13 17-18 8/3002') or MOC(6, CIRCLE(10, 20, 1))."
+    first = args[0]
+    wanted = "string" if len(args) == 1 else "integer"
+    if not isinstance(first, Literal) or first.kind != wanted:
+        what = "a text" if len(args) == 1 else "a whole number"
+        raise fault(text, first.pos, f"The first argument of {token.text} must be {what}, as a constant", hint=hint)
+    if len(args) == 2:
+        from skyvault.adql.constants import constant_shape
+
+        if constant_shape(args[1]) is None:
+            raise fault(text, args[1].pos, f"{token.text} is made of a geometry of constants", token.text, hint)
 
 
 def _without_frame(text: str, token: Token, call: Function) -> tuple[Expr, ...]:

@@ -110,6 +110,23 @@ def _region_ranges(region: Region) -> tuple[Cells, Cells]:
     return _bounds(cell[near], order_of[near])
 
 
+def cells_at(region: Region, order: int) -> Cells:
+    """The cells of one order that a region touches, sorted; of the larger regions perhaps a few more at the edge."""
+    if isinstance(region, Circle):
+        return np.sort(cone_cells(region.lon, region.lat, region.radius, order))
+    shapes = Shapes.from_regions([region])
+    geometry = Geometry(shapes)
+    centres, radii = geometry.caps
+    lons, lats = coordinates(centres)
+    cells, parts = [], []
+    for part, (lon, lat, radius) in enumerate(zip(lons.tolist(), lats.tolist(), radii.tolist(), strict=True)):
+        found = cone_cells(lon, lat, min(180.0, math.degrees(radius + 2 * TOLERANCE)), order)
+        cells.append(found)
+        parts.append(np.full(len(found), part))
+    cell, part_of = np.concatenate(cells), np.concatenate(parts)
+    return np.unique(cell[_near(geometry, part_of, np.full(len(cell), order), cell)])
+
+
 def bounding_cap(region: Region) -> tuple[float, float, float]:
     """A circle that holds the region: longitude, latitude and radius in degrees (180: wider than a hemisphere)."""
     if isinstance(region, Circle):
