@@ -15,7 +15,8 @@ from skyvault.config import Secret
 from skyvault.errors import Busy, ConfigError, Conflict, NotFound, ParameterError, SkyvaultError, StoreError
 from skyvault.ledger.copying import copy_from_file, refuse_filled
 from skyvault.ledger.ledger import Ledger, open_ledger
-from skyvault.ledger.postgresql import translated, without_password
+from skyvault.ledger.postgresql import without_password
+from skyvault.ledger.postgresql_statements import numbered, translated
 from skyvault.model.job import Phase
 from skyvault.model.table import Column, Table
 
@@ -134,6 +135,10 @@ def test_connections_that_were_ended_are_made_anew_unnoticed(ledger: Ledger, pos
     _end_others(postgresql_url)
     ledger.users.add("bob", None)
     assert ledger.change_counter() != seen
+    for _ in range(2):
+        ledger.jobs.create("tap", {}, execution_duration_s=1, destruction_time=2)
+        _end_others(postgresql_url)
+    assert len(ledger.jobs.summaries(owner=None)) == 2
 
 
 def test_a_server_that_was_away_is_waited_for_and_loses_nothing() -> None:
@@ -157,11 +162,16 @@ def test_tables_changed_by_a_newer_release_do_not_confuse_old_connections(
     ledger: Ledger, postgresql_schema: str
 ) -> None:
     ledger.users.add("ann", None)
+    ledger.jobs.submit(ledger.jobs.create("tap", {}, execution_duration_s=1, destruction_time=2).id, holder="me")
     for _ in range(5):
         assert ledger.users.find("ann") is not None
     with open_ledger(Secret(postgresql_schema)) as other, other.database.write() as connection:
         connection.execute("ALTER TABLE users ADD COLUMN more TEXT", {})
+        connection.execute("ALTER TABLE jobs ADD COLUMN more TEXT", {})
     assert ledger.users.find("ann") is not None
+    job_id = ledger.jobs.create("tap", {}, execution_duration_s=1, destruction_time=2).id
+    job, claimed = ledger.jobs.submit(job_id, holder="me")
+    assert claimed and job.holder == "me"
 
 
 def test_a_ledger_without_its_counter_is_refused(ledger: Ledger) -> None:
@@ -169,6 +179,8 @@ def test_a_ledger_without_its_counter_is_refused(ledger: Ledger) -> None:
         connection.execute("DELETE FROM meta", {})
     with pytest.raises(StoreError, match=r"not whole.*backup"):
         ledger.users.add("ann", None)
+    with pytest.raises(StoreError, match=r"not whole.*backup"):
+        ledger.jobs.create("tap", {}, execution_duration_s=1, destruction_time=2)
 
 
 def test_a_clock_that_differs_is_told(postgresql_schema: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -213,3 +225,10 @@ def _end_others(url: str) -> None:
         connection.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'skyvault'"
         )
+
+
+def test_statements_are_numbered_for_prepare() -> None:
+    assert numbered("a = :b AND c = :d OR :b < 5 % 2 AND x = ':b'") == (
+        "a = $1 AND c = $2 OR $1 < 5 % 2 AND x = ':b'",
+        ["b", "d"],
+    )

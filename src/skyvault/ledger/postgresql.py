@@ -8,16 +8,15 @@ are found by the search path, so that one database may hold several ledgers
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import queue
-import re
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from urllib.parse import urlsplit
 from skyvault.config import Secret
 from skyvault.errors import Busy, ConfigError, ParameterError, SkyvaultError, StoreError
 from skyvault.ledger.engine import Done, Parameters
+from skyvault.ledger.postgresql_statements import Row, numbered, rows, translated
 
 try:
     import psycopg
@@ -48,52 +48,6 @@ _CLOCK_S = 3.0
 #: "skyvault" in ASCII: the lock under which a schema's first tables are made
 _CREATING = 0x736B797661756C74
 _COUNT = "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE key = 'changes'"
-#: what SQLite calls otherwise
-_FUNCTIONS = {"json_each": "json_array_elements_text"}
-_SPECIAL = re.compile(r"'(?:[^']|'')*'|%|:([A-Za-z_]\w*)|\b(" + "|".join(_FUNCTIONS) + r")\b")
-
-
-class Row:
-    """Values of one row, by number or by name."""
-
-    __slots__ = ("_numbers", "_values")
-
-    def __init__(self, values: Sequence[Any], numbers: dict[str, int]) -> None:
-        self._values = values
-        self._numbers = numbers
-
-    def __getitem__(self, key: int | str) -> Any:
-        return self._values[self._numbers[key] if isinstance(key, str) else key]
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._values)
-
-    def keys(self) -> list[str]:
-        return list(self._numbers)
-
-
-def _rows(cursor: Any) -> Callable[[Sequence[Any]], Row]:
-    # cursor.description would cost as much as the query
-    result = cursor.pgresult
-    numbers = {} if result is None else {result.fname(number).decode(): number for number in range(result.nfields)}
-    return lambda values: Row(values, numbers)
-
-
-@lru_cache(maxsize=1024)
-def translated(sql: str) -> str:
-    """A statement of the ledger as psycopg wants it: ``:name`` becomes ``%(name)s``, a few functions other names."""
-
-    def other(match: re.Match[str]) -> str:
-        if match[1]:
-            return f"%({match[1]})s"
-        if match[2]:
-            return _FUNCTIONS[match[2]]
-        return match[0].replace("%", "%%")
-
-    return _SPECIAL.sub(other, sql)
 
 
 class _Connection:
@@ -137,6 +91,8 @@ class PostgresqlDatabase:
         self._reading = threading.BoundedSemaphore(MOST_READERS)
         self._idle: queue.LifoQueue[Any] = queue.LifoQueue()
         self._writer: Any = None
+        self._prepared: dict[str, str] = {}
+        self._numbers = itertools.count()
         self._counter: Any = None
         self._pid = os.getpid()
         self._is_closed = False
@@ -202,34 +158,57 @@ class PostgresqlDatabase:
         if not self._write_lock.acquire(timeout=patience_s):
             raise _busy()
         try:
-            if self._writer is None or _has_heard(self._writer):
-                self._drop_writer()
-                self._writer = self._connect()
-            connection = self._writer
-            statement = psycopg.ClientCursor(connection).mogrify(translated(sql), parameters)
-            begin = _begin(deadline, is_lasting=is_lasting)
-            answer = connection.execute(f"{begin}; {_COUNT}; {statement}; COMMIT".encode(), prepare=False)
-            counted: int | None = None
-            done = Done(0, [])
-            while answer.nextset():
-                # first come the answers to what begin says, then that of the count, then that of the statement
-                if answer.statusmessage == "COMMIT":
-                    break
-                counted, done = (
-                    done.rowcount,
-                    Done(answer.rowcount, answer.fetchall() if answer.pgresult.nfields else []),
-                )
-            if counted != 1:
-                raise self._not_whole()
-            return done
-        except psycopg.Error as error:
-            is_lost = _is_lost(error, self._writer)
-            self._roll_back()
-            if is_lost:
-                raise self._unheard() from None
-            raise self._explain(error) from None
+            for is_last in (False, True):
+                try:
+                    return self._change(sql, parameters, deadline, is_lasting)
+                except psycopg.Error as error:
+                    is_over = self._writer is not None and (self._writer.broken or self._writer.closed)
+                    self._roll_back()
+                    if is_over:
+                        raise self._unheard() from None
+                    # the tables were migrated meanwhile: what was prepared for the old ones is prepared again
+                    if is_last or not isinstance(error, pg.FeatureNotSupported | pg.InvalidSqlStatementName):
+                        raise self._explain(error) from None
+                    self._drop_writer()
+            raise AssertionError
         finally:
             self._write_lock.release()
+
+    def _change(self, sql: str, parameters: Parameters, deadline: float, is_lasting: bool) -> Done:
+        if self._writer is None or _has_heard(self._writer):
+            self._drop_writer()
+            self._writer = self._connect()
+        count = self._prepared_call(_COUNT, {})
+        call = self._prepared_call(sql, parameters)
+        answer = self._writer.execute(
+            f"{_begin(deadline, is_lasting=is_lasting)}; {count}; {call}; COMMIT", prepare=False
+        )
+        counted: int | None = None
+        done = Done(0, [])
+        while answer.nextset():
+            # first come the answers to what begin says, then that of the count, then that of the statement
+            if answer.statusmessage == "COMMIT":
+                break
+            given = answer.fetchall() if answer.pgresult.nfields else []
+            counted, done = done.rowcount, Done(answer.rowcount, given)
+        if counted != 1:
+            raise self._not_whole()
+        return done
+
+    def _prepared_call(self, sql: str, parameters: Parameters) -> str:
+        """A statement planned once for the writer's connection (planning takes longer than all the rest), called."""
+        text, names = numbered(sql)
+        name = self._prepared.get(sql)
+        if name is None:
+            name = f"skyvault_{next(self._numbers)}"
+            self._writer.execute(f"PREPARE {name} AS {text}", prepare=False)
+            self._prepared[sql] = name
+        if not names:
+            return f"EXECUTE {name}"
+        places = ", ".join(["%s"] * len(names))
+        return psycopg.ClientCursor(self._writer).mogrify(
+            f"EXECUTE {name}({places})", [parameters[one] for one in names]
+        )
 
     @contextmanager
     def creating(self) -> Iterator[_Connection]:
@@ -293,7 +272,7 @@ class PostgresqlDatabase:
         connection = psycopg.connect(
             self.url.reveal(),
             autocommit=True,
-            row_factory=_rows,
+            row_factory=rows,
             connect_timeout=CONNECT_S,
             fallback_application_name="skyvault",
             # a machine that vanished is noticed after half a minute
@@ -305,12 +284,16 @@ class PostgresqlDatabase:
         )
         connection.prepared_max = 400
         connection.execute(
-            f"SET idle_in_transaction_session_timeout = '{_ABANDONED_S}s'; SET client_min_messages = 'error'"
+            f"SET idle_in_transaction_session_timeout = '{_ABANDONED_S}s'; SET client_min_messages = 'error';"
+            # rows come and go quicker than statistics are made; every statement of the ledger has its index
+            " SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;"
+            " SET plan_cache_mode = force_generic_plan"
         )
         return connection
 
     def _drop_writer(self) -> None:
         _close(self._writer)
+        self._prepared.clear()
         self._writer = None
 
     def _drop_counter(self) -> None:
@@ -394,6 +377,8 @@ class PostgresqlDatabase:
                     raise
 
     def _roll_back(self) -> None:
+        # psycopg takes it as a reason to forget all that was prepared
+        self._prepared.clear()
         try:
             if self._writer is not None:
                 self._writer.execute("ROLLBACK")
