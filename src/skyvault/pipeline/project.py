@@ -189,6 +189,11 @@ class Project(Part):
                 return one
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def _repr_html_(self) -> str:
+        from skyvault.pipeline.project_html import project_html
+
+        return project_html(self)
+
     # --- versions ----------------------------------------------------------------------------------------------
 
     def parts(self) -> Iterator[tuple[str, Part]]:

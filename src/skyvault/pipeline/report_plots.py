@@ -120,7 +120,8 @@ def _whole_sky(facts: ReportFacts) -> bytes:
     axes.set_yticks(np.radians([-60, -30, 0, 30, 60]))
     axes.tick_params(colors=_SOFT, labelsize=7.5)
     axes.spines["geo"].set_color(_SOFT)
-    axes.legend(loc="lower right", bbox_to_anchor=(1.02, -0.06), fontsize=8, frameon=False, labelcolor=_INK)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", bbox_to_anchor=(1.02, -0.06), fontsize=8, frameon=False, labelcolor=_INK)
     return _png(figure)
 
 
