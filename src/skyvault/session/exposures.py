@@ -205,6 +205,19 @@ class Exposures(PlateTable[ExposureSelector[Any]], Table):  # type: ignore[misc]
         """
         return self._session().wwt_layers().show_cutout(exp_ref)
 
+    def export_cutouts_to_pdf(
+        self, path: str | Path, refcat_stdmag_limit: float | None = None, no_download: bool = False
+    ) -> Path:
+        """Writes a PDF with a page for each accepted exposure that has an image; returns its path.
+
+        Each shows the target (circle of 1 arcmin) among the catalogue's stars (crosses, moved to the epoch by their
+        proper motion; to ``refcat_stdmag_limit``). Cutouts are fetched unless ``no_download``; those that cannot be had
+        are told and left out. Raises UsageError where no exposure has an image, NotFound where none could be had.
+        """
+        from skyvault.session.cutout_pdf import write_cutouts
+
+        return write_cutouts(self, path, refcat_stdmag_limit=refcat_stdmag_limit, no_download=no_download)
+
     def show_extract(self, exp_ref: Any) -> Any:
         """Shows what was measured on an exposure in the WorldWide Telescope."""
         extract = self._session().extract(exp_ref)
