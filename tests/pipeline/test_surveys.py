@@ -26,6 +26,9 @@ from skyvault.sandbox.light_curves import barycentric, variable
 from skyvault.sandbox.mast import MastTruth
 from skyvault.sandbox.ztf import ZtfTruth
 
+# the sandbox computes times of plates in several threads, between which Python's filters of warnings are one
+pytestmark = pytest.mark.filterwarnings("ignore:ERFA function")
+
 
 def row_of(name: str, **more: Any) -> dict[str, Any]:
     star = variable(name)

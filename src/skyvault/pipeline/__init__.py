@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skyvault.pipeline.files_observatory import ParsObsFiles, VirtualFiles
     from skyvault.pipeline.finder import Finder, MatchedFilterFinder, ParsFinder
     from skyvault.pipeline.histogram import Histogram, ParsHistogram
+    from skyvault.pipeline.image_finder import ImageFinder, ParsImageFinder
     from skyvault.pipeline.observatory import Observatory, ParsObservatory, VirtualObservatory
     from skyvault.pipeline.parameters import Parameters
     from skyvault.pipeline.period_finder import ParsPeriodFinder, PeriodFinder
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from skyvault.pipeline.simulator import ParsSimulator, Simulator
     from skyvault.pipeline.source import Detection, Properties, Source
     from skyvault.pipeline.spectrum import Spectrum
+    from skyvault.pipeline.spectrum_finder import ParsSpectrumFinder, SpectrumFinder
     from skyvault.pipeline.tess_observatory import ParsObsTESS, VirtualTESS
     from skyvault.pipeline.ztf_observatory import ParsObsZTF, VirtualZTF
 
@@ -37,6 +39,7 @@ _HOME_OF = {
         "files_observatory": ("ParsObsFiles", "VirtualFiles"),
         "finder": ("Finder", "MatchedFilterFinder", "ParsFinder"),
         "histogram": ("Histogram", "ParsHistogram"),
+        "image_finder": ("ImageFinder", "ParsImageFinder"),
         "observatory": ("Observatory", "ParsObservatory", "VirtualObservatory"),
         "parameters": ("Parameters",),
         "period_finder": ("ParsPeriodFinder", "PeriodFinder"),
@@ -48,6 +51,7 @@ _HOME_OF = {
         "raw_data": ("RawCutouts", "RawImages", "RawSpectra"),
         "service_observatory": ("ParsService", "VirtualVO"),
         "spectrum": ("Spectrum",),
+        "spectrum_finder": ("ParsSpectrumFinder", "SpectrumFinder"),
         "tess_observatory": ("ParsObsTESS", "VirtualTESS"),
         "ztf_observatory": ("ParsObsZTF", "VirtualZTF"),
     }.items()
@@ -55,11 +59,12 @@ _HOME_OF = {
 }
 
 __all__ = [
-    "Analysis", "Catalog", "Detection", "Finder", "Histogram", "Lightcurve", "MatchedFilterFinder", "Observatory",
-    "Parameters", "ParsAnalysis", "ParsCatalog", "ParsDemoObs", "ParsFinder", "ParsHistogram", "ParsObsDASCH",
-    "ParsObsFiles", "ParsObsTESS", "ParsObsZTF", "ParsObservatory", "ParsPeriodFinder", "ParsProject", "ParsQuality",
-    "ParsService", "ParsSimulator", "PeriodFinder", "Project", "Properties", "QualityChecker", "RawCutouts",
-    "RawImages", "RawPhotometry", "RawSpectra", "Simulator", "Source", "Spectrum", "VirtualDASCH", "VirtualDemoObs",
+    "Analysis", "Catalog", "Detection", "Finder", "Histogram", "ImageFinder", "Lightcurve", "MatchedFilterFinder",
+    "Observatory", "Parameters", "ParsAnalysis", "ParsCatalog", "ParsDemoObs", "ParsFinder", "ParsHistogram",
+    "ParsImageFinder", "ParsObsDASCH", "ParsObsFiles", "ParsObsTESS", "ParsObsZTF", "ParsObservatory",
+    "ParsPeriodFinder", "ParsProject", "ParsQuality", "ParsService", "ParsSimulator", "ParsSpectrumFinder",
+    "PeriodFinder", "Project", "Properties", "QualityChecker", "RawCutouts", "RawImages", "RawPhotometry",
+    "RawSpectra", "Simulator", "Source", "Spectrum", "SpectrumFinder", "VirtualDASCH", "VirtualDemoObs",
     "VirtualFiles", "VirtualObservatory", "VirtualTESS", "VirtualVO", "VirtualZTF",
 ]  # fmt: skip
 

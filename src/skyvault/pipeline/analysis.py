@@ -20,12 +20,14 @@ from skyvault.pipeline.efficiency import (
 from skyvault.pipeline.faults import ParameterValueError
 from skyvault.pipeline.finder import Finder
 from skyvault.pipeline.histogram import Histogram
+from skyvault.pipeline.image_finder import ImageFinder
 from skyvault.pipeline.lightcurve import Lightcurve
 from skyvault.pipeline.parameters import PROPAGATED, Parameters
 from skyvault.pipeline.part import Part
 from skyvault.pipeline.quality import QualityChecker
 from skyvault.pipeline.simulator import Simulator
 from skyvault.pipeline.source import Detection, Properties, Source
+from skyvault.pipeline.spectrum_finder import SpectrumFinder
 from skyvault.pipeline.summary import PERIOD_SEARCHES, properties_of
 from skyvault.science.injection import Efficiency
 
@@ -38,8 +40,8 @@ class ParsAnalysis(Parameters):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.add_par("num_injections", 1.0, float, "mean number of simulated events a source")
-        for part in ("quality", "finder", "simulator"):
-            own = {"quality": "QualityChecker"}.get(part, part.capitalize())
+        for part in ("quality", "finder", "simulator", "spectrum_finder", "image_finder"):
+            own = {"quality": "QualityChecker"}.get(part, part.title().replace("_", ""))
             self.add_par(f"{part}_module", f"skyvault.pipeline.{part}", str, f"module of the class for {part}")
             self.add_par(f"{part}_class", own, str, f"class for {part}")
             self.add_par(f"{part}_kwargs", {}, dict, f"parameters for {part}", critical=False)
@@ -78,9 +80,11 @@ class Analysis(Part):
         self.checker: QualityChecker = self._part("quality", QualityChecker)
         self.finder: Finder = self._part("finder", Finder)
         self.sim: Simulator = self._part("simulator", Simulator)
+        self.spectrum_finder: SpectrumFinder = self._part("spectrum_finder", SpectrumFinder)
+        self.image_finder: ImageFinder = self._part("image_finder", ImageFinder)
         # a threshold may be given to the analysis; it is the finder's
         unclaimed = self.pars._unclaimed
-        for part in (self.finder, self.checker, self.sim):
+        for part in (self.finder, self.checker, self.sim, self.spectrum_finder, self.image_finder):
             for name in [one for one in unclaimed if one in part.pars.names()]:
                 part.pars[name] = unclaimed.pop(name)
         self.reset_histograms()
@@ -128,13 +132,18 @@ class Analysis(Part):
                 raise
 
     def _analyze(self, source: Source) -> None:
-        if not any(curve.number for curve in source.reduced_lightcurves):
-            source.properties = self._properties(source, False, {})
-            return
-        self.analyze_photometry(source)
+        has_data = any(curve.number for curve in source.reduced_lightcurves)
+        if has_data:
+            self.analyze_photometry(source)
+        if any(spectrum.number for spectrum in source.spectra):
+            has_data = True
+            self.analyze_spectra(source)
+        if any(images.number for images in (*source.raw_images, *source.raw_cutouts)):
+            has_data = True
+            self.analyze_images(source)
         if source.properties is None:
             # a custom analysis need not care about this
-            source.properties = self._properties(source, True, {})
+            source.properties = self._properties(source, has_data, {})
 
     def analyze_photometry(self, source: Source) -> None:
         """Check, search and summarise the reduced light curves of a source, then do the same with injected events."""
@@ -149,6 +158,32 @@ class Analysis(Part):
             for number, curve in enumerate(processed, 1):
                 curve.series_number, curve.series_total = number, len(processed)
             source.lightcurves.extend(processed)
+
+    def analyze_spectra(self, source: Source) -> None:
+        """Look for lines in the spectra of a source; its properties tell how many there are."""
+        found = self.spectrum_finder.detect(source.spectra, source)
+        if self.pars.save_detections:
+            source.detections.extend(found)
+        known = [one.snr_median for one in source.spectra if one.snr_median is not None]
+        self._add_props(source, {
+            "num_spectra": len(source.spectra), "num_lines": len(found),
+            "spectra_snr_median": float(np.median(known)) if known else None,
+        })  # fmt: skip
+
+    def analyze_images(self, source: Source) -> None:
+        """Look for what is new on the images of a source, of surveys whose images are measured (plates are not)."""
+        measured = {curve.observatory for curve in source.lightcurves if (curve.altdata or {}).get("data_type")}
+        images = [one for one in (*source.raw_images, *source.raw_cutouts) if one.observatory in measured]
+        found = self.image_finder.detect(images, source)
+        if self.pars.save_detections:
+            source.detections.extend(found)
+        number = sum(one.number or 0 for one in (*source.raw_images, *source.raw_cutouts))
+        self._add_props(source, {"num_images": number, "num_new_on_images": len(found)})
+
+    def _add_props(self, source: Source, props: dict[str, Any]) -> None:
+        if source.properties is None:
+            source.properties = self._properties(source, True, {})
+        source.properties.props = {**(source.properties.props or {}), **props}
 
     def process(self, curves: Sequence[Lightcurve], source: Source) -> list[Lightcurve]:
         """Copies of light curves with the columns of quality check and finder."""

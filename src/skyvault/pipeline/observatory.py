@@ -24,6 +24,8 @@ class ParsObservatory(Parameters):
         super().__init__(**kwargs)
         self.add_par("obs_name", None, (None, str), "name of the observatory")
         self.add_alias("name", "obs_name")
+        self.add_par("obs_module", None, (None, str), "module of an observatory of your own")
+        self.add_par("obs_class", None, (None, str), "its class, by default Virtual<NAME>")
         self.add_par("reduce_kwargs", {}, dict, "arguments of the reduction, such as gap and radius")
         self.add_alias("reducer", "reduce_kwargs")
         self.add_par("credentials", {}, dict, "user name and password, or filename and key of a YAML file", secret=True)

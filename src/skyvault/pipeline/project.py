@@ -80,6 +80,22 @@ class ParsProject(Parameters):
         return super().checked(name, value)
 
 
+def _home_of(name: str, module: str | None, cls: str | None) -> tuple[str, str]:
+    """Module and class of an observatory: as said, else the pipeline's own, else Virtual<NAME> of a module <name> in
+    this folder or in its folder ``extensions``. Raises ParameterValueError."""
+    known = KNOWN.get(name, (None, f"Virtual{name}"))
+    if module is None and known[0] is None:
+        files = (Path(f"{name.lower()}.py"), Path("extensions", f"{name.lower()}.py"))
+        found = next((one for one in files if one.is_file()), None)
+        if found is None:
+            raise ParameterValueError(
+                f"there is no observatory {name!r}",
+                hint=f"There are {', '.join(KNOWN)}; your own is found by obs_module and obs_class.",
+            )
+        module = ".".join(found.with_suffix("").parts)
+    return str(module or known[0]), cls or known[1]
+
+
 class Observatories(list[Observatory]):
     """The observatories of a project, by number or by name in any case."""
 
@@ -168,16 +184,17 @@ class Project(Part):
         self.analysis: Analysis = made(**{**shared, **(analysis_kwargs or {})})
 
     def _observatory(self, name: str, general: dict[str, Any], own: Mapping[str, Any]) -> Observatory:
-        module, cls = KNOWN.get(name, (f"skyvault.pipeline.{name.lower()}_observatory", f"Virtual{name}"))
-        if name not in KNOWN:
-            raise ParameterValueError(f"there is no observatory {name!r}", hint=f"There are {', '.join(KNOWN)}.")
-        made = class_named(module, cls, Observatory)
         from_file = {}
         if general.get("cfg_file") is not False:
             file = read_parameters(general.get("cfg_file"), self.name, "observatories")
             from_file = ParsObservatory.own_part(file, name)
         special = next((dict(value) for key, value in own.items() if key.upper() == name), {})
         kwargs = {**from_file, **general, **special, "cfg_file": False}
+        module, cls = _home_of(name, kwargs.get("obs_module"), kwargs.get("obs_class"))
+        made = class_named(module, cls, Observatory)
+        if name not in KNOWN:
+            # several may be of one class: each has the name the project gives it
+            kwargs = {"obs_name": name, **kwargs}
         observatory: Observatory = made(catalog=self.catalog, root=self.root, **kwargs)
         observatory.pars.cfg_file = general.get("cfg_file")
         return observatory
@@ -206,6 +223,11 @@ class Project(Part):
         yield "quality", self.analysis.checker
         yield "finder", self.analysis.finder
         yield "simulator", self.analysis.sim
+        kinds = {kind for one in self.observatories for kind in one.pars.data_types}
+        if "spectra" in kinds:
+            yield "spectrum_finder", self.analysis.spectrum_finder
+        if kinds & {"images", "cutouts"}:
+            yield "image_finder", self.analysis.image_finder
         for histogram in self.analysis.get_all_histograms():
             yield f"histograms.{histogram.name}", histogram
 
