@@ -44,9 +44,13 @@ from skyvault.config import Secret
 from skyvault.ledger.ledger import open_ledger
 from skyvault.model.job import Phase
 from pathlib import Path
-place, until, name = os.environ["PLACE"], float(sys.argv[1]), sys.argv[2]
+place, seconds, name = os.environ["PLACE"], float(sys.argv[1]), sys.argv[2]
 ledger = open_ledger(Secret(place) if "://" in place else Path(place))
 jobs, count = ledger.jobs, 0
+jobs.count()
+print("ready", flush=True)
+sys.stdin.readline()
+until = time.time() + seconds
 while time.time() < until:
     job = jobs.create("tap", {"QUERY": ["x"]}, execution_duration_s=60, destruction_time=until + 1000)
     taken, is_ours = jobs.submit(job.id, holder=name)
@@ -62,17 +66,23 @@ def text_of(place: Place) -> str:
 
 def cycles(place: Place, processes: int, seconds: float) -> float:
     """Jobs a second through the ledger alone; processes begin together, when all have started."""
-    until = time.time() + 1.5 + seconds
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", CYCLE, str(until), f"p{number}"],
+            [sys.executable, "-c", CYCLE, str(seconds), f"p{number}"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment() | {"PLACE": text_of(place)},
         )
         for number in range(processes)
     ]
-    return sum(int(process.communicate()[0]) for process in running) / (1.5 + seconds)
+    for process in running:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return sum(int(process.communicate()[0]) for process in running) / seconds
 
 
 def single_costs(place: Place) -> dict[str, float]:
