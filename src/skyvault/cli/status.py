@@ -76,28 +76,20 @@ def short_name(status: RunStatus) -> str:
 
 
 def _show(status: RunStatus) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     record = status.record
-    console = Console(highlight=False)
-    console.print(f"[bold]{short_name(status)}[/bold]  {_phase(status)}")
+    click.echo(f"{click.style(short_name(status), bold=True)}  {_phase(status)}")
     if record.description:
-        console.print(record.description, markup=False)
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(overflow="fold")
+        click.echo(record.description)
     for label, value in _lines(status):
-        table.add_row(label, value)
-    console.print(table)
+        click.echo(f"{label:<10}  {value}")
     if status.problem_kinds:
-        console.print(f"\n{status.problems:,} sources failed; the next run tries them again:")
+        click.echo(f"\n{status.problems:,} sources failed; the next run tries them again:")
         for kind in status.problem_kinds:
             where = f"{kind.observatory}, {kind.step}" if kind.observatory else kind.step
-            console.print(f"  {kind.sources:,} x {where}: {kind.what} (for one {kind.example})", markup=False)
+            click.echo(f"  {kind.sources:,} x {where}: {kind.what} (for one {kind.example})")
         shown = sum(kind.sources for kind in status.problem_kinds)
         if shown < status.problems:
-            console.print(f"  and {status.problems - shown:,} for other reasons")
+            click.echo(f"  and {status.problems - shown:,} for other reasons")
 
 
 def _phase(status: RunStatus) -> str:
