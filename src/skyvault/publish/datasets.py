@@ -15,6 +15,7 @@ from skyvault.model.product import Product
 from skyvault.plugins.hooks import hook
 from skyvault.publish.mapping import value_of
 from skyvault.publish.resource import FilesSection
+from skyvault.science.previews import Pictures
 from skyvault.store.products import did_of
 
 #: the media type of an answer of the links service (DataLink 1.1, section 3.3); clients compare it letter by letter
@@ -137,6 +138,23 @@ def finished(
     else:
         row["_in_obscore"] = section.obscore
     return dataset
+
+
+def kept_pictures(pictures: Pictures, recipe: Recipe, local: str, semantics: str) -> list[Product]:
+    """Pictures of a dataset, written below the folder of what we make; their products."""
+    did = did_of(recipe.authority, recipe.table, local)
+    products = []
+    for term, content, ending in (
+        (semantics, pictures.preview, ".png"),
+        ("#thumbnail", pictures.thumbnail, ".small.png"),
+    ):
+        place = recipe.made / f"{local}{ending}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_name(f".{place.name}.part")
+        draft.write_bytes(content)
+        draft.replace(place)
+        products.append(Product(did, 0, term, "made", f"{local}{ending}", "image/png", len(content)))
+    return products
 
 
 def _through_hook(recipe: Recipe, dataset: Dataset, path: Path, header: Any) -> None:

@@ -165,4 +165,12 @@ def _reader(kind: str) -> Any:
         from skyvault.publish.image_datasets import image_datasets
 
         return image_datasets
-    raise ConfigError(f"files of the kind {kind!r} are not read yet", hint="images are.")
+    if kind == "spectra":
+        from skyvault.publish.spectrum_datasets import spectrum_datasets
+
+        return spectrum_datasets
+    if kind == "timeseries":
+        from skyvault.publish.light_curve_datasets import light_curve_datasets
+
+        return light_curve_datasets
+    raise ConfigError(f"files of the kind {kind!r} are not read yet", hint="images, spectra and timeseries are.")

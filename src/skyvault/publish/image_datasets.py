@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skyvault.errors import FormatError
 from skyvault.model.product import Product
-from skyvault.publish.datasets import Dataset, Recipe, facts_of_file, finished
+from skyvault.publish.datasets import Dataset, Recipe, facts_of_file, finished, kept_pictures
 from skyvault.science.exposure_headers import begin_of, exposure_s, filter_of, text_of, wavelengths_of
 from skyvault.science.fits_images import ImageFacts, images_of, polygon_text
 from skyvault.science.previews import pictures_of
-from skyvault.store.products import did_of
 
 
 def image_datasets(path: Path, recipe: Recipe) -> list[Dataset]:
@@ -75,22 +73,8 @@ def _when(dataset: Dataset, header: Any) -> None:
 
 
 def _pictures(path: Path, recipe: Recipe, local: str, hdu: int) -> list[Product]:
-    """The pictures, written below the folder of what we make; their products."""
-    try:
-        pictures = pictures_of(path, hdu)
-    except FormatError:
-        # the header is whole and its pixels are not: nobody should be offered such a file
-        raise
-    did = did_of(recipe.authority, recipe.table, local)
-    products = []
-    for semantics, content, ending in (
-        ("#preview-image", pictures.preview, ".png"),
-        ("#thumbnail", pictures.thumbnail, ".small.png"),
-    ):
-        place = recipe.made / f"{local}{ending}"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = place.with_name(f".{place.name}.part")
-        draft.write_bytes(content)
-        draft.replace(place)
-        products.append(Product(did, 0, semantics, "made", f"{local}{ending}", "image/png", len(content)))
-    return products
+    """The pictures, written below the folder of what we make; their products.
+
+    A header that is whole with pixels that are not is a FormatError: nobody should be offered such a file.
+    """
+    return kept_pictures(pictures_of(path, hdu), recipe, local, "#preview-image")

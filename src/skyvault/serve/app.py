@@ -26,6 +26,7 @@ from skyvault.serve.scs import ConeSearch
 from skyvault.serve.service import Service
 from skyvault.serve.sia2 import Sia2
 from skyvault.serve.soda import Soda
+from skyvault.serve.ssa import Ssa
 from skyvault.serve.tap import Tap
 from skyvault.serve.user_pieces import PieceRoutes
 from skyvault.serve.user_tables import UserTableRoutes
@@ -95,6 +96,7 @@ def _datasets(service: Service) -> list[BaseRoute]:
     return [
         *DatasetVosi(service).routes(),
         *Sia2(service).routes(),
+        *Ssa(service).routes(),
         *Links(service, addresses).routes(),
         *Soda(service, addresses).routes(),
         *ProductFiles(service, addresses).routes(),

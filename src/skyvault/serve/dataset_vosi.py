@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from skyvault.formats import vosi_xml
 from skyvault.formats.capability import Capability, InputParam, Interface, capabilities_document
-from skyvault.serve import links, sia2, soda_parameters
+from skyvault.serve import links, sia2, soda_parameters, ssa
 from skyvault.serve.dataset_links import LINKS
 from skyvault.serve.faults import guarded
 from skyvault.serve.params import Parameter
@@ -29,7 +29,7 @@ class DatasetVosi:
 
     def routes(self) -> list[Route]:
         routes = []
-        for name in ("sia2", "datalink", "soda"):
+        for name in ("sia2", "ssa", "datalink", "soda"):
             routes.append(Route(f"/{name}/capabilities", guarded()(self.capabilities), name=name))
             routes.append(Route(f"/{name}/availability", guarded()(self.availability)))
         return routes
@@ -51,6 +51,7 @@ def capabilities_of(name: str, base: str) -> list[Capability]:
     root = f"{base}/{name}"
     own = {
         "sia2": lambda: [_capability(sia2.STANDARD, f"{root}/query", "2.0", _inputs(sia2.PARAMETERS.parameters))],
+        "ssa": lambda: [_capability(ssa.STANDARD, root, "1.1", _inputs(ssa.PARAMETERS.parameters))],
         "datalink": lambda: [_capability(LINKS, f"{root}/links", "1.1", _inputs(links.PARAMETERS.parameters))],
         "soda": lambda: [
             _capability(standard, f"{root}/{kind}", "1.0", _inputs(soda_parameters.PARAMETERS), None)
@@ -71,7 +72,5 @@ def _inputs(parameters: tuple[Parameter, ...]) -> tuple[InputParam, ...]:
 def _capability(
     standard: str, url: str, version: str, params: tuple[InputParam, ...], result: str | None = _VOTABLE
 ) -> Capability:
-    interface = Interface(
-        url, use="base", version=version, query_types=("GET",), result_type=result, params=params
-    )
+    interface = Interface(url, use="base", version=version, query_types=("GET",), result_type=result, params=params)
     return Capability(standard, (interface,))
