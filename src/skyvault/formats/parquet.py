@@ -17,6 +17,7 @@ from skyvault.errors import FormatError, SkyvaultError
 from skyvault.formats.arrow import COLUMN_KEY, conform, from_schema, plain_schema, to_schema
 from skyvault.formats.blocks import begun, sliced
 from skyvault.formats.chunks import ChunkSink
+from skyvault.formats.packed_sizes import bearable, parquet_rows_at_once, refuse_packed_arrow
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream
 from skyvault.formats.votable_in import open_votable
@@ -130,6 +131,10 @@ def open_parquet(
         table = _told(table, flat, metadata, origin.name)
         limits.check_columns(len(table.columns))
         limits.check_rows(reader.metadata.num_rows)
+        try:
+            at_once = parquet_rows_at_once(reader, file, _BATCH, pre_buffer=False, buffer_size=_READ_BYTES)
+        except (pa.ArrowException, OSError) as exc:
+            raise FormatError(f"The Parquet file is damaged ({_first_line(exc)})", where=origin.name) from None
         table = replace(
             table,
             nrows=reader.metadata.num_rows,
@@ -139,7 +144,7 @@ def open_parquet(
         file.close()
         raise
     stream = TableStream(table=table, batches=iter(()))
-    stream.batches = _parquet_rows(reader, file, stream, origin.name, limits)
+    stream.batches = _parquet_rows(reader, file, stream, origin.name, limits, at_once)
     return stream
 
 
@@ -182,14 +187,14 @@ def _merged(column: Column, told: Column | None) -> Column:
 
 
 def _parquet_rows(
-    reader: Any, file: BinaryIO, stream: TableStream, name: str, limits: ReadLimits
+    reader: Any, file: BinaryIO, stream: TableStream, name: str, limits: ReadLimits, at_once: int
 ) -> Iterator[pa.RecordBatch]:
     schema = plain_schema(stream.table)
     told = {column.name: column for column in stream.table.columns}
     rows = 0
     with file:
         try:
-            for batch in reader.iter_batches(batch_size=_BATCH):
+            for batch in reader.iter_batches(batch_size=at_once):
                 if _has_structs(batch.schema):
                     flat = _flat(pa.Table.from_batches([batch])).combine_chunks()
                     batch = flat.to_batches()[0] if flat.num_rows else batch.slice(0, 0)
@@ -258,9 +263,12 @@ def open_arrow(
     file = origin.spooled()
     try:
         is_file = file.read(6) == b"ARROW1"
-        file.seek(0)
+        refuse_packed_arrow(file, skip_bytes=8 if is_file else 0)
         reader = pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
         schema = reader.schema
+    except SkyvaultError:
+        file.close()
+        raise
     except (pa.ArrowException, OSError, ValueError) as exc:
         file.close()
         raise FormatError(f"The Arrow data cannot be read ({_first_line(exc)})", where=origin.name) from None
@@ -294,9 +302,10 @@ def _arrow_rows(
                     stream.error = status.removeprefix("ERROR: ")
                 if not batch.num_rows:
                     continue
-                yield _conformed(batch, told, schema, name, rows + 1)
-                rows += batch.num_rows
-                limits.check_rows(rows)
+                for piece in bearable(batch):
+                    yield _conformed(piece, told, schema, name, rows + 1)
+                    rows += piece.num_rows
+                    limits.check_rows(rows)
         except (pa.ArrowException, OSError, ValueError) as exc:
             raise FormatError(
                 f"The Arrow data are damaged ({_first_line(exc)})", where=f"{name}, after row {rows}"

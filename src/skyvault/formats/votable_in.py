@@ -270,7 +270,8 @@ class _Reader:
                 size = min(BLOCK, max(size, len(self._buffer)) * 4)
                 if len(self._buffer) > MAX_PIECE:
                     raise FormatError(f"A row is longer than {MAX_PIECE >> 20} MiB", where=f"{self.name}, row {row}")
-                if not self._fill(max(size - len(self._buffer), 1)):
+                # a row longer than a block: twice as much each time, or every byte would be looked at again and again
+                if not self._fill(max(size - len(self._buffer), 1 if rows else len(self._buffer), 1)):
                     raise self._cut_short("TABLEDATA", row)
 
     def _plain_block(self) -> tuple[bytes, int | None]:
