@@ -12,7 +12,7 @@ from skyvault.formats.stream import TableStream
 from skyvault.ledger.user_tables import UserTable
 from skyvault.store.building import build_beside, rows_of
 from skyvault.store.layout import FORMAT
-from skyvault.store.user_keep import BUILD_BYTES, KNOWN, LARGE_BUILD_BYTES, LARGE_BYTES, spec_of
+from skyvault.store.user_keep import KNOWN, means, spec_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,12 +66,13 @@ def upgrade_user_tables(
 
 def _rewrite(table: UserTable, layout: Layout, ledger: Ledger, settings: Settings) -> bool:
     """Write one anew; False when it was changed or dropped meanwhile."""
+    memory_bytes, threads = means(table.bytes)
     built = build_beside(
         layout,
         spec_of(table),
         TableStream(table.table, rows_of(layout, table.table, table.snapshot)),
-        memory_bytes=min(LARGE_BUILD_BYTES if table.bytes > LARGE_BYTES else BUILD_BYTES, settings.memory_limit),
-        threads=min(2, settings.threads),
+        memory_bytes=min(memory_bytes, settings.memory_limit),
+        threads=min(threads, settings.threads),
         keep_bad=True,
     )
     try:
