@@ -26,6 +26,7 @@ from processes import PROJECT, environment, free_port
 
 DOCS = PROJECT / "docs"
 DOCUMENTED_PORT = "8421"
+DOCUMENTED_DATABASE = "postgresql://skyvault:secret@127.0.0.1:5432/skyvault"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -46,8 +47,11 @@ class Machine:
     directory: Path
     port: str
     background: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    database: str | None = None
 
     def here(self, text: str) -> str:
+        if self.database is not None:
+            text = text.replace(DOCUMENTED_DATABASE, self.database)
         return text.replace(DOCUMENTED_PORT, self.port)
 
     def environment(self) -> dict[str, str]:
@@ -171,8 +175,20 @@ def matches(said: str, expected: str) -> bool:
 PAGES = sorted(page for page in DOCS.rglob("*.md") if examples(page))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(DOCS)) for page in PAGES])
-def test_the_examples_of_the_page_do_what_it_says(page, machine):
+def needs_database(page: Path) -> bool:
+    return DOCUMENTED_DATABASE in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=str(page.relative_to(DOCS)), marks=[pytest.mark.postgresql] * needs_database(page))
+        for page in PAGES
+    ],
+)
+def test_the_examples_of_the_page_do_what_it_says(page, machine, request):
+    if needs_database(page):
+        machine.database = request.getfixturevalue("postgresql_schema")
     for example in examples(page):
         said = machine.run(example)
         if example.expected is not None:
