@@ -106,7 +106,10 @@ def _client_of(project: Project) -> Iterator[Any]:
     if wanted == "dask":
         with (
             distributed.LocalCluster(
-                n_workers=int(project.pars.num_workers or cores()), threads_per_worker=1, dashboard_address=None
+                n_workers=int(project.pars.num_workers or cores()),
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs="ERROR",
             ) as cluster,
             distributed.Client(cluster) as client,
         ):
