@@ -21,6 +21,8 @@ from skyvault.ledger.table_json import table_from_json, table_to_json
 from skyvault.model.table import Table
 
 ANONYMOUS = ""
+#: how often one table may be shared
+MOST_GRANTS = 500
 GrantKind = Literal["user", "group", "link"]
 
 
@@ -404,9 +406,17 @@ class UserTables:
         return [Grant(row["kind"], row["grantee"], row["created_at"]) for row in rows]
 
     def grant(self, table: UserTable, kind: GrantKind, grantee: str, *, actor: str) -> None:
-        """Let somebody read the table; for a link, ``grantee`` is its secret, of which only a hash is kept."""
+        """Let somebody read the table; for a link, ``grantee`` is its secret, of which only a hash is kept.
+
+        Raises QuotaError after MOST_GRANTS.
+        """
         value = _hashed(grantee) if kind == "link" else grantee
         with self.database.write() as connection:
+            count = connection.execute(
+                "SELECT count(*) FROM table_grants WHERE table_id = :id", {"id": table.id}
+            ).fetchone()[0]
+            if count >= MOST_GRANTS:
+                raise QuotaError(f"the table is shared {count} times already", hint="Take some back, or use a group.")
             connection.execute(
                 "INSERT INTO table_grants (table_id, kind, grantee, created_at)"
                 " SELECT CAST(:id AS TEXT), CAST(:kind AS TEXT), CAST(:value AS TEXT), CAST(:now AS DOUBLE PRECISION)"

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -22,7 +23,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from skyvault.errors import Busy, Forbidden, SkyvaultError, Unauthorised
+from skyvault.errors import Busy, Forbidden, SkyvaultError, Unauthorised, UsageError
 from skyvault.serve import passwords
 from skyvault.serve.faults import fault_response
 from skyvault.serve.identity import KEY, NOBODY, Identity
@@ -34,13 +35,14 @@ if TYPE_CHECKING:
     from skyvault.ledger.users import User
 
 COOKIE = "skyvault_session"
+_TOKEN = re.compile(rb"skv_[0-9a-f]{16}_")
 #: methods that change nothing
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 #: a password that was right is taken for right again so long, in this process
 TRUST_S = 300.0
 MOST_TRUSTED = 10_000
 #: password checks at once, and how many may wait
-CHECKS, CHECKS_WAITING = 2, 64
+CHECKS, CHECKS_WAITING = 2, 256
 
 
 class Accounts:
@@ -148,6 +150,7 @@ class Authentication:
         base = self._base_url or f"{scope.get('scheme', 'http')}://{host}"
         is_tap = scope["path"].startswith("/tap")
         try:
+            _refuse_in_address(scope)
             identity = await self._accounts.identify(headers, (scope.get("client") or ("",))[0], scope["method"], host)
         except SkyvaultError as problem:
             response = fault_response(problem, "votable" if is_tap else "text")
@@ -169,6 +172,15 @@ class Authentication:
             await send(message)
 
         await self._app(scope, receive, told)
+
+
+def _refuse_in_address(scope: Scope) -> None:
+    """Raises UsageError for a token in an address, which logs, histories and other sites get to see (RFC 6750, 2.3)."""
+    if _TOKEN.search(scope.get("query_string", b"")) or _TOKEN.search(scope.get("raw_path") or b""):
+        raise UsageError(
+            "a token does not belong in an address, where others can read it",
+            hint="Send it as Authorization: Bearer, and revoke this one: it may have been seen.",
+        )
 
 
 def challenges(base: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from skyvault.errors import NotFound
+from skyvault.errors import NotFound, TooLarge
 from skyvault.formats import vosi_xml
 from skyvault.formats.stream import TableStream
 from skyvault.formats.vosi_in import read_vosi_table
@@ -31,6 +31,8 @@ _UPDATE = ParameterSet(
         Parameter("UNIQUE", type="boolean"),
     )
 )
+#: a VOSI table without rows: a thousand columns, each with a page of description
+DEFINITION_BYTES = 8_000_000
 #: parameters of a job that indexes a column, and nothing else
 INDEX_TABLE, INDEX_COLUMN, INDEX_UNIQUE = "TABLE", "INDEX", "UNIQUE"
 
@@ -65,7 +67,7 @@ class CadcRoutes:
 
             def act() -> UserTable:
                 stream = (
-                    TableStream(read_vosi_table(file.read_bytes()), iter(()))
+                    TableStream(read_vosi_table(_whole(file)), iter(()))
                     if _is_vosi(file, kind)
                     else opened(file, kind, settings, keep.name)
                 )
@@ -90,6 +92,13 @@ class CadcRoutes:
         if values["UNIQUE"]:
             asked[INDEX_UNIQUE] = ["true"]
         return await self.uws.create_from(request, asked)
+
+
+def _whole(file: Path) -> bytes:
+    """A definition, which is small. Raises TooLarge before a large one is in memory."""
+    if file.stat().st_size > DEFINITION_BYTES:
+        raise TooLarge(f"the definition of a table is larger than {DEFINITION_BYTES:,} bytes")
+    return file.read_bytes()
 
 
 def _is_vosi(file: Path, kind: str) -> bool:
