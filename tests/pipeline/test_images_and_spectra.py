@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from skyvault.pipeline import Observatory, Source, VirtualDASCH, VirtualVO, VirtualZTF, database
+from skyvault.pipeline import Catalog, Observatory, Source, VirtualDASCH, VirtualVO, VirtualZTF, database
 from skyvault.pipeline.data_links import services_of
 from skyvault.pipeline.faults import DataError, ParameterValueError
 from skyvault.pipeline.image_files import read_image, zero_point_of
@@ -178,6 +178,50 @@ def test_a_damaged_image_is_a_problem_of_its_own_and_the_others_are_measured(dat
 def test_kinds_of_data_an_observatory_does_not_have_are_refused_in_a_sentence(data_folder: Path) -> None:
     with pytest.raises(ParameterValueError, match="CAMERA has no spectra"):
         VirtualCamera(project="x", cfg_file=False, data_types="spectra").fetch_source(ROW)
+
+
+def test_rows_of_images_are_made_of_files_alone(data_folder: Path) -> None:
+    Path("one.csv").write_text("name,ra,dec,mag\ninjected,150.0,20.0,18.0\n")
+    catalog = Catalog(filename=str(Path("one.csv").absolute()), cfg_file=False)
+    camera().fetch_source(ROW, save=True, download_args={"mags": [17.0, 17.5]})
+    (data_folder / "CAMERA" / "RA150" / "CAMERA_images_damaged.h5").write_bytes(b"no file")
+    for path in data_folder.glob("pipeline.sqlite*"):
+        path.unlink()
+    database._in_use = None
+    obs = camera(catalog=catalog)
+    assert obs.populate_sources() == 1 and len(obs.failures_list) == 1
+    with database.current().session() as session:
+        source = session.query(Source).one()
+        assert source.raw_photometry == [] and source.raw_images[0].number == 2
+        assert obs.reduce(source.raw_images[0], source=source)[0].number == 2
+
+
+@pytest.mark.shared
+def test_a_star_injected_into_a_real_image_has_its_magnitude(shared_data: Path, tmp_path: Path) -> None:
+    found = 0
+    for path in sorted((shared_data / "images/legacypipe").rglob("*ooi*.fits*"))[:40]:
+        try:
+            image = read_image(path)
+        except DataError:
+            continue
+        height, width = image.pixels.shape
+        if min(height, width) < 80 or not np.isfinite(image.pixels).all():
+            continue
+        empty = [
+            one for x in range(30, width - 30, 12) for y in range(30, height - 30, 12)
+            if (one := measure(image.pixels, x + 0.3, y - 0.2, 6.0)) is not None and abs(one.flux) < 3.0 * one.error
+        ]  # fmt: skip
+        if not empty:
+            continue
+        place = min(empty, key=lambda one: abs(one.flux))
+        flux, sigma = 60.0 * place.error, 1.8
+        grid_y, grid_x = np.mgrid[0:height, 0:width]
+        star = np.exp(-0.5 * ((grid_x - place.x) ** 2 + (grid_y - place.y) ** 2) / sigma**2) / (2 * np.pi * sigma**2)
+        got = measure(image.pixels + flux * star, place.x, place.y, 6.0, fwhm=2.3548 * sigma)
+        assert abs(got.flux - flux) < 4.5 * got.error, path.name
+        assert abs(2.5 * np.log10(got.flux / flux)) < 0.1
+        found += 1
+    assert found >= 3
 
 
 # --- cutouts of surveys --------------------------------------------------------------------------------------------

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from skyvault.errors import SkyvaultError
-from skyvault.pipeline.data_files import rows_of
+from skyvault.errors import NotFound, SkyvaultError
+from skyvault.pipeline.data_files import FORMATS, rows_of
 from skyvault.pipeline.dataset import RawPhotometry, data_root
 from skyvault.pipeline.downloads import in_order
-from skyvault.pipeline.faults import DataError, DataMissing, ParameterValueError
+from skyvault.pipeline.faults import CatalogError, DataError, DataMissing, ParameterValueError
 from skyvault.pipeline.parameter_files import plain
 from skyvault.pipeline.raw_data import KINDS, RawData
 from skyvault.pipeline.raw_photometry import RawRows
@@ -260,27 +260,40 @@ class Fetching(Reducing):
         # in the order in which a file gives them back
         raw.altdata, raw.colmap, raw.time_info = plain(raw.altdata), plain(raw.colmap), plain(raw.time_info)
 
-    def populate_sources(self, files_glob: str = "RA*/*.h5", num_files: int | None = None, session: Any = None) -> int:
-        """Make rows of the raw files on disk, for a database that was lost; returns how many.
-
-        A file's source is found in the catalogue by its name.
+    def populate_sources(self, files_glob: str = "RA*/*", num_files: int | None = None, session: Any = None) -> int:
+        """Make rows of the raw files on disk, of all kinds and formats, for a database that was lost; returns of how
+        many sources. A file's source is found in the catalogue by its name; one that cannot be read or is of no source
+        of the catalogue is put in ``failures_list``.
         """
         from skyvault.pipeline.rows import keep_sources, source_of
 
         folder = (self.root or data_root()) / self.name
-        found = []
-        for path in sorted(folder.glob(files_glob))[:num_files]:
-            raw = RawPhotometry(observatory=self.name, root=self.root, folder=self.name)
+        kinds: dict[str, type[RawRows]] = {"photometry": RawPhotometry, **KINDS}
+        files = []
+        for path in sorted(folder.glob(files_glob)):
+            kind = next((one for one in kinds if path.name.startswith(f"{self.name}_{one}_")), None)
+            if kind is not None and path.suffix in FORMATS.values() and path.is_file():
+                files.append((path, kinds[kind]))
+        found: dict[str, Source] = {}
+        names: set[str] = set()
+        for path, made in files[:num_files]:
+            raw = made(observatory=self.name, root=self.root, folder=self.name)
             raw.filename = str(path.relative_to(folder))
             try:
                 raw.load()
                 row = self.catalog.get_row(raw.source_name, "name", "dict")
-            except (DataError, DataMissing) as error:
+            except (DataError, DataMissing, CatalogError, ParameterValueError, NotFound) as error:
                 self.failures_list.append({"file": str(path), "error": str(error)})
                 continue
             raw.name_file(row["ra"])
-            source = source_of(row, self.project, self.cfg_hash, self.catalog)
-            source.raw_photometry.append(raw)
-            found.append(source)
-        keep_sources(found, session)
-        return len(found)
+            raw.size = path.stat().st_size
+            # what was read is only needed for the rows of the database
+            raw._rows = None
+            source = found.setdefault(raw.source_name, source_of(row, self.project, self.cfg_hash, self.catalog))
+            self._give(source, [raw], save=False, reduce=False)
+            names.add(raw.source_name)
+            if len(found) > _LATEST:
+                keep_sources(found.values(), session)
+                found = {}
+        keep_sources(found.values(), session)
+        return len(names)
