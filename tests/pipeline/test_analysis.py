@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from skyvault.pipeline import Analysis, Detection, Finder, Lightcurve, MatchedFilterFinder, Source
@@ -65,9 +65,17 @@ FLUXES = st.floats(-1e6, 1e6, allow_nan=False) | st.sampled_from([np.nan, np.inf
 
 
 @given(st.lists(st.tuples(FLUXES, FLUXES, st.booleans()), min_size=1, max_size=25))
+@example([(1.0, 1e-308, False), (1e-308, 1.0, False), (1e6, 1e-308, False)])
+@example([(1e-308, 1e308, False)] * 3)
 def test_any_fluxes_can_be_analysed(rows: list[tuple[float, float, bool]]) -> None:
     flux, error, flag = (np.array(one) for one in zip(*rows, strict=True))
-    analysed(source_of(flux=flux, fluxerr=error, flag=flag), num_injections=2, period_search="always")
+    for finder in ("Finder", "MatchedFilterFinder"):
+        analysed(
+            source_of(flux=flux, fluxerr=error, flag=flag),
+            num_injections=2,
+            period_search="always",
+            finder_class=finder,
+        )
 
 
 def test_flares_and_dips_are_told_apart_by_their_sign_and_extent() -> None:

@@ -58,7 +58,7 @@ class Finder(Part):
         """How much each epoch stands out, shape (n,); NaN where that is not known."""
         flux, noise = curve.data["flux"], self._noise(curve)
         mean = np.nan if curve.flux_mean_robust is None else curve.flux_mean_robust
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             score: Floats = (flux - mean) / noise
         # a star without any scatter has no signal-to-noise ratio
         score[~np.isfinite(score)] = np.nan

@@ -14,6 +14,8 @@ from skyvault.science.variability import Variability, variability
 
 #: measurements of which at least some must be there for a period
 _FEWEST: Final = 20
+#: magnitudes; smaller errors are mistakes, and their squares no numbers
+_LEAST_ERROR: Final = 1e-50
 #: when periods are looked for
 PERIOD_SEARCHES: Final = ("auto", "always", "never")
 
@@ -42,7 +44,7 @@ def by_filter(curves: Sequence[Lightcurve]) -> dict[str, tuple[Variability, Floa
             if (curve.filter or "") == name:
                 rows = curve.data
                 mag, error = rows["mag"], rows["magerr"]
-                good = ~rows["qflag"] & np.isfinite(mag) & (error > 0.0) & (error < np.inf)
+                good = ~rows["qflag"] & np.isfinite(mag) & (error > _LEAST_ERROR) & (error < 1.0 / _LEAST_ERROR)
                 parts.append((rows["mjd"][good], mag[good], error[good]))
         mjd, mag, error = parts[0] if len(parts) == 1 else (np.concatenate(one) for one in zip(*parts, strict=True))
         numbers = variability(mjd, mag, error)

@@ -22,6 +22,8 @@ _MANY: Final = 128
 _CELLS: Final = 32
 #: epochs times kernels whose matrices are kept, at most 16 times: some 50 MB in all
 _KEPT: Final = 20_000
+#: errors beyond these limits are none, and their squares no numbers
+_ABSURD: Final = 1e100
 #: beyond so many widths from its centre, a kernel is taken as zero
 _REACH: Final[dict[str, tuple[float, float]]] = {
     "flare": (0.7, 7.0),
@@ -131,7 +133,8 @@ def match(mjd: Floats, residual: Floats, error: Floats, is_usable: Booleans, ker
     best = np.full(n, np.nan)
     which = np.full(n, -1, np.int64)
     amplitude = np.full(n, np.nan)
-    rows = np.flatnonzero(is_usable & np.isfinite(residual) & np.isfinite(error) & (error > 0.0) & np.isfinite(mjd))
+    known = np.isfinite(residual) & (error > 1.0 / _ABSURD) & (error < _ABSURD) & np.isfinite(mjd)
+    rows = np.flatnonzero(is_usable & known)
     if not len(rows) or not kernels:
         return Match(best, which, amplitude)
     times, weight = np.ascontiguousarray(mjd[rows], np.float64), 1.0 / error[rows] ** 2

@@ -30,7 +30,7 @@ def flux_from_mag(mag: Floats, magerr: Floats, zero_point: float = AB_ZERO_POINT
 
 def mag_from_flux(flux: Floats, fluxerr: Floats, zero_point: float = AB_ZERO_POINT) -> tuple[Floats, Floats]:
     """Magnitudes and their errors; NaN where the flux is not positive."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         positive = np.where(flux > 0.0, flux, np.nan)
         return zero_point - 2.5 * np.log10(positive), fluxerr / positive * POGSON
 
@@ -101,7 +101,7 @@ def statistics(flux: Floats, fluxerr: Floats, is_flagged: Booleans) -> tuple[Flu
     mean_robust, rms_robust = robust_mean_rms(good)
     # a star without scatter and errors has no significance; NaN says so
     noise = np.fmax(fluxerr, rms_robust)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         snr = flux / noise
         dsnr = (flux - mean_robust) / noise
     if rms_robust > 0.0:

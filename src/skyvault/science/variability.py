@@ -18,6 +18,7 @@ _SIGMA_OF_MAD: Final = 1.4826022185056018
 _SIGMA_OF_IQR: Final = 0.7413011092528009
 #: measurements this near in time see the same state of the star (Stetson's pairs), days
 _PAIR_D: Final = 0.1
+_ABSURD: Final = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def variability(mjd: Floats, mag: Floats, error: Floats) -> Variability | None:
 
     40 us for 100 measurements.
     """
-    known = np.isfinite(mag) & np.isfinite(error) & (error > 0.0) & np.isfinite(mjd)
+    # errors beyond these limits are none, and their squares no numbers
+    known = np.isfinite(mag) & (np.abs(mag) < _ABSURD) & (error > 1.0 / _ABSURD) & (error < _ABSURD) & np.isfinite(mjd)
     if not known.all():
         mjd, mag, error = mjd[known], mag[known], error[known]
     n = len(mag)
