@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from skyvault.science.folding import Folded, LightElements
     from skyvault.science.period_search import PeriodSearch
     from skyvault.science.periods import Periodogram
+    from skyvault.session.eclipses import Eclipses
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -67,6 +69,19 @@ class PeriodicCurve:
         from skyvault.science.folding import fold
 
         return fold(self.series().mjd, period, epoch)
+
+    def eclipses(
+        self, period: float | LightElements, *, years: Sequence[float] | None = None, widest_shift: float = 0.2
+    ) -> Eclipses:
+        """When eclipses came against when they should have, epoch by epoch, with pictures of both.
+
+        ``period`` in days, or elements with an epoch (MJD); ``years`` are the ends of the epochs (Julian years), about
+        eight years each unless given; eclipses are looked for within ``widest_shift`` cycles of their time.
+        Raises ParameterError where no eclipse can be found at this period.
+        """
+        from skyvault.session.eclipses import eclipses
+
+        return eclipses(self, period, years=years, widest_shift=widest_shift)
 
     def variability(self) -> float:
         """How many times larger the scatter is than the errors say, in the median: about 1 for a constant star.
