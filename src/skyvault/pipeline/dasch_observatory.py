@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -11,7 +12,7 @@ import numpy as np
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
 from skyvault.pipeline.raw_data import RawImages
 from skyvault.pipeline.source import Source
-from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory
+from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory, unkept
 from skyvault.pipeline.tables import mjd_of_datetime
 
 if TYPE_CHECKING:
@@ -96,7 +97,10 @@ class VirtualDASCH(SurveyObservatory):
         from skyvault.science.cutouts import spread_in_time
 
         place = (float(cat_row["ra"]) % 360.0, float(cat_row["dec"]))
-        mission = DASCH.around(place, settings=self.archive.settings, client=self.archive.client)
+        with tempfile.TemporaryDirectory(prefix="skyvault_dasch_") as asked:
+            mission = unkept(DASCH).around(
+                place, settings=self.archive.settings, client=self.archive.client, cache=asked
+            )
         rows = [row for row in mission.all_obs_info.to_pylist() if row["science_usable"]]
         mjd = np.array([np.nan if row["start"] is None else mjd_of_datetime(row["start"]) for row in rows], np.float64)
         chosen = [rows[n] for n in (spread_in_time(mjd, self.pars.max_images).tolist() if rows else [])]

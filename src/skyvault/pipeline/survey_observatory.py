@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Sequence
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from skyvault.config import Settings
     from skyvault.missions.service import ArchiveService
     from skyvault.net.remote_file import RemoteFile
+
+
+@functools.cache
+def unkept(mission: type[Any]) -> type[Any]:
+    """A mission of variable stars whose answers are not kept a second time: they become raw data."""
+
+    class Unkept(mission):  # type: ignore[misc]
+        def _archive_of(self, settings: Any, client: Any) -> Any:
+            archive = super()._archive_of(settings, client)
+            archive.cache.limit_bytes = 0
+            return archive
+
+    return Unkept
 
 
 #: hosts whose manners this process shares with others already, by its number

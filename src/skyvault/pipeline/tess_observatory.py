@@ -13,7 +13,7 @@ import numpy as np
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry, data_root
 from skyvault.pipeline.faults import DataMissing
 from skyvault.pipeline.source import Source
-from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory
+from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory, unkept
 
 if TYPE_CHECKING:
     from skyvault.missions.mast_api import MastApi
@@ -97,7 +97,7 @@ class VirtualTESS(SurveyObservatory):
         folder = own if self.pars.keep_files else Path(tempfile.mkdtemp(prefix="skyvault_tess_"))
         try:
             place = Search(float(target["ra"]) % 360.0, float(target["dec"]), source_id=str(ticid))
-            mission = TESS(
+            mission = unkept(TESS)(
                 search=place, settings=self.archive.settings, client=self.archive.client, output=folder, cache=folder,
                 refresh=self.pars.refresh,
             )  # fmt: skip

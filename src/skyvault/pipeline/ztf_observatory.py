@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,7 +11,7 @@ import numpy as np
 
 from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
 from skyvault.pipeline.source import Source
-from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory
+from skyvault.pipeline.survey_observatory import ParsSurvey, SurveyObservatory, unkept
 from skyvault.pipeline.tables import datetime_of_mjd, mjd_of_datetime
 from skyvault.science.light_curve_reduction import rows_of_source
 from skyvault.science.time_scales import Site
@@ -86,7 +87,10 @@ class VirtualZTF(SurveyObservatory):
         if cat_row["dec"] < pars.minimal_declination:
             return {}, {"skipped": "too far south"}
         place = (float(cat_row["ra"]) % 360.0, float(cat_row["dec"]))
-        mission = ZTF.around(place, 0.0, settings=self.archive.settings, client=self.archive.client)
+        with tempfile.TemporaryDirectory(prefix="skyvault_ztf_") as asked:
+            mission = unkept(ZTF).around(
+                place, 0.0, settings=self.archive.settings, client=self.archive.client, cache=asked
+            )
         rows = [
             row for row in mission.all_obs_info.to_pylist()
             if row["science_usable"] and row["filtercode"] in pars.image_filters
