@@ -127,8 +127,13 @@ class JupyterLab:
         )
         self.page.until("window.isReady")
 
+    def dismiss(self) -> None:
+        """Closes the dialog that recommends to build, if it is there: the widget of pywwt is not needed."""
+        self.page.run("document.querySelector('.jp-Dialog .jp-mod-reject')?.click()")
+
     def cell(self, number: int, seconds: float = 90.0) -> str:
         """Runs a cell and gives what it printed. Fails with the traceback where it raised."""
+        self.dismiss()
         self.page.run(
             f"shown.content.activeCellIndex = {number}; window.cellDone = null;"
             "void jupyterapp.commands.execute('notebook:run-cell').then(done => { window.cellDone = true })"

@@ -98,3 +98,46 @@ def click_until_chosen(lab: JupyterLab, cell: int) -> None:
         if lab.cell(cell).strip() == "True":
             return
     raise AssertionError("a click into the view chooses no source\n" + "\n".join(lab.page.told))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (./run live installs it)")
+def test_a_click_into_a_light_curve_below_a_cell_is_heard_in_the_notebook(lab: JupyterLab, tmp_path: Path) -> None:
+    cells = [
+        "from skyvault.session import open_session\n"
+        "sess = open_session('curve', interactive=False).select_target('V* RY Cnc').select_refcat('apass')\n"
+        "view = sess.lightcurve(0).live()",
+        "view.show()",
+        "print(view.clicked_row)",
+        "print(view.clicked()['exp_local_id'] == sess.lightcurve(0)['exp_local_id'][view.clicked().index])",
+        "sess.lightcurve(0).plot()",
+    ]
+    lab.open(cells, with_telescope=False)
+    try:
+        lab.cell(0)
+        lab.cell(1)
+        page = lab.page
+        page.until("window.Bokeh && Bokeh.documents.length > 0 && Bokeh.documents[0].is_idle")
+        # points are where the axes say; the tenth is clicked
+        where = (
+            "(() => { const view = Object.values(Bokeh.index.roots ?? Bokeh.index)[0].child_views[0];"
+            " view.el.scrollIntoView(); const box = view.el.getBoundingClientRect();"
+            " const source = [...Bokeh.documents[0]._all_models.values()]"
+            ".find(m => m.type === 'ColumnDataSource' && m.data.plate);"
+            " const at = (scale, v) => view.frame[scale].compute(v);"
+            " return [box.x + at('x_scale', source.data.year[10]), box.y + at('y_scale', source.data.shown[10])] })()"
+        )
+        for _ in range(30):
+            lab.dismiss()
+            page.click(*page.until(where))
+            if lab.cell(2).strip() != "None":
+                break
+        assert lab.cell(3).strip() == "True"
+        lab.cell(4)
+        kinds = page.run(
+            "shown.content.widgets[4].model.outputs.toJSON().map(one => Object.keys(one.data ?? {})).flat()"
+        )
+        assert "image/png" in kinds
+    finally:
+        lab.page.photograph(tmp_path / "curve.png")

@@ -104,7 +104,7 @@ class LiveView:
 
         if self._server is None:
             self._server = self.server(origins)
-        display(HTML(server_document(f"http://127.0.0.1:{self._server.port}/view", resources="server")))
+        display(HTML(server_document(f"http://127.0.0.1:{self._server.port}/view")))
 
     def server(self, origins: list[str]) -> Any:
         """A running bokeh server of this view on a free port of loopback, for pages from these places (host:port)."""

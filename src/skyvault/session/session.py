@@ -74,9 +74,9 @@ def open_session(
     if known is not None and known.is_as(archive, resolver, settings):
         return known
     accept_old_utc()
+    show_figures_inline()
     if interactive:
         show_errors_plainly()
-        show_figures_inline()
     return Session(str(folder), interactive, archive=archive, resolver=resolver, settings=settings)
 
 
