@@ -118,9 +118,9 @@ def test_sia2_finds_images_by_place_time_and_name(site: Site) -> None:
     assert {row["obs_id"] for row in service.search(pos=(10.0, 20.0, 0.01), target_name="unsigned")} == {"unsigned"}
     assert {row["dataproduct_type"] for row in service.search(data_type="cube")} == {"cube"}
     assert len(service.search(pos=(200.0, -80.0, 0.01))) == 0
-    from astropy import units as u
+    from astropy.time import Time
 
-    plate = service.search(pos=(349.73, 5.4, 0.01), time=(33_860 * u.d, 33_870 * u.d))
+    plate = service.search(pos=(349.73, 5.4, 0.01), time=(Time(33_860, format="mjd"), Time(33_870, format="mjd")))
     assert plate["obs_id"].tolist() == ["dss_hd219829"]
 
 
@@ -152,6 +152,17 @@ def test_a_search_and_its_links_lead_to_the_file(site: Site) -> None:
     assert headers["Accept-Ranges"] == "bytes" and int(this["content_length"]) == len(content)
     picture = _link(links, "#preview-image")
     assert urllib.request.urlopen(picture["access_url"]).read().startswith(b"\x89PNG")
+
+
+def test_pyvo_cuts_out_by_the_description_in_the_links(site: Site) -> None:
+    import pyvo
+
+    links = pyvo.dal.adhoc.DatalinkResults.from_result_url(
+        f"{site.base}/datalink/links?ID={urllib.parse.quote(site.did('plain', 'plain/a.fits'), safe='')}"
+    )
+    soda = next(one for one in links.iter_procs() if str(one["service_def"]) == "soda-sync")
+    content = soda.process(circle=(10.0, 20.0, 0.01))
+    assert fits.open(io.BytesIO(content.read()))[0].data.shape[0] in (20, 21, 22)
 
 
 def test_tap_results_describe_the_links_service_and_pyvo_follows_it(site: Site) -> None:

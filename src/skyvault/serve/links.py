@@ -33,9 +33,11 @@ PARAMETERS: Final = ParameterSet(
         Parameter("RESPONSEFORMAT", doc="Format of the result", aliases=("FORMAT",)),
     )
 )
+#: what the descriptions of services call the column of identifiers: its name, which astropy takes the ID for
+_ID: Final = "ID"
 #: DataLink 1.1, section 3.2
 COLUMNS: Final = (
-    Column("ID", "char", "*", ucd="meta.id;meta.main", description="Identifier of the dataset, as given"),
+    Column("ID", "char", "*", ucd="meta.id;meta.main", description="Identifier of the dataset, as given", id=_ID),
     Column("access_url", "char", "*", ucd="meta.ref.url", description="Where to fetch it"),
     Column("service_def", "char", "*", ucd="meta.ref", description="ID of the description of a service"),
     Column("error_message", "char", "*", ucd="meta.code.error", description="Why there is no link"),
@@ -126,13 +128,14 @@ class Links:
     def _service_rows(
         self, this: Product, collection: Collection, base: str, services: dict[str, ServiceDescriptor]
     ) -> list[tuple[Any, ...]]:
-        """The services that work on a dataset: cutouts of images."""
+        """The services that work on a dataset: cutouts of images. One description serves all rows that name it."""
         if "soda" not in collection.services or collection.kind != "images" or this.semantics != "#this":
             return []
         rows = []
         for name, text in (("sync", "Cutout of the image"), ("async", "Cutouts of the image, as a job")):
-            identifier = f"soda-{name}-{len(services)}"
-            services[identifier] = soda_descriptor(identifier, f"{base}/soda/{name}", this.did, name)
+            identifier = f"soda-{name}"
+            if identifier not in services:
+                services[identifier] = soda_descriptor(identifier, f"{base}/soda/{name}", _ID, name)
             rows.append(
                 (this.did, None, identifier, None, "#cutout", None, text, "application/fits", None, None, "false", True)
             )

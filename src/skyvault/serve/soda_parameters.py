@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +33,10 @@ PARAMETERS: Final = (
     Parameter("RESPONSEFORMAT", doc="application/fits (as it is) or image/png"),
 )  # fmt: skip
 _SET: Final = ParameterSet(PARAMETERS)
+
+
+#: parameters that are so many numbers (DALI 1.1, section 3.3)
+_NUMBERS: Final = {"CIRCLE": "3", "POLYGON": "*", "BAND": "2", "TIME": "2", "PIXEL_1": "2", "PIXEL_2": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +127,19 @@ def _format(text: str | None) -> str:
     )
 
 
-def soda_descriptor(
-    identifier: str, address: str, did: str, kind: str, options: Sequence[ServiceDescriptor] = ()
-) -> ServiceDescriptor:
-    """The service for one dataset, with what it may be asked (DataLink 1.1, section 4.1; SODA 1.0, section 4.4)."""
+def soda_descriptor(identifier: str, address: str, reference: str, kind: str) -> ServiceDescriptor:
+    """The service for the datasets of a table, whose column of identifiers has the ID ``reference``.
+
+    With what it may be asked (DataLink 1.1, section 4.1; SODA 1.0, section 4.4).
+    """
     inputs = [
-        replace(one.as_column(), value=did if one.name == "ID" else "")
+        replace(
+            one.as_column(),
+            ref=reference if one.name == "ID" else None,
+            value="",
+            datatype="double" if one.name in _NUMBERS else "char",
+            arraysize=_NUMBERS.get(one.name, "*"),
+        )
         for one in PARAMETERS
         if not one.name.startswith("PIXEL") or one.name in ("PIXEL_1", "PIXEL_2")
     ]
