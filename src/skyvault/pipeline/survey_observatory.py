@@ -32,11 +32,6 @@ def unkept(mission: type[Any]) -> type[Any]:
     return Unkept
 
 
-#: hosts whose manners this process shares with others already, by its number
-_shared: set[tuple[int, str]] = set()
-_sharing = threading.Lock()
-
-
 class ParsSurvey(ParsObservatory):
     """How a real survey is asked."""
 
@@ -97,17 +92,23 @@ class SurveyObservatory(Observatory):
         from skyvault.net.addresses import host_of
         from skyvault.net.politeness import Manners
 
-        politeness = service.client.politeness
-        for host in {host_of(service.address(name)) for name in service.addresses}:
-            with _sharing:
-                is_shared = (os.getpid(), host) in _shared
-                _shared.add((os.getpid(), host))
-            if self._processes > 1 and not is_shared:
-                whole, parts = politeness.manners_of(host), self._processes
-                rate = whole.requests_per_minute
-                politeness.prescribe(
-                    host, Manners(max(1, whole.connections // parts), None if rate is None else max(1, rate // parts))
-                )
+        politeness, parts = service.client.politeness, self._processes
+        if parts <= 1:
+            return
+        wish = service.settings.politeness.get(service.archive)
+        for name, public in service.addresses.items():
+            host = host_of(service.address(name))
+            if wish is not None:
+                whole = Manners(wish.get("connections", 8), wish.get("requests_per_minute") or None)
+            elif host == host_of(public):
+                whole = Manners(service.politeness.connections, service.politeness.requests_per_minute)
+            else:
+                # a mirror or a sandbox
+                whole = Manners()
+            rate = whole.requests_per_minute
+            politeness.prescribe(
+                host, Manners(max(1, whole.connections // parts), None if rate is None else max(1, rate // parts))
+            )
 
     def begin_process(self, processes: int) -> None:
         self._processes, self._making = processes, threading.Lock()
