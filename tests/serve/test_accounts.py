@@ -256,3 +256,25 @@ def test_the_command_line_makes_accounts_and_logs_in(skyvault: Callable[..., Any
     assert "carol" in [user["name"] for user in listed["users"]]
     assert skyvault("users", "remove", "carol", "--yes", env=here).code == 0
     assert Client(site.base_url, {"Authorization": header})("GET", "/account").status == 401
+
+
+def test_the_operator_sees_which_tables_take_the_space(
+    tmp_path: Path, start_server: Callable[..., Any], skyvault: Callable[..., Any]
+) -> None:
+    home = tmp_path / "home"
+    make_users(home, "alice")
+    client = Client(start_server(home, SKYVAULT_USER_TABLES="true").base_url)
+    alice = client.as_user("alice")
+    for asker, name, rows in ((alice, "small", 1), (alice, "large", 20_000), (client, "shared", 1)):
+        asker("PUT", f"/tap/user_tables/{name}", b"a\n" + b"1234567\n" * rows, content_type="text/csv")
+    alice("POST", "/tap/user_tables/large/shares", "LINK=true")
+    alice("POST", "/tap/user_tables/small/freeze", "")
+    told = json.loads(skyvault("users", "usage", "--json", "--home", str(home)).out)
+    assert {(one["user"], one["table"]) for one in told["tables"]} == {
+        ("alice", "small"), ("alice", "large"), ("anonymous", "shared")
+    }  # fmt: skip
+    assert told["bytes"] == sum(one["bytes"] for one in told["tables"])
+    shown = skyvault("users", "usage", "alice", "--home", str(home)).out
+    assert "shared 1 times" in shown and ", frozen" in shown and "2 tables" in shown
+    assert "1 tables" in skyvault("users", "usage", "anonymous", "--home", str(home)).out
+    assert skyvault("users", "usage", "nobody", "--home", str(home)).code == 1

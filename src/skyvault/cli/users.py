@@ -45,6 +45,11 @@ def _uploads(settings: Settings) -> PiecedUploads:
     return PiecedUploads(Layout(settings.home).uploads, life_s=0.0)
 
 
+def _owner(ledger: Ledger, name: str) -> str:
+    """Whose tables a name means: a user's id, "" for "anonymous". Raises NotFound."""
+    return "" if name.lower() == "anonymous" else ledger.users.get(name).id
+
+
 def _new_password(stdin: bool, generate: bool) -> tuple[str, bool]:
     """The password, and whether it was invented here and so must be told."""
     from skyvault.serve.passwords import invented
@@ -118,6 +123,49 @@ def list_users(home: Path | None, as_json: bool) -> None:
             f" {row['tokens']} tokens"
         )
     click.echo(f"not logged in: {shared.tables} tables, {shared.bytes:,} bytes")
+
+
+@command.command("usage", epilog="\b\nExample:\n  skyvault users usage alice\n  skyvault users usage --json\n")
+@click.argument("name", required=False)
+@home_option
+@json_option
+def usage(name: str | None, home: Path | None, as_json: bool) -> None:
+    """Show which tables take the space: of a user ("anonymous": of those who are not logged in), or of everybody."""
+    from skyvault.model.job import format_instant
+
+    with _ledger(home) as (_, ledger):
+        tables = ledger.user_tables
+        owners = tables.owners() if name is None else [_owner(ledger, name)]
+        rows: list[dict[str, Any]] = []
+        for owner in owners:
+            user = ledger.users.by_id(owner)
+            for one in tables.of(owner):
+                rows.append(
+                    {
+                        "user": "anonymous" if user is None else user.name,
+                        "table": one.name,
+                        "rows": one.nrows,
+                        "bytes": one.bytes,
+                        "changed": format_instant(one.changed_at),
+                        "until": format_instant(one.destruction_time),
+                        "shares": len(tables.grants(one)),
+                        "frozen": one.frozen is not None,
+                    }
+                )
+        lingering = sum(tables.usage(owner).lingering_bytes for owner in owners)
+    rows.sort(key=lambda row: -row["bytes"])
+    total = sum(row["bytes"] for row in rows)
+    if as_json:
+        print_json({"tables": rows, "bytes": total, "lingering_bytes": lingering})
+        return
+    for row in rows:
+        marks = "".join(
+            [f", shared {row['shares']} times" if row["shares"] else "", ", frozen" if row["frozen"] else ""]
+        )
+        click.echo(
+            f"{row['user']}  {row['table']}: {row['rows']:,} rows, {row['bytes']:,} bytes, until {row['until']}{marks}"
+        )
+    click.echo(f"{len(rows)} tables, {total:,} bytes; files of dropped tables: {lingering:,} bytes")
 
 
 @command.command("remove", epilog="\b\nExample:\n  skyvault users remove alice --yes\n")
@@ -273,7 +321,7 @@ def purge_tables(name: str | None, everybody: bool, yes: bool, home: Path | None
     with _ledger(home) as (settings, ledger):
         owner = None
         if name is not None:
-            owner = "" if name.lower() == "anonymous" else ledger.users.get(name).id
+            owner = _owner(ledger, name)
         if not yes:
             click.confirm(f"Drop all tables of {name or 'everybody'}?", abort=True, err=True)
         count = ledger.user_tables.drop_all(owner)
