@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skyvault.pipeline import Catalog
-from skyvault.pipeline.catalog import julian_year, make_test_catalog
+from skyvault.pipeline.catalog import make_test_catalog
+from skyvault.pipeline.catalog_parameters import julian_year
 from skyvault.pipeline.faults import CatalogError
 from skyvault.pipeline.sexagesimal import degrees_of, sexagesimal
 from skyvault.pipeline.source_names import SourceNames
@@ -253,6 +254,23 @@ def test_the_nearest_row_is_found_where_a_fast_star_stood_then() -> None:
     assert catalog.get_nearest_row(*on_a_plate) is None
     found = catalog.get_nearest_row(*on_a_plate, output="dict", obstime=1916.0)
     assert found["name"] == "Barnard" and (4.739420 - found["dec"]) * 3600 == pytest.approx(1036.2, abs=0.5)
+
+
+def test_a_list_in_another_frame_becomes_icrs() -> None:
+    from astropy.coordinates import SkyCoord
+
+    here = SkyCoord([10.0, 200.0], [-30.0, 80.0], unit="deg")
+    for frame, there in (("galactic", here.galactic), ("FK4", here.fk4), ("fk5", here.fk5)):
+        places = there.represent_as("unitspherical")
+        columns = {"name": ["a", "b"], "ra": places.lon.deg, "dec": places.lat.deg}
+        catalog = Catalog(data=columns, coord_frame=frame, cfg_file=False)
+        found = SkyCoord(*catalog.places(), unit="deg")
+        assert found.separation(here).arcsec.max() < 1e-3
+        assert catalog.convert_coords(1).separation(here[1]).arcsec < 1e-3 and len(catalog.get_data_slice([0])) == 1
+    with pytest.raises(CatalogError, match="proper motions of the frame galactic cannot be used"):
+        Catalog(data=columns, coord_frame="galactic", pm_ra_column="x", pm_dec_column="y", cfg_file=False)
+    with pytest.raises(ValueError, match="no frame 'fk3'"):
+        Catalog(data=columns, coord_frame="fk3", cfg_file=False)
 
 
 # --- from services -------------------------------------------------------------------------------------------------

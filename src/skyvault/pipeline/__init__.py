@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skyvault.pipeline.analysis import Analysis, ParsAnalysis
-    from skyvault.pipeline.catalog import Catalog, ParsCatalog
+    from skyvault.pipeline.catalog import Catalog
+    from skyvault.pipeline.catalog_parameters import ParsCatalog
     from skyvault.pipeline.dasch_observatory import ParsObsDASCH, VirtualDASCH
     from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
     from skyvault.pipeline.demo_observatory import ParsDemoObs, VirtualDemoObs
@@ -33,7 +34,8 @@ _HOME_OF = {
     name: module
     for module, names in {
         "analysis": ("Analysis", "ParsAnalysis"),
-        "catalog": ("Catalog", "ParsCatalog"),
+        "catalog": ("Catalog",),
+        "catalog_parameters": ("ParsCatalog",),
         "dasch_observatory": ("ParsObsDASCH", "VirtualDASCH"),
         "demo_observatory": ("ParsDemoObs", "VirtualDemoObs"),
         "files_observatory": ("ParsObsFiles", "VirtualFiles"),

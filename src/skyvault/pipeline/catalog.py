@@ -3,87 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
 from skyvault.pipeline.catalog_index import CatalogIndex
-from skyvault.pipeline.catalog_presets import PRESETS, address_of, preset_named
+from skyvault.pipeline.catalog_parameters import FRAMES, USED, ParsCatalog, julian_year
+from skyvault.pipeline.catalog_presets import address_of
 from skyvault.pipeline.data_files import Rows, rows_of
 from skyvault.pipeline.dataset import data_root
 from skyvault.pipeline.faults import CatalogError, ParameterValueError
-from skyvault.pipeline.parameters import Parameters
 from skyvault.pipeline.part import Part
 from skyvault.pipeline.sexagesimal import degrees_of, sexagesimal
 from skyvault.pipeline.source_names import SourceNames
 from skyvault.science.samples import Floats, Indices
 from skyvault.science.star_motion import places_at
 
-_J2000: Final = 2000.0
-#: parameters that name a column whose values change results
-_USED: Final = (
-    "ra_column", "dec_column", "pm_ra_column", "pm_dec_column", "parallax_column", "mag_column", "mag_error_column",
-)  # fmt: skip
 #: epochs whose places are kept ready to be searched
 _MOST_INDICES: Final = 4
-
-
-class ParsCatalog(Parameters):
-    """Where a target list is, and which column is which."""
-
-    default_cfg_key: ClassVar[str | None] = "catalog"
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        text, year = (None, str), (None, str, int, float)
-        self.add_par("catalog_name", None, text, "name of the list; by default that of its file")
-        self.add_alias("name", "catalog_name")
-        self.add_alias("cat_name", "catalog_name")
-        self.add_par("filename", None, (None, str, Path), "file: FITS, CSV, Parquet, HDF5, VOTable, ECSV", False)
-        self.add_par("query", None, text, "ADQL query whose answer is the list", critical=False)
-        self.add_par("service", None, text, "TAP service for it: an address, or gaia, vizier, gavo", critical=False)
-        self.add_par("name_column", "name", str, "column with a name that is unique")
-        self.add_par("ra_column", "ra", str, "column with right ascensions, degrees (or hours as 12:34:56.7)")
-        self.add_par("dec_column", "dec", str, "column with declinations, degrees (or as -12:34:56.7)")
-        self.add_par("pm_ra_column", None, text, "column with proper motions in right ascension x cos(dec), mas/yr")
-        self.add_par("pm_dec_column", None, text, "column with proper motions in declination, mas/yr")
-        self.add_par("parallax_column", None, text, "column with parallaxes, mas")
-        self.add_par("mag_column", "mag", str, "column with magnitudes")
-        self.add_par("mag_error_column", "magerr", str, "column with errors of the magnitudes")
-        self.add_par("mag_filter_name", "R", str, "filter of these magnitudes")
-        self.add_par("catalog_observation_year", _J2000, year, "epoch of the places, Julian year")
-        self.add_par("alias_column", None, text, "column with another name")
-        self.add_par("columns", None, (None, list), "columns to keep in memory; None keeps all", critical=False)
-        self.add_par("default", None, text, f"a list that is known: {', '.join(PRESETS)}")
-        self.add_par("mag_to_column_map", None, (None, dict), "filter -> column, for other magnitudes")
-        self.add_par("mag_to_error_column_map", None, (None, dict), "filter -> column of errors")
-        self.add_par("url", None, text, "where the file can be fetched from", critical=False)
-        self.add_par("reference", None, text, "who made the list", critical=False)
-
-    def setup_from_defaults(self, given: Mapping[str, Any]) -> None:
-        wanted = given.get("default") or self.load_preset(given)
-        if wanted is None:
-            return
-        name = preset_named(str(wanted))
-        self._take({"catalog_name": name, **PRESETS[name].values, "default": name})
-
-    def load_preset(self, given: Mapping[str, Any]) -> str | None:
-        """The preset a configuration file names."""
-        from skyvault.pipeline.parameter_files import read_parameters
-
-        if given.get("cfg_file") is False:
-            return None
-        found = read_parameters(given.get("cfg_file"), given.get("project"), self._cfg_key).get("default")
-        return None if found is None else str(found)
-
-    def checked(self, name: str, value: Any) -> Any:
-        if name == "default" and isinstance(value, str):
-            return preset_named(value)
-        if name == "catalog_observation_year" and isinstance(value, str):
-            return julian_year(value)
-        return super().checked(name, value)
 
 
 class Catalog(Part):
@@ -127,7 +65,7 @@ class Catalog(Part):
     def _used_columns(self) -> list[str]:
         pars = self.pars
         maps = (pars.mag_to_column_map, pars.mag_to_error_column_map)
-        named = [getattr(pars, one) for one in (*_USED, "name_column", "alias_column")]
+        named = [getattr(pars, one) for one in (*USED, "name_column", "alias_column")]
         return [column for column in named if column] + [column for one in maps if one for column in one.values()]
 
     def _path(self, force_redownload: bool) -> Path:
@@ -181,11 +119,29 @@ class Catalog(Part):
                     f"{len(wrong)} rows have no place on the sky, the first is row {wrong[0]} with {column} ="
                     f" {values[wrong[0]]:g}", where=where,
                 )  # fmt: skip
+        if pars.coord_frame != "icrs":
+            rows = self._in_icrs(rows, where)
         for column in self._used_columns():
             if column in names and column not in (pars.name_column, pars.alias_column) and _is_text(rows, column):
                 raise CatalogError(f"the column {column!r} must hold numbers", where=where)
         self._names = SourceNames(rows[pars.name_column], where)
         self._data, self._indices, self._cat_hash = rows, {}, ""
+
+    def _in_icrs(self, rows: Rows, where: str) -> Rows:
+        """A copy of the rows whose places are ICRS."""
+        from astropy import units as u
+        from astropy.coordinates import SkyCoord
+
+        pars = self.pars
+        if pars.coord_frame != "fk5" and (pars.pm_ra_column or pars.pm_dec_column):
+            raise CatalogError(
+                f"proper motions of the frame {pars.coord_frame} cannot be used", where=where,
+                hint="Give a list in ICRS or FK5 (J2000), or leave pm_ra_column and pm_dec_column out.",
+            )  # fmt: skip
+        there = SkyCoord(rows[pars.ra_column], rows[pars.dec_column], unit=u.deg, frame=FRAMES[pars.coord_frame]).icrs
+        made = rows.copy()
+        made[pars.ra_column], made[pars.dec_column] = there.ra.deg, there.dec.deg
+        return made
 
     @property
     def data(self) -> Rows:
@@ -207,7 +163,7 @@ class Catalog(Part):
             digest = hashlib.sha256()
             for block in self.names.blocks():
                 digest.update(block)
-            for parameter in _USED:
+            for parameter in USED:
                 column = self.pars[parameter]
                 if column in self.get_columns():
                     values = np.asarray(self.data[column], "<f8")
@@ -232,6 +188,19 @@ class Catalog(Part):
 
             raise CatalogError(f"no source has the name {name_text(name)[:60]!r}", where=self._told())
         return number
+
+    def get_data_slice(self, idx: Any) -> Rows:
+        """Some rows as they are: a slice, numbers or truth values."""
+        rows: Rows = self.data[idx]
+        return rows
+
+    def convert_coords(self, loc: Any, obstime: Any = None) -> Any:
+        """The place of a row (by number) as astropy's SkyCoord, ICRS, at ``obstime``."""
+        from astropy import units as u
+        from astropy.coordinates import SkyCoord
+
+        ra, dec = self.places(obstime, np.array([int(loc) % len(self)]))
+        return SkyCoord(ra[0], dec[0], unit=u.deg)
 
     def get_name_from_index(self, index: int) -> str:
         return self.names[index]
@@ -341,23 +310,6 @@ class Catalog(Part):
 
     def _told(self) -> str:
         return f"target list {self.pars.catalog_name or self.pars.filename or ''}".strip()
-
-
-def julian_year(when: Any) -> float:
-    """A Julian year of a number, a text that is one, an astropy Time, or an ISO date. Raises ParameterValueError."""
-    if hasattr(when, "jyear"):
-        return float(when.jyear)
-    try:
-        return float(when)
-    except (TypeError, ValueError):
-        pass
-    from astropy.time import Time
-
-    try:
-        # a minute between UTC and TDB moves no star, and years before UTC need no warning
-        return float(Time(when, scale="tdb").jyear)
-    except (TypeError, ValueError):
-        raise ParameterValueError(f"{str(when)[:40]!r} is no time", hint="Give a Julian year or an ISO date.") from None
 
 
 def _is_text(rows: Rows, column: str) -> bool:
