@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+import postgresql_server
+from skyvault.config import Secret
 from skyvault.errors import Busy, Cancelled, Conflict, QueryError
 from skyvault.jobs.context import JobContext
 from skyvault.jobs.holder import this_process
@@ -424,3 +426,29 @@ def test_the_name_of_a_process_says_who_it_is() -> None:
     assert verdict(f"{boot}/{namespace}/{pid}/1") == "dead"
     assert verdict(f"-/{namespace}/{pid}/{start}") == "unknown"
     assert verdict("somebody") == "unknown"
+
+
+@pytest.mark.postgresql
+def test_a_job_whose_end_falls_into_a_restart_of_the_database_is_not_lost(tmp_path: Path) -> None:
+    server = postgresql_server.Server()
+    try:
+        with open_ledger(Secret(server.url)) as ledger:
+            may_end = threading.Event()
+
+            def work(context: JobContext) -> None:
+                assert may_end.wait(30)
+                answer(context)
+
+            with Runner(ledger, work, Results(tmp_path / "jobs"), in_all=1) as runner:
+                parameters = {"QUERY": ["x"]}
+                job = ledger.jobs.create("tap", parameters, execution_duration_s=60, destruction_time=time.time() + 99)
+                runner.submit(job.id)
+                eventually(lambda: ledger.jobs.get(job.id).phase is Phase.EXECUTING)
+                server.stop()
+                may_end.set()
+                eventually(lambda: list((tmp_path / "jobs").rglob("result")))
+                server.start()
+                eventually(lambda: ledger.jobs.get(job.id).phase is Phase.COMPLETED)
+                assert ledger.jobs.get(job.id).results
+    finally:
+        server.remove()

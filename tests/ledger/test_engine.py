@@ -76,7 +76,7 @@ def test_several_processes_may_make_the_same_new_ledger_at_once(tmp_path: Path) 
 def test_neither_sqlalchemy_nor_alembic_is_imported_by_a_running_server() -> None:
     program = (
         "import sys, skyvault.ledger.ledger, skyvault.jobs.runner;"
-        "print([name for name in ('sqlalchemy', 'alembic', 'astropy', 'numpy', 'pyarrow') if name in sys.modules])"
+        "print([name for name in ('sqlalchemy', 'alembic', 'psycopg', 'astropy', 'numpy', 'pyarrow') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+import postgresql_server
 from processes import PROJECT, environment
+from serve.accounts import Client
 
 pytestmark = pytest.mark.postgresql
 
@@ -50,6 +55,35 @@ def run(tests: tuple[str, ...], folder: Path, *options: str, seconds: float) -> 
 
 def test_a_few_of_each_suite_keep_their_promises(tmp_path: Path) -> None:
     run(A_FEW, tmp_path, seconds=110)
+
+
+def test_while_the_database_is_away_requests_are_told_to_come_back_and_then_all_goes_on(
+    tmp_path: Path, start_server: Callable[..., Any], request: pytest.FixtureRequest
+) -> None:
+    if request.config.getoption("--ledger") != "sqlite":
+        pytest.skip("has a database of its own")
+    database = postgresql_server.Server(keeps=True)
+    try:
+        home = tmp_path / "home"
+        site = start_server(home, SKYVAULT_LEDGER=database.url)
+        query = "/tap/sync?" + urlencode({"LANG": "ADQL", "QUERY": "SELECT COUNT(*) FROM tap_schema.tables"})
+        job = Client(site.base_url)("POST", "/tap/async", urlencode({"LANG": "ADQL", "QUERY": "SELECT 1"}))
+        assert job.status == 303
+        place = urlsplit(job.headers["Location"]).path
+        for _ in range(2):
+            assert Client(site.base_url)("GET", query).status == 200
+            assert Client(site.base_url)("GET", place).status == 200
+            database.stop()
+            for path in (query, place):
+                answer = Client(site.base_url)("GET", path)
+                assert (answer.status, "cannot be used just now" in answer.text) == (503, True)
+                assert int(answer.headers["Retry-After"]) > 0
+                assert urlsplit(database.url).password not in answer.text
+            database.start()
+        assert Client(site.base_url)("GET", query).status == 200
+        assert Client(site.base_url)("POST", f"{place}/phase", "PHASE=RUN").status == 303
+    finally:
+        database.remove()
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 
-from skyvault.errors import Cancelled, NotFound, SkyvaultError, TransientError
+from skyvault.errors import Busy, Cancelled, NotFound, SkyvaultError, TransientError
 from skyvault.jobs.context import JobContext, Reason
 from skyvault.jobs.holder import this_process, verdict
 from skyvault.jobs.results import Results
@@ -28,6 +28,9 @@ from skyvault.model.job import Job, JobError, Phase
 logger = logging.getLogger(__name__)
 
 Work = Callable[[JobContext], None]
+
+#: how long the end of a job is told again and again to a ledger that cannot be reached
+_TELL_S = 120.0
 
 _STOPPED = "The server was stopped while this job ran; it did not finish. Run the query again."
 
@@ -258,19 +261,25 @@ class Runner:
         except BaseException as raised:
             context.close()
             phase, error = self._outcome(context, raised)
-        try:
-            ended = self.jobs.finish(
-                context.id,
-                self.holder,
-                phase,  # type: ignore[arg-type]
-                results=results,
-                error=error,
-                progress=context.said,
-            )
-        except SkyvaultError as raised:
-            # its lease will run out and somebody will end it
-            logger.error("job %s has ended but the ledger could not be told: %s", context.id, raised)
-            return
+        until = self._monotonic() + _TELL_S
+        while True:
+            try:
+                ended = self.jobs.finish(
+                    context.id,
+                    self.holder,
+                    phase,  # type: ignore[arg-type]
+                    results=results,
+                    error=error,
+                    progress=context.said,
+                )
+                break
+            except SkyvaultError as raised:
+                # hours of work do not go because a database is started anew
+                if isinstance(raised, Busy) and self._monotonic() < until and not self._stopping.wait(0.5):
+                    continue
+                # its lease will run out and somebody will end it
+                logger.error("job %s has ended but the ledger could not be told: %s", context.id, raised)
+                return
         if not ended or phase is not Phase.COMPLETED:
             # failed, aborted or deleted meanwhile: what it made, and what came with it, is of no use
             self._trash.put(context.id)
@@ -310,6 +319,7 @@ class Runner:
     # -- watching ------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
+        disturbed = ""
         seen = -1
         renewed_at = self._monotonic()
         while not self._stopping.is_set() or self._running:
@@ -330,8 +340,12 @@ class Runner:
                     if self._running:
                         self.jobs.renew(self.holder, self._lease_s)
                     self._bury_the_dead()
+                disturbed = ""
             except SkyvaultError as error:
-                logger.warning("the watch over running jobs was disturbed: %s", error)
+                # as long as it lasts, it is told once: this comes round twenty times a second
+                if str(error) != disturbed:
+                    disturbed = str(error)
+                    logger.warning("the watch over running jobs was disturbed: %s", error)
 
     def _look_for_cancels(self) -> None:
         with self._lock:

@@ -78,8 +78,8 @@ class Database(Protocol):
     def write(self, *, is_lasting: bool = True) -> AbstractContextManager[Connection]:
         """One transaction, all or nothing. Do no slow work inside: everybody else waits.
 
-        ``is_lasting`` False: should the machine lose power the next second, this change may be forgotten (the phase
-        of a job, a lease). Raises Busy when the others wrote longer than this thread's patience.
+        ``is_lasting`` False: should the machine (or PostgreSQL) die the next second, this change may be forgotten (the
+        phase of a job, a lease). Raises Busy when the others wrote longer than this thread's patience.
         """
         ...
 

@@ -43,6 +43,8 @@ MOST_READERS = 6
 CONNECT_S = 5
 #: A machine that vanished in the middle of a transaction holds everybody else up for so long at most.
 _ABANDONED_S = 20
+#: While the database is away, the log says so this often.
+_LOG_S = 10.0
 #: Clocks that differ by more than this make leases run out too soon or too late.
 _CLOCK_S = 3.0
 #: "skyvault" in ASCII: the lock under which a schema's first tables are made
@@ -94,6 +96,7 @@ class PostgresqlDatabase:
         self._prepared: dict[str, str] = {}
         self._numbers = itertools.count()
         self._counter: Any = None
+        self._logged_at = float("-inf")
         self._pid = os.getpid()
         self._is_closed = False
         try:
@@ -396,6 +399,13 @@ class PostgresqlDatabase:
                 "ahead of" if ahead_s > 0 else "behind",
             )
 
+    def _log_away(self, text: str) -> None:
+        """Where it is and what it says is the operator's business, and told to the log now and then."""
+        now = time.monotonic()
+        if now - self._logged_at >= _LOG_S:
+            self._logged_at = now
+            logger.warning("the ledger's database at %s cannot be used: %s", self.place, text)
+
     def _unheard(self) -> StoreError:
         return StoreError(
             f"{self.place}: the connection was lost at the end of a change, which was made or not made",
@@ -435,10 +445,11 @@ class PostgresqlDatabase:
                 hint="Restore it from a backup; published tables are not touched by this.",
             )
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | pg.FeatureNotSupported):
+            self._log_away(text)
             return Busy(
-                f"the ledger's database at {self.place} cannot be used just now ({text})",
+                "the ledger's database cannot be used just now",
                 retry_after_s=10,
-                hint="Nothing was changed; try again when it runs.",
+                hint="Nothing was changed; try again.",
             )
         return StoreError(f"{self.place}: {text}")
 

@@ -6,9 +6,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from skyvault.errors import Conflict, NotFound, ParameterError
+from skyvault.errors import Busy, Conflict, NotFound, ParameterError
 from skyvault.ledger.audit import Audit
 from skyvault.ledger.engine import Database, Row
 
@@ -44,6 +45,7 @@ class Users:
         self.database = database
         self.clock = clock
         self.audit = Audit(database, clock=clock)
+        self._any_there = False
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -67,8 +69,11 @@ class Users:
         return [_user(row) for row in self.database.fetch_all("SELECT * FROM users ORDER BY key")]
 
     def any_there(self) -> bool:
-        """Whether anybody can log in at all."""
-        return self.database.fetch_one("SELECT 1 FROM users LIMIT 1") is not None
+        """Whether anybody can log in at all; what was last known while the ledger's database is away."""
+        # every answer to somebody unknown says how to log in: that alone must not make it fail
+        with suppress(Busy):
+            self._any_there = self.database.fetch_one("SELECT 1 FROM users LIMIT 1") is not None
+        return self._any_there
 
     def groups_of(self, user_id: str) -> frozenset[str]:
         rows = self.database.fetch_all("SELECT group_name FROM group_members WHERE user_id = :id", {"id": user_id})
