@@ -65,7 +65,8 @@ def test_the_picture_of_the_readme_is_small():
     assert (PROJECT / "docs" / "images" / "demo-sky.png").stat().st_size < 300_000
 
 
-def test_the_lock_names_no_address():
-    lock = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-live.lock"])
+def test_the_lock_names_no_address(name):
+    lock = (PROJECT / name).read_text(encoding="utf-8")
     assert "://" not in lock
     assert "--hash=sha256:" in lock
