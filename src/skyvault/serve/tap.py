@@ -84,6 +84,7 @@ class Tap:
             base_url=service.base_url,
             owner_of=_owner,
             check=self._check,
+            check_parameters=self._check_parameters,
         )
 
     def routes(self) -> list[Route]:
@@ -138,6 +139,17 @@ class Tap:
             self._refuse_statement(statement, identity)
         if self.service.user_rules is not None and job.parameters.get(INDEX_TABLE):
             identity.need("write")
+
+    def _check_parameters(self, request: Request, given: Mapping[str, list[str]]) -> None:
+        """Whether whoever changes a job's query may do what the new one does."""
+        for text in given.get("QUERY", ()):
+            try:
+                is_statement = statement_of(text, self.service) is not None
+            except UsageError:
+                # that it is wrong is told when it runs, as with every query
+                continue
+            if is_statement:
+                identity_of(request).need("write")
 
     def _answer(
         self,

@@ -91,6 +91,7 @@ class UwsService:
         owner_of: Callable[[Request], str | None] = _nobody,
         quota_key_of: Callable[[Request], str | None] = _caller_address,
         check: Callable[[Request, Job], None] | None = None,
+        check_parameters: Callable[[Request, Mapping[str, list[str]]], None] | None = None,
     ) -> None:
         self.prefix = prefix.rstrip("/")
         self.settings = settings or UwsSettings()
@@ -103,6 +104,7 @@ class UwsService:
         self._owner_of = owner_of
         self._quota_key_of = quota_key_of
         self._check = check
+        self._check_parameters = check_parameters
         self._watch = PhaseWatch(runner.jobs, runner.ledger.change_counter, poll_s=self.settings.poll_s)
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="skyvault-uws")
 
@@ -267,6 +269,9 @@ class UwsService:
         async with await read_form(request, self.settings.limits) as form:
             steering = _steering(form)
             single, multiple, files = await self._sort(form)
+            if self._check_parameters is not None:
+                # also here: between the look at a job and its start somebody may change what it does
+                self._check_parameters(request, single)
             uploads = await self._store(job.id, files)
         await self._write(
             self._jobs.set_parameters,
