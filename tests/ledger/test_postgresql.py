@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,3 +234,23 @@ def test_statements_are_numbered_for_prepare() -> None:
         "a = $1 AND c = $2 OR $1 < 5 % 2 AND x = ':b'",
         ["b", "d"],
     )
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for_by_every_request(
+    ledger: Ledger, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        monkeypatch.setattr("skyvault.ledger.postgresql.CONNECT_S", 2)
+        address = Secret(f"postgresql://ann@127.0.0.1:{mute.getsockname()[1]}/x")
+        monkeypatch.setattr(ledger.database, "url", address)
+        _end_others(postgresql_url)
+        took = []
+        for _ in range(20):
+            began = time.monotonic()
+            with pytest.raises(Busy, match="cannot be used just now"):
+                ledger.users.all()
+            took.append(time.monotonic() - began)
+    assert sum(took) < 2 * took[0]
+    assert took[0] > 1

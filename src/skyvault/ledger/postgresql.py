@@ -43,6 +43,8 @@ MOST_READERS = 6
 CONNECT_S = 5
 #: A machine that vanished in the middle of a transaction holds everybody else up for so long at most.
 _ABANDONED_S = 20
+#: Every statement of the ledger takes milliseconds.
+_STATEMENT_S = 60
 #: While the database is away, the log says so this often.
 _LOG_S = 10.0
 #: Clocks that differ by more than this make leases run out too soon or too late.
@@ -96,7 +98,7 @@ class PostgresqlDatabase:
         self._prepared: dict[str, str] = {}
         self._numbers = itertools.count()
         self._counter: Any = None
-        self._logged_at = float("-inf")
+        self._logged_at = self._away_until = float("-inf")
         self._pid = os.getpid()
         self._is_closed = False
         try:
@@ -272,22 +274,33 @@ class PostgresqlDatabase:
                 f"{self.place}: the ledger was opened before this process was forked",
                 hint="Open it anew in each process: connections do not survive a fork.",
             )
-        connection = psycopg.connect(
-            self.url.reveal(),
-            autocommit=True,
-            row_factory=rows,
-            connect_timeout=CONNECT_S,
-            fallback_application_name="skyvault",
-            # a machine that vanished is noticed after half a minute
-            keepalives_idle=15,
-            keepalives_interval=5,
-            keepalives_count=3,
-            # statements of the ledger are few and come again and again
-            prepare_threshold=2,
-        )
+        began = time.monotonic()
+        if began < self._away_until:
+            raise _away()
+        try:
+            connection = psycopg.connect(
+                self.url.reveal(),
+                autocommit=True,
+                row_factory=rows,
+                connect_timeout=CONNECT_S,
+                fallback_application_name="skyvault",
+                # a machine that vanished is noticed soon, in a quiet time and in a busy one
+                keepalives_idle=15,
+                keepalives_interval=5,
+                keepalives_count=3,
+                tcp_user_timeout=10_000,
+                # statements of the ledger are few and come again and again
+                prepare_threshold=2,
+            )
+        except psycopg.OperationalError:
+            # where it takes long to learn that nobody answers, it must not be asked for each request
+            now = time.monotonic()
+            self._away_until = now + max(0.05, 4 * (now - began))
+            raise
         connection.prepared_max = 400
         connection.execute(
-            f"SET idle_in_transaction_session_timeout = '{_ABANDONED_S}s'; SET client_min_messages = 'error';"
+            f"SET idle_in_transaction_session_timeout = '{_ABANDONED_S}s'; SET statement_timeout = '{_STATEMENT_S}s';"
+            " SET client_min_messages = 'error';"
             # rows come and go quicker than statistics are made; every statement of the ledger has its index
             " SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;"
             " SET plan_cache_mode = force_generic_plan"
@@ -446,11 +459,7 @@ class PostgresqlDatabase:
             )
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | pg.FeatureNotSupported):
             self._log_away(text)
-            return Busy(
-                "the ledger's database cannot be used just now",
-                retry_after_s=10,
-                hint="Nothing was changed; try again.",
-            )
+            return _away()
         return StoreError(f"{self.place}: {text}")
 
 
@@ -514,6 +523,12 @@ def _close(connection: Any) -> None:
     with suppress(Exception):
         if connection is not None:
             connection.close()
+
+
+def _away() -> Busy:
+    return Busy(
+        "the ledger's database cannot be used just now", retry_after_s=10, hint="Nothing was changed; try again."
+    )
 
 
 def _busy() -> Busy:
