@@ -311,6 +311,13 @@ def test_a_query_is_asked_once_and_its_answer_kept(archives: Any, data_folder: P
     assert Catalog(service="gaia", query=asked, name_column="source_id", cfg_file=False).cat_hash == few.cat_hash
 
 
+def test_a_connection_that_breaks_is_tried_again(archives: Any) -> None:
+    from skyvault.sandbox.faults import Fault
+
+    archives.faults.set(Fault("dropped", archive="catalogs", path="*", times=2))
+    assert len(Catalog(default="WD", cfg_file=False)) > 1000
+
+
 def test_a_service_may_be_handed_in(archives: Any) -> None:
     from skyvault import get_tap_service
 

@@ -43,15 +43,15 @@ def _answer(service: Any, query: str) -> Iterator[tuple[Any, str]]:
     if not isinstance(service, str):
         yield _handed_in(service, query), str(getattr(service, "baseurl", "service"))
         return
-    from skyvault.net.client import HttpClient
+    from skyvault.missions.connections import default_archives
 
-    with HttpClient() as client:
-        try:
-            yield _by_job(client, service.rstrip("/"), query), service
-        except CatalogError:
-            raise
-        except SkyvaultError as error:
-            raise CatalogError(f"the query cannot be answered: {error.what}", where=urlsplit(service).netloc) from None
+    try:
+        # the client of all archives: with the manners, retries and credentials that the settings give
+        yield _by_job(default_archives().client, service.rstrip("/"), query), service
+    except CatalogError:
+        raise
+    except SkyvaultError as error:
+        raise CatalogError(f"the query cannot be answered: {error.what}", where=urlsplit(service).netloc) from None
 
 
 def _handed_in(service: Any, query: str) -> Iterator[Any]:
