@@ -19,7 +19,8 @@ from skyvault.errors import SkyvaultError
 #: command -> (module, what it is for); the module is imported when the command is used, the text is for --help
 COMMANDS = {
     "demo": ("skyvault.cli.demo", "Tell the whole story in under a minute: publish, serve, find, fetch, run, query."),
-    "publish": ("skyvault.cli.publish", "Publish a file of sky positions or observations as a table."),
+    "new": ("skyvault.cli.new", "Start a resource: a table, images, spectra or light curves to publish."),
+    "publish": ("skyvault.cli.publish", "Publish a table, or the files that a resource.yaml describes."),
     "unpublish": ("skyvault.cli.unpublish", "Withdraw a published table."),
     "serve": ("skyvault.cli.serve", "Serve the published tables by TAP, cone search and web pages."),
     "query": ("skyvault.cli.query", "Run an ADQL query, here or on any TAP service of the world."),

@@ -1,0 +1,110 @@
+"""What a resource lacks to be a good citizen of the Virtual Observatory, and its own regression tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from skyvault.errors import SkyvaultError
+from skyvault.publish.checker import Finding
+from skyvault.publish.mapping import is_expression, parsed
+from skyvault.publish.resource import RegressionTest
+from skyvault.publish.resource_file import ResourceFile, read_resource
+from skyvault.store.obscore import COLUMNS
+
+#: a query to its rows
+Ask: TypeAlias = Callable[[str], list[dict[str, Any]]]
+
+
+def check_resource(path: Path, ask: Ask | None = None) -> list[Finding]:
+    """What is missing or wrong in a resource.yaml; with ``ask`` (a query to rows) its tests are run, too.
+
+    Raises ConfigError when the resource cannot be read at all.
+    """
+    file = read_resource(path)
+    findings = [*_metadata(file), *_maps(file), *_sources(file)]
+    if ask is not None:
+        for index, test in enumerate(file.resource.tests):
+            findings += _run(file, index, test, ask)
+    return findings
+
+
+def _metadata(file: ResourceFile) -> Iterator[Finding]:
+    resource = file.resource
+    wanted = (
+        ("creators", resource.creators, "Who made the data? Without names nobody can cite them."),
+        ("subjects", resource.subjects, "Registries find a resource by concepts of the Unified Astronomy Thesaurus."),
+        ("licence", resource.licence or resource.rights, "Nobody may use data whose licence is not known: CC-BY-4.0?"),
+        ("references", resource.references or resource.bibcode or resource.doi, "Where are the data described?"),
+        ("examples", resource.examples, "People begin with a query that works."),
+        ("tests", resource.tests, "What must stay true of what is published?"),
+    )
+    for key, value, hint in wanted:
+        if not value:
+            yield Finding("warning", file.path.name, f"{key} is missing", hint)
+    if resource.licence and resource.licence_url is None:
+        yield Finding("warning", file.place("licence"), f"{resource.licence!r} is no licence that is known",
+                      "Use an SPDX name such as CC-BY-4.0, or the licence's address.")  # fmt: skip
+    if len(resource.description.split()) < 8:
+        yield Finding("warning", file.place("description"), "the description is very short", "Say what the data are.")
+
+
+def _maps(file: ResourceFile) -> Iterator[Finding]:
+    known = {column.name for column in COLUMNS} | {"s_region_nominal", "obs_title", "filter", "s_pixel_scale"}
+    for name, section in file.resource.files.items():
+        values = {("map", key): value for key, value in section.map.items()}
+        values |= {("extra", key): extra.value for key, extra in section.extra.items()}
+        for (part, key), value in values.items():
+            place = file.place("files", name, part, key)
+            if is_expression(value):
+                try:
+                    parsed(str(value))
+                except SkyvaultError as problem:
+                    yield Finding("error", place, problem.what, problem.hint or "")
+            if part == "map" and key not in known:
+                yield Finding("note", place, f"{key} is no column of ObsCore", "Describe it under extra:, with a unit.")
+        for key, extra in section.extra.items():
+            place = file.place("files", name, "extra", key)
+            if extra.type != "text" and extra.unit is None:
+                yield Finding("note", place, f"{key} has no unit", 'Give unit: "", where it has none.')
+            if extra.description is None:
+                yield Finding("note", place, f"{key} has no description", "Say what it is.")
+
+
+def _sources(file: ResourceFile) -> Iterator[Finding]:
+    from skyvault.publish.file_ingest import files_of
+
+    for name, table in file.resource.tables.items():
+        if not (file.folder / table.source).is_file():
+            yield Finding("error", file.place("tables", name, "source"), f"there is no file {table.source!r}", "")
+    for name, section in file.resource.files.items():
+        place = file.place("files", name, "files")
+        try:
+            if next(iter(files_of(file.folder, section.files, section.ignore)), "") is None:
+                yield Finding("error", place, f"no file matches {section.files!r}", "")
+        except SkyvaultError as problem:
+            yield Finding("error", place, problem.what, problem.hint or "")
+
+
+def _run(file: ResourceFile, index: int, test: RegressionTest, ask: Ask) -> Iterator[Finding]:
+    place = file.place("tests", index)
+    if test.query is None:
+        return
+    try:
+        rows = ask(test.query)
+    except SkyvaultError as problem:
+        yield Finding("error", place, f"the test {test.name!r} cannot be run: {problem.what}", problem.hint or "")
+        return
+    told = None
+    value = next(iter(rows[0].values())) if rows else None
+    if test.rows is not None and len(rows) != test.rows:
+        told = f"{len(rows)} rows came, not {test.rows}"
+    elif test.least_rows is not None and len(rows) < test.least_rows:
+        told = f"{len(rows)} rows came, fewer than {test.least_rows}"
+    elif test.value is not None and value != test.value:
+        told = f"the first value is {value!r}, not {test.value!r}"
+    elif test.contains is not None and test.contains not in str(rows):
+        told = f"{test.contains!r} is not in the answer"
+    if told is not None:
+        yield Finding("error", place, f"the test {test.name!r} failed: {told}", "")
