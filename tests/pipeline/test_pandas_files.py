@@ -113,7 +113,8 @@ def test_a_pickle_of_anything_else_is_refused(pickled: bytes) -> None:
         plain_value(pickled)
 
 
-def test_lists_of_lists_of_lists_do_not_grow_without_limit() -> None:
+def test_lists_of_lists_of_lists_do_not_grow_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skyvault.pipeline.plain_pickles._MOST_VALUES", 100_000)
     many: list[Any] = ["x"]
     for _ in range(40):
         many = [many, many, many]
