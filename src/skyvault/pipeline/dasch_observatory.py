@@ -22,6 +22,8 @@ _JD_ZERO: Final = 2400000.5
 #: warnings (AFLAGS) with which DASCH's reduction guide leaves a measurement out: high background, large isophotal or
 #: local scatter, close to the limit, unknown drad of its bin
 STANDARD_REJECTION: Final = 0xB840
+#: what the guide has for outliers a person looks at; where nobody looks, it counts as bad from the beginning
+SUSPECTED_DEFECT: Final = 1 << 25
 
 
 class ParsObsDASCH(ParsSurvey):
@@ -35,7 +37,9 @@ class ParsObsDASCH(ParsSurvey):
         self.add_par("match_radius", 15.0, float, "a reference star further from the source is another one, arcsec")
         self.add_par("magdiff_thresh", None, (None, float), "one that differs more is another one, magnitudes")
         self.add_par("mag_limit", 18.0, float, "nothing fainter is asked for: plates end there")
-        self.add_par("bad_flags", STANDARD_REJECTION, int, "AFLAGS with which a measurement counts as bad")
+        self.add_par(
+            "bad_flags", STANDARD_REJECTION | SUSPECTED_DEFECT, int, "AFLAGS with which a measurement counts as bad"
+        )
         self.add_par("exposure_times", False, bool, "ask for the list of exposures, too, which tells their lengths")
         self.add_par("max_images", 50, int, "cutouts of a source, spread over the century; altdata tells of the others")
         self.download_pars_list = ["refcat", "match_radius", "magdiff_thresh", "mag_limit", "exposure_times"]
