@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
+from weakref import WeakKeyDictionary
 
 from skyvault.errors import NotFound
 from skyvault.model.product import Product
@@ -14,7 +15,7 @@ from skyvault.store.engine import SnapshotError, alias
 
 if TYPE_CHECKING:
     from skyvault.store.duckdb_store import DuckStore
-    from skyvault.store.view import Shelved
+    from skyvault.store.view import Shelved, View
 
 _COLUMNS: Final = tuple(one.name for one in fields(Product))
 #: identifiers asked for in one query
@@ -53,11 +54,18 @@ class Collection:
         return real
 
 
+#: what a view holds is looked for once, since each query asks
+_KNOWN: WeakKeyDictionary[View, dict[str, Collection]] = WeakKeyDictionary()
+
+
 def collections(store: DuckStore) -> dict[str, Collection]:
     """All published collections of files, by their tables' names in lower case."""
-    return {
-        name.lower(): found for name, shelf in store.view().tables.items() if (found := _collection(shelf)) is not None
-    }
+    view = store.view()
+    known = _KNOWN.get(view)
+    if known is None:
+        found = ((name.lower(), _collection(shelf)) for name, shelf in view.tables.items())
+        known = _KNOWN[view] = {name: one for name, one in found if one is not None}
+    return known
 
 
 def collection(store: DuckStore, name: str) -> Collection:
