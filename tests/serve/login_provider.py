@@ -28,6 +28,8 @@ class Provider:
     #: how an id_token is signed: "RS256", "none", "HS256" with the public key as a secret, "other" key
     signed: str = "RS256"
     denies: bool = False
+    #: the client has no secret, and says its name in the form
+    is_public: bool = False
     status: int = 200
     seen: list[str] = field(default_factory=list)
 
@@ -59,7 +61,14 @@ class Provider:
 
     def reset(self) -> None:
         self.person = {"sub": "248289761001", "preferred_username": "j.doe"}
-        self.wrong, self.described, self.signed, self.denies, self.status = {}, {}, "RS256", False, 200
+        self.wrong, self.described, self.signed, self.denies, self.status, self.is_public = (
+            {},
+            {},
+            "RS256",
+            False,
+            200,
+            False,
+        )
 
     def rotate(self) -> None:
         """Another key from now on; the old one is gone."""
@@ -114,8 +123,9 @@ class Provider:
         request.end_headers()
 
     def _token(self, request: BaseHTTPRequestHandler, form: dict[str, str]) -> None:
-        pair = base64.b64decode(request.headers.get("authorization", "Basic ").split()[1]).decode()
-        if [unquote(part) for part in pair.split(":")] != [CLIENT, SECRET]:
+        pair = base64.b64decode(request.headers.get("authorization", "Basic Og==").split()[1]).decode()
+        known = [form.get("client_id")] if self.is_public else [unquote(part) for part in pair.split(":")]
+        if known != ([CLIENT] if self.is_public else [CLIENT, SECRET]):
             return self._json(request, {"error": "invalid_client"}, 401)
         asked = self.codes.pop(form.get("code", ""), None)
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()

@@ -318,6 +318,34 @@ def test_a_login_service_that_is_down_takes_nothing_down(tmp_path: Path, start_s
         provider.close()
 
 
+def test_a_server_with_a_wrong_setting_does_not_start_and_says_why(
+    tmp_path: Path, skyvault: Callable[..., Any]
+) -> None:
+    secret = tmp_path / "open"
+    secret.write_text("x")
+    secret.chmod(0o644)
+    for workers in ("1", "2"):
+        done = skyvault(
+            "serve", "--home", str(tmp_path), "--port", "0", "--workers", workers,
+            env={"SKYVAULT_OIDC_ISSUER": "https://sso.example.org", "SKYVAULT_OIDC_CLIENT_ID": "us",
+                 "SKYVAULT_OIDC_CLIENT_SECRET_FILE": str(secret)},
+        )  # fmt: skip
+        assert (done.code, done.out) == (2, "")
+        assert "others may read the client secret" in done.err and "chmod 600" in done.err
+
+
+def test_a_public_client_proves_itself_by_its_verifier_alone(
+    tmp_path: Path, start_server: Callable[..., Any], provider: Provider
+) -> None:
+    provider.is_public = True
+    make_users(tmp_path / "home", "alice")
+    settings = variables(provider, tmp_path)
+    del settings["SKYVAULT_OIDC_CLIENT_SECRET_FILE"]
+    browser = Browser(start_server(tmp_path / "home", **settings).base_url)
+    log_in(browser)
+    assert name_of(browser) == "j.doe"
+
+
 def test_nothing_of_it_is_there_unless_the_operator_names_a_login_service(server: Any) -> None:
     for path in (BEGIN, BACK):
         assert Client(server.base_url)("GET", path, None, accept=BROWSER).status == 404

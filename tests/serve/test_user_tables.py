@@ -184,6 +184,33 @@ def test_the_private_copy_of_a_user_is_another_table_than_that_of_everybody(anyb
     assert column(ask(alice, "SELECT COUNT(*) AS n FROM tap_user.anonymous.same")) == ["4"]
 
 
+def test_the_shared_space_is_everybody_s_and_can_be_closed(
+    tmp_path: Path, start_server: Callable[..., Any], anybody: Client, alice: Client
+) -> None:
+    # whoever knows a name may look, replace, add, keep, rename and drop; and nobody is told names
+    put(anybody, "ours")
+    other = Client(anybody.base_url)
+    assert other("GET", "/tap/user_tables/ours").status == 200
+    assert put(other, "ours", votable(table(3))).status == 200
+    assert other("POST", "/tap/user_tables/ours", "NAME=theirs").status == 200
+    assert other("DELETE", "/tap/user_tables/theirs").status == 200
+    # what nobody owns is neither lent nor frozen, and what somebody owns is not reached by way of it
+    put(anybody, "ours")
+    for child in ("shares", "freeze"):
+        assert anybody("POST", f"/tap/user_tables/ours/{child}", "LINK=true").status == 401
+    put(alice, "mine")
+    assert anybody("GET", "/tap/user_tables/mine").status == 404
+    assert alice("DELETE", "/tap/user_tables/anonymous.ours").status == 403
+    home = tmp_path / "home"
+    make_users(home, "alice")
+    closed = start_server(home, SKYVAULT_USER_TABLES="true", SKYVAULT_USER_TABLES_ANONYMOUS="false")
+    stranger, known = Client(closed.base_url), Client(closed.base_url).as_user("alice")
+    assert put(stranger, "t").status == 401
+    assert ask(stranger, "CREATE TABLE tap_user.t AS SELECT schema_name FROM tap_schema.schemas").status == 401
+    assert put(known, "t").status == 201
+    assert "anonymous" not in known("GET", "/tap/user_tables").text
+
+
 # --- formats, positions -----------------------------------------------------------------------------------------------
 
 FORMS = ["votable/binary2", "votable/binary", "votable/tabledata", "csv", "tsv", "ecsv", "fits", "parquet", "arrow"]

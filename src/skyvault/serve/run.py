@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from skyvault.errors import ConfigError
+from skyvault.errors import ConfigError, SkyvaultError
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -19,9 +19,10 @@ BACKLOG = 1024
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ConfigError when the address cannot be had."""
+    """Serve until SIGINT or SIGTERM. Raises ConfigError when the address cannot be had, or a setting is wrong."""
     import dataclasses
 
+    _check(settings)
     listener = _listen(settings)
     port = listener.getsockname()[1]
     settings = dataclasses.replace(settings, port=port) if port != settings.port else settings
@@ -31,6 +32,16 @@ def serve(settings: Settings) -> None:
         _worker(settings, listener)
     else:
         _supervise(settings, listener)
+
+
+def _check(settings: Settings) -> None:
+    """What each process would find wrong, told once and before there are any. Raises ConfigError."""
+    from skyvault.serve.login_service import LoginService
+    from skyvault.serve.secret import Keys
+
+    Keys(settings)
+    if settings.oidc_issuer is not None or settings.oidc_client_id is not None:
+        LoginService(settings).close()
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -98,6 +109,8 @@ def _supervise(settings: Settings, listener: socket.socket) -> None:
             try:
                 _worker(settings, listener)
                 status = 0
+            except SkyvaultError as problem:
+                print(f"skyvault: {problem}", file=sys.stderr)
             finally:
                 sys.stdout.flush()
                 sys.stderr.flush()
