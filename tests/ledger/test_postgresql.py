@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +14,12 @@ from pathlib import Path
 import pytest
 
 import postgresql_server
-from processes import free_port
+from processes import environment, free_port
 from skyvault.config import Secret
 from skyvault.errors import Busy, ConfigError, Conflict, NotFound, ParameterError, SkyvaultError, StoreError
 from skyvault.ledger.copying import copy_from_file, refuse_filled
 from skyvault.ledger.ledger import Ledger, open_ledger
-from skyvault.ledger.postgresql import without_password
+from skyvault.ledger.postgresql_link import without_password
 from skyvault.ledger.postgresql_statements import numbered, translated
 from skyvault.model.job import Phase
 from skyvault.model.table import Column, Table
@@ -186,11 +188,11 @@ def test_a_ledger_without_its_counter_is_refused(ledger: Ledger) -> None:
 
 
 def test_a_clock_that_differs_is_told(postgresql_schema: str, caplog: pytest.LogCaptureFixture) -> None:
-    with open_ledger(Secret(postgresql_schema)) as ledger:
+    with open_ledger(Secret(postgresql_schema)):
         assert caplog.text == ""
         with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.WARNING):
-            patch.setattr("skyvault.ledger.postgresql.time.time", lambda: 1e9)
-            ledger.database._compare_clocks()  # type: ignore[attr-defined]
+            patch.setattr("skyvault.ledger.postgresql_link.time.time", lambda: 1e9)
+            open_ledger(Secret(postgresql_schema)).close()
     assert "behind that of the ledger's database" in caplog.text
 
 
@@ -242,9 +244,9 @@ def test_a_server_that_does_not_answer_is_not_waited_for_by_every_request(
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        monkeypatch.setattr("skyvault.ledger.postgresql.CONNECT_S", 2)
+        monkeypatch.setattr("skyvault.ledger.postgresql_link.CONNECT_S", 2)
         address = Secret(f"postgresql://ann@127.0.0.1:{mute.getsockname()[1]}/x")
-        monkeypatch.setattr(ledger.database, "url", address)
+        monkeypatch.setattr(ledger.database._link, "url", address)  # type: ignore[attr-defined]
         _end_others(postgresql_url)
         took = []
         for _ in range(20):
@@ -254,3 +256,17 @@ def test_a_server_that_does_not_answer_is_not_waited_for_by_every_request(
             took.append(time.monotonic() - began)
     assert sum(took) < 2 * took[0]
     assert took[0] > 1
+
+
+def test_without_psycopg_the_sentence_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from skyvault.config import Secret\nfrom skyvault.ledger.ledger import open_ledger\n"
+        "try: open_ledger(Secret('postgresql://ann@127.0.0.1/x'))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment(), timeout=60
+    )
+    assert done.stdout.startswith("ConfigError a ledger in PostgreSQL needs the package psycopg"), done.stderr
+    assert "pip install 'skyvault[postgres]'" in done.stdout

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from skyvault.config import Secret
+from skyvault.errors import ConfigError
 
 Parameters = Mapping[str, Any]
 #: Where a ledger is: the path of a SQLite file, or the address of a PostgreSQL database.
@@ -118,8 +119,13 @@ def open_database(place: Place, *, busy_timeout_s: float = 5.0) -> Database:
     """The database at a place. Raises StoreError or ConfigError in a sentence where it cannot be used."""
     if isinstance(place, Secret):
         # psycopg takes as long to import as everything else a server does until its first answer
-        from skyvault.ledger.postgresql import PostgresqlDatabase
-
+        try:
+            from skyvault.ledger.postgresql import PostgresqlDatabase
+        except ImportError as error:
+            raise ConfigError(
+                f"a ledger in PostgreSQL needs the package psycopg, which cannot be imported ({error})",
+                hint="Install it: pip install 'skyvault[postgres]'.",
+            ) from None
         return PostgresqlDatabase(place, busy_timeout_s=busy_timeout_s)
     from skyvault.ledger.sqlite import SqliteDatabase
 

@@ -9,8 +9,6 @@ are found by the search path, so that one database may hold several ledgers
 from __future__ import annotations
 
 import itertools
-import logging
-import os
 import queue
 import select
 import threading
@@ -19,36 +17,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import errors as pg
 
 from skyvault.config import Secret
-from skyvault.errors import Busy, ConfigError, ParameterError, SkyvaultError, StoreError
+from skyvault.errors import Busy, StoreError
 from skyvault.ledger.engine import Done, Parameters
-from skyvault.ledger.postgresql_statements import Row, numbered, rows, translated
+from skyvault.ledger.postgresql_link import Link, busy, close, is_lost
+from skyvault.ledger.postgresql_statements import Row, numbered, translated
 
-try:
-    import psycopg
-    from psycopg import errors as pg
-except ImportError as error:
-    raise ConfigError(
-        "a ledger on PostgreSQL needs the package psycopg, which cannot be imported",
-        hint="Install it: pip install 'skyvault[postgres]'.",
-    ) from error
-
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Connections of one process that read; a statement takes 0.05-0.2 ms, so that a few serve many threads.
 MOST_READERS = 6
-CONNECT_S = 5
-#: A machine that vanished in the middle of a transaction holds everybody else up for so long at most.
-_ABANDONED_S = 20
-#: Every statement of the ledger takes milliseconds.
-_STATEMENT_S = 60
-#: While the database is away, the log says so this often.
-_LOG_S = 10.0
-#: Clocks that differ by more than this make leases run out too soon or too late.
-_CLOCK_S = 3.0
 #: "skyvault" in ASCII: the lock under which a schema's first tables are made
 _CREATING = 0x736B797661756C74
 _COUNT = "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE key = 'changes'"
@@ -84,9 +66,8 @@ class PostgresqlDatabase:
     """
 
     def __init__(self, url: Secret, *, busy_timeout_s: float = 5.0) -> None:
-        self.url = url
-        self.place = without_password(url)
-        self._password = _password_in(url)
+        self._link = Link(url)
+        self.place = self._link.place
         self.dialect = "postgresql"
         self.busy_timeout_s = busy_timeout_s
         self._local = threading.local()
@@ -98,17 +79,20 @@ class PostgresqlDatabase:
         self._prepared: dict[str, str] = {}
         self._numbers = itertools.count()
         self._counter: Any = None
-        self._logged_at = self._away_until = float("-inf")
-        self._pid = os.getpid()
-        self._is_closed = False
         try:
-            self._idle.put(self._connect())
+            connection = self._link.connect()
         except psycopg.Error as error:
             raise StoreError(
-                f"{self.place}: the ledger's database cannot be reached ({self._told(error)})",
+                f"{self.place}: the ledger's database cannot be reached ({self._link.told(error)})",
                 hint="Check that it runs, and the address in SKYVAULT_LEDGER.",
             ) from None
-        self._compare_clocks()
+        self._link.compare_clocks(connection)
+        self._idle.put(connection)
+
+    @property
+    def url(self) -> Secret:
+        """The whole address."""
+        return self._link.url
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -127,7 +111,7 @@ class PostgresqlDatabase:
 
         def ask() -> int:
             if self._counter is None:
-                self._counter = self._connect()
+                self._counter = self._link.connect()
             row = self._counter.execute("SELECT value FROM meta WHERE key = 'changes'").fetchone()
             return 0 if row is None else int(row[0])
 
@@ -135,14 +119,14 @@ class PostgresqlDatabase:
             try:
                 return ask()
             except psycopg.Error as error:
-                if not _is_lost(error, self._counter):
-                    raise self._explain(error) from None
+                if not is_lost(error, self._counter):
+                    raise self._link.explain(error) from None
                 self._drop_counter()
             try:
                 return ask()
             except psycopg.Error as error:
                 self._drop_counter()
-                raise self._explain(error) from None
+                raise self._link.explain(error) from None
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -161,7 +145,7 @@ class PostgresqlDatabase:
         patience_s = getattr(self._local, "patience_s", self.busy_timeout_s)
         deadline = time.monotonic() + patience_s
         if not self._write_lock.acquire(timeout=patience_s):
-            raise _busy()
+            raise busy()
         try:
             for is_last in (False, True):
                 try:
@@ -170,10 +154,10 @@ class PostgresqlDatabase:
                     is_over = self._writer is not None and (self._writer.broken or self._writer.closed)
                     self._roll_back()
                     if is_over:
-                        raise self._unheard() from None
+                        raise self._link.unheard() from None
                     # the tables were migrated meanwhile: what was prepared for the old ones is prepared again
                     if is_last or not isinstance(error, pg.FeatureNotSupported | pg.InvalidSqlStatementName):
-                        raise self._explain(error) from None
+                        raise self._link.explain(error) from None
                     self._drop_writer()
             raise AssertionError
         finally:
@@ -182,7 +166,7 @@ class PostgresqlDatabase:
     def _change(self, sql: str, parameters: Parameters, deadline: float, is_lasting: bool) -> Done:
         if self._writer is None or _has_heard(self._writer):
             self._drop_writer()
-            self._writer = self._connect()
+            self._writer = self._link.connect()
         count = self._prepared_call(_COUNT, {})
         call = self._prepared_call(sql, parameters)
         answer = self._writer.execute(
@@ -197,7 +181,7 @@ class PostgresqlDatabase:
             given = answer.fetchall() if answer.pgresult.nfields else []
             counted, done = done.rowcount, Done(answer.rowcount, given)
         if counted != 1:
-            raise self._not_whole()
+            raise self._link.not_whole()
         return done
 
     def _prepared_call(self, sql: str, parameters: Parameters) -> str:
@@ -255,65 +239,24 @@ class PostgresqlDatabase:
 
     def close(self) -> None:
         """Close every connection of every thread."""
-        self._is_closed = True
+        self._link.is_closed = True
         with self._write_lock:
             self._drop_writer()
         with self._counter_lock:
             self._drop_counter()
         with suppress(queue.Empty):
             while True:
-                _close(self._idle.get_nowait())
+                close(self._idle.get_nowait())
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> Any:
-        if self._is_closed:
-            raise StoreError(f"{self.place}: the ledger is closed")
-        if os.getpid() != self._pid:
-            raise StoreError(
-                f"{self.place}: the ledger was opened before this process was forked",
-                hint="Open it anew in each process: connections do not survive a fork.",
-            )
-        began = time.monotonic()
-        if began < self._away_until:
-            raise _away()
-        try:
-            connection = psycopg.connect(
-                self.url.reveal(),
-                autocommit=True,
-                row_factory=rows,
-                connect_timeout=CONNECT_S,
-                fallback_application_name="skyvault",
-                # a machine that vanished is noticed soon, in a quiet time and in a busy one
-                keepalives_idle=15,
-                keepalives_interval=5,
-                keepalives_count=3,
-                tcp_user_timeout=10_000,
-                # statements of the ledger are few and come again and again
-                prepare_threshold=2,
-            )
-        except psycopg.OperationalError:
-            # where it takes long to learn that nobody answers, it must not be asked for each request
-            now = time.monotonic()
-            self._away_until = now + max(0.05, 4 * (now - began))
-            raise
-        connection.prepared_max = 400
-        connection.execute(
-            f"SET idle_in_transaction_session_timeout = '{_ABANDONED_S}s'; SET statement_timeout = '{_STATEMENT_S}s';"
-            " SET client_min_messages = 'error';"
-            # rows come and go quicker than statistics are made; every statement of the ledger has its index
-            " SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;"
-            " SET plan_cache_mode = force_generic_plan"
-        )
-        return connection
-
     def _drop_writer(self) -> None:
-        _close(self._writer)
+        close(self._writer)
         self._prepared.clear()
         self._writer = None
 
     def _drop_counter(self) -> None:
-        _close(self._counter)
+        close(self._counter)
         self._counter = None
 
     def _read(self, act: Callable[[Any], T]) -> T:
@@ -328,20 +271,20 @@ class PostgresqlDatabase:
             for is_last in (connection is None, True):
                 try:
                     if connection is None:
-                        connection = self._connect()
+                        connection = self._link.connect()
                     result = act(connection)
                 except psycopg.Error as error:
-                    if is_last or not _is_lost(error, connection):
-                        raise self._explain(error) from None
-                    _close(connection)
+                    if is_last or not is_lost(error, connection):
+                        raise self._link.explain(error) from None
+                    close(connection)
                     connection = None
                     continue
                 return result
             raise AssertionError
         finally:
             if connection is not None:
-                if connection.closed or self._is_closed:
-                    _close(connection)
+                if connection.closed or self._link.is_closed:
+                    close(connection)
                 else:
                     self._idle.put(connection)
             self._reading.release()
@@ -352,7 +295,7 @@ class PostgresqlDatabase:
         patience_s = getattr(self._local, "patience_s", self.busy_timeout_s)
         deadline = time.monotonic() + patience_s
         if not self._write_lock.acquire(timeout=patience_s):
-            raise _busy()
+            raise busy()
         try:
             self._begin(first, deadline, is_lasting)
             connection = self._writer
@@ -361,14 +304,14 @@ class PostgresqlDatabase:
                 try:
                     connection.execute("COMMIT")
                 except psycopg.OperationalError as error:
-                    if not _is_lost(error, connection):
+                    if not is_lost(error, connection):
                         raise
-                    raise self._unheard() from None
+                    raise self._link.unheard() from None
             except BaseException:
                 self._roll_back()
                 raise
         except psycopg.Error as error:
-            raise self._explain(error) from None
+            raise self._link.explain(error) from None
         finally:
             self._write_lock.release()
 
@@ -376,20 +319,20 @@ class PostgresqlDatabase:
         for is_last in (False, True):
             try:
                 if self._writer is None:
-                    self._writer = self._connect()
+                    self._writer = self._link.connect()
                 # one message for all of it: the answer is waited for once
                 answer = self._writer.execute(f"{_begin(deadline, is_lasting=is_lasting)}; {first}", prepare=False)
                 while answer.nextset():
                     pass
                 if answer.rowcount != 1:
                     self._roll_back()
-                    raise self._not_whole()
+                    raise self._link.not_whole()
                 return
             except psycopg.Error as error:
-                is_lost = _is_lost(error, self._writer)
+                may_try_again = not is_last and is_lost(error, self._writer)
                 self._roll_back()
                 # nothing was done yet, so that a new connection may try again
-                if is_last or not is_lost:
+                if not may_try_again:
                     raise
 
     def _roll_back(self) -> None:
@@ -400,96 +343,6 @@ class PostgresqlDatabase:
                 self._writer.execute("ROLLBACK")
         except psycopg.Error:
             self._drop_writer()
-
-    def _compare_clocks(self) -> None:
-        row = self.fetch_one("SELECT CAST(EXTRACT(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)")
-        ahead_s = 0.0 if row is None else time.time() - row[0]
-        if abs(ahead_s) > _CLOCK_S:
-            logger.warning(
-                "this machine's clock is %.1f s %s that of the ledger's database: jobs may be taken for lost; "
-                "let all machines follow one time server",
-                abs(ahead_s),
-                "ahead of" if ahead_s > 0 else "behind",
-            )
-
-    def _log_away(self, text: str) -> None:
-        """Where it is and what it says is the operator's business, and told to the log now and then."""
-        now = time.monotonic()
-        if now - self._logged_at >= _LOG_S:
-            self._logged_at = now
-            logger.warning("the ledger's database at %s cannot be used: %s", self.place, text)
-
-    def _unheard(self) -> StoreError:
-        return StoreError(
-            f"{self.place}: the connection was lost at the end of a change, which was made or not made",
-            hint="Look whether it was; nothing is half done.",
-        )
-
-    def _not_whole(self) -> StoreError:
-        return StoreError(
-            f"{self.place}: the ledger's tables are not whole (the counter of changes is missing)",
-            hint="Restore it from a backup.",
-        )
-
-    def _told(self, error: BaseException) -> str:
-        """What the database says, in one line and without the password."""
-        lines = str(error).strip().splitlines()
-        text = lines[0][:300] if lines else type(error).__name__
-        return text.replace(self._password, "***") if self._password else text
-
-    def _explain(self, error: psycopg.Error) -> SkyvaultError:
-        text = self._told(error)
-        if isinstance(error, pg.LockNotAvailable | pg.DeadlockDetected | pg.SerializationFailure):
-            return _busy()
-        if isinstance(error, pg.DiskFull):
-            return StoreError(
-                f"{self.place}: the disk of the ledger's database is full", hint="Free some space; nothing was changed."
-            )
-        if isinstance(error, pg.InsufficientPrivilege | pg.ReadOnlySqlTransaction):
-            return StoreError(
-                f"{self.place}: the ledger cannot be written ({text})",
-                hint="The user of the address needs all rights in the schema, on a server that may be written.",
-            )
-        if isinstance(error, psycopg.DataError):
-            return ParameterError(f"a value cannot be kept ({text})")
-        if isinstance(error, pg.DataCorrupted | pg.IndexCorrupted):
-            return StoreError(
-                f"{self.place}: the ledger is damaged ({text})",
-                hint="Restore it from a backup; published tables are not touched by this.",
-            )
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | pg.FeatureNotSupported):
-            self._log_away(text)
-            return _away()
-        return StoreError(f"{self.place}: {text}")
-
-
-def without_password(url: Secret) -> str:
-    """An address for people's eyes: neither password nor options. Raises ConfigError when it is no address."""
-    try:
-        parts = urlsplit(url.reveal())
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        parts = None
-    if parts is None or parts.scheme not in ("postgresql", "postgres"):
-        raise _unreadable()
-    user = f"{parts.username}@" if parts.username else ""
-    return f"postgresql://{user}{host}{f':{port}' if port else ''}{parts.path}"
-
-
-def _password_in(url: Secret) -> str | None:
-    try:
-        password = psycopg.conninfo.conninfo_to_dict(url.reveal()).get("password")
-    except psycopg.ProgrammingError:
-        raise _unreadable() from None
-    return None if password is None else str(password)
-
-
-def _unreadable() -> ConfigError:
-    # nothing of it is shown: a password with a slash or a colon ends up anywhere
-    return ConfigError(
-        "the address of the ledger's database cannot be read",
-        hint="Write postgresql://user:password@host:port/name, and / @ : of a password as %2F %40 %3A.",
-    )
 
 
 def _begin(deadline: float, *, is_lasting: bool) -> str:
@@ -510,26 +363,3 @@ def _legible(parameters: Parameters | None) -> Parameters:
     if any(isinstance(value, str) and "\0" in value for value in parameters.values()):
         return {k: v.replace("\0", "\ufffd") if isinstance(v, str) else v for k, v in parameters.items()}
     return parameters
-
-
-def _is_lost(error: psycopg.Error, connection: Any) -> bool:
-    """Whether the connection is gone, or its prepared statements are (the tables were migrated meanwhile)."""
-    if connection is None:
-        return False
-    return bool(connection.broken or connection.closed or isinstance(error, pg.FeatureNotSupported))
-
-
-def _close(connection: Any) -> None:
-    with suppress(Exception):
-        if connection is not None:
-            connection.close()
-
-
-def _away() -> Busy:
-    return Busy(
-        "the ledger's database cannot be used just now", retry_after_s=10, hint="Nothing was changed; try again."
-    )
-
-
-def _busy() -> Busy:
-    return Busy("the ledger is being written by others", retry_after_s=1, hint="Try again in a second.")
