@@ -22,8 +22,9 @@ _JD_ZERO: Final = 2400000.5
 #: warnings (AFLAGS) with which DASCH's reduction guide leaves a measurement out: high background, large isophotal or
 #: local scatter, close to the limit, unknown drad of its bin
 STANDARD_REJECTION: Final = 0xB840
-#: what the guide has for outliers a person looks at; where nobody looks, it counts as bad from the beginning
-SUSPECTED_DEFECT: Final = 1 << 25
+#: what the guide has for outliers a person looks at, suspected defects and large distances from the star; where nobody
+#: looks, they count as bad from the beginning
+OUTLIERS: Final = 1 << 25 | 1 << 23
 
 
 class ParsObsDASCH(ParsSurvey):
@@ -37,8 +38,9 @@ class ParsObsDASCH(ParsSurvey):
         self.add_par("match_radius", 15.0, float, "a reference star further from the source is another one, arcsec")
         self.add_par("magdiff_thresh", None, (None, float), "one that differs more is another one, magnitudes")
         self.add_par("mag_limit", 18.0, float, "nothing fainter is asked for: plates end there")
+        self.add_par("bad_flags", STANDARD_REJECTION | OUTLIERS, int, "AFLAGS with which a measurement counts as bad")
         self.add_par(
-            "bad_flags", STANDARD_REJECTION | SUSPECTED_DEFECT, int, "AFLAGS with which a measurement counts as bad"
+            "max_offset", 15.0, (None, float), "a measurement further from the star, at its epoch, is bad, arcsec"
         )
         self.add_par("exposure_times", False, bool, "ask for the list of exposures, too, which tells their lengths")
         self.add_par("max_images", 50, int, "cutouts of a source, spread over the century; altdata tells of the others")
@@ -162,13 +164,13 @@ class VirtualDASCH(SurveyObservatory):
 
     def reduce_photometry(
         self, dataset: RawPhotometry, source: Source | None = None, *, gap: float = 0.0, drop_bad: bool = False,
-        series: str | list[str] | None = None, max_drad: float | None = None, **kwargs: Any,
+        series: str | list[str] | None = None, **kwargs: Any,
     ) -> list[Lightcurve]:  # fmt: skip
         """One light curve of the calibrated magnitudes (and of each season, where ``gap`` days is positive).
 
-        Measurements with any of ``bad_flags`` are flagged. ``series`` takes only these plate series, ``max_drad`` only
-        measurements within so many arcsec of the reference star. Upper limits are counted, not shown: altdata
-        ``num_limits``. Times are of the middle of an exposure; exposure times are NaN unless they were asked for.
+        Measurements with any of ``bad_flags``, or beyond ``max_offset``, are flagged. ``series`` takes only these plate
+        series. Upper limits are counted, not shown: altdata ``num_limits``. Times are of the middle of an exposure;
+        exposure times are NaN unless they were asked for.
         """
         rows = dataset.data
         if not len(rows):
@@ -178,8 +180,6 @@ class VirtualDASCH(SurveyObservatory):
         if series is not None:
             wanted = [name.strip().lower().encode() for name in ([series] if isinstance(series, str) else series)]
             keep &= np.isin(np.char.lower(rows["series"]), wanted)
-        if max_drad is not None:
-            keep &= ~(np.abs(rows["drad_rms2"]) > max_drad)
         return self.pieces(dataset, keep, gap=gap, drop_bad=drop_bad, time_stamp_alignment="middle")
 
     def taken_over(self, dataset: RawPhotometry) -> dict[str, Any]:
@@ -189,6 +189,22 @@ class VirtualDASCH(SurveyObservatory):
             # unknown warnings (of upper limits) are no good measurement either
             known = np.isfinite(flag)
             columns["flag"] = ~known | ((np.where(known, flag, 0).astype(np.int64) & self.pars.bad_flags) != 0)
+            if self.pars.max_offset is not None:
+                columns["flag"] |= self._offsets(dataset) > self.pars.max_offset
         # plates' exposure times are another question to the archive: unknown is said, not made up
         columns.setdefault("exptime", np.full(len(dataset.data), np.nan))
         return columns
+
+    def _offsets(self, dataset: RawPhotometry) -> Any:
+        """Arcsec between each measurement and the star at the plate's epoch (as DASCH moves it; else where it is in the
+        catalogue), shape (n,); NaN where a place is not known."""
+        rows = dataset.data
+        ra, dec = self._place_of(dataset)
+        star_ra = np.where(
+            np.isfinite(rows["ra_cat_corrected"]), rows["ra_cat_corrected"], np.nan if ra is None else ra
+        )
+        star_dec = np.where(
+            np.isfinite(rows["dec_cat_corrected"]), rows["dec_cat_corrected"], np.nan if dec is None else dec
+        )
+        east = ((rows["ra_deg"] - star_ra + 180.0) % 360.0 - 180.0) * np.cos(np.radians(star_dec))
+        return 3600.0 * np.hypot(east, rows["dec_deg"] - star_dec)
