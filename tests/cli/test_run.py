@@ -36,7 +36,7 @@ catalog:
   filename: stars.csv
 observatories:
   DEMO:
-    wait_time: 0.04
+    wait_time: 0.2
 """
 
 
@@ -79,47 +79,59 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
-def under_way(skyvault: Any, name: str) -> dict[str, Any]:
+def hurry(slow: Path) -> None:
+    """The survey answers at once from now on."""
+    slow.write_text(SLOW.replace("wait_time: 0.2", "wait_time: 0.0"))
+
+
+def under_way(name: str) -> dict[str, Any]:
     """The status of a run in another process, once it has done some sources."""
+    from skyvault.errors import SkyvaultError
+    from skyvault.pipeline.stored_run import find_run
+
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        answer = skyvault("status", name, "--json")
-        if answer.code == 0 and json.loads(answer.out)["this_run"]["done"]:
-            return json.loads(answer.out)  # type: ignore[no-any-return]
-    raise AssertionError(answer)
+        try:
+            status = find_run(name).status().to_dict()
+        except SkyvaultError:
+            continue
+        if status["this_run"]["done"]:
+            return status
+    raise AssertionError("the run did not begin")
 
 
-def test_a_project_runs_and_a_second_run_does_nothing(skyvault: Any, flares: Path, home: Path) -> None:
-    first = skyvault("run", "flares.yaml")
+def test_a_project_runs_and_a_second_run_does_nothing(here: Any, flares: Path, home: Path) -> None:
+    first = here("run", "flares.yaml")
     assert first.code == 0, first.err
     assert first.out.startswith("FLARES: 10 sources done in ")
     assert "skyvault report FLARES" in first.err
-    second = json.loads(skyvault("run", "flares.yaml", "--json").out)
+    second = json.loads(here("run", "flares.yaml", "--json").out)
     assert (second["done"], second["done_before"], second["failed"]) == (0, 10, 0)
-    status = skyvault("status", "flares")
+    status = here("status", "flares")
     assert status.code == 0
     assert "Flares of simulated stars" in status.out and "10 (100.0%)" in status.out
-    assert "FLARES" in skyvault("status").out
-    assert json.loads(skyvault("status", "flares.yaml", "--json").out)["done"] == 10
-    assert json.loads(skyvault("resume", "flares", "--json").out)["done_before"] == 10
+    assert "FLARES" in here("status").out
+    assert json.loads(here("status", "flares.yaml", "--json").out)["done"] == 10
+    assert json.loads(here("resume", "flares", "--json").out)["done_before"] == 10
 
 
-def test_only_the_sources_that_are_named_are_run(skyvault: Any, slow: Path) -> None:
-    answer = skyvault("run", slow, "--source", "star 7", "--source", "star 9", "--json")
+def test_only_the_sources_that_are_named_are_run(here: Any, slow: Path) -> None:
+    hurry(slow)
+    answer = here("run", slow, "--source", "star 7", "--source", "star 9", "--json")
     assert json.loads(answer.out)["done"] == 2
-    assert json.loads(skyvault("run", slow, "--start", 5, "--finish", 10, "--json").out)["done_before"] == 2
-    unknown = skyvault("run", slow, "--source", "star 777")
+    assert json.loads(here("run", slow, "--start", 5, "--finish", 10, "--json").out)["done_before"] == 2
+    unknown = here("run", slow, "--source", "star 777")
     assert unknown.code == 2 and "star 777" in unknown.err and unknown.err.count("\n") == 1
 
 
 def test_a_run_is_watched_from_elsewhere_stopped_by_ctrl_c_and_resumed(
-    skyvault: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
+    here: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = start("run", slow)
-    seen = under_way(skyvault, "slow")
+    seen = under_way("slow")
     assert seen["phase"] == "running" and seen["pid"] == process.pid
     assert 0 < seen["this_run"]["done"] < 150 and seen["per_second"] > 0 and seen["seconds_left"] > 0
-    twice = skyvault("run", slow)
+    twice = here("run", slow)
     assert twice.code == 2
     assert "a run of SLOW goes on already" in twice.err and twice.err.count("\n") == 1
     # a terminal sends it to all processes of the group
@@ -127,33 +139,35 @@ def test_a_run_is_watched_from_elsewhere_stopped_by_ctrl_c_and_resumed(
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Go on with: skyvault resume SLOW" in err and "Traceback" not in err and not out
-    stopped = json.loads(skyvault("status", "slow", "--json").out)
+    stopped = json.loads(here("status", "slow", "--json").out)
     assert stopped["phase"] == "stopped" and 0 < stopped["done"] < 150
-    resumed = skyvault("resume", "slow", "--json")
+    hurry(slow)
+    resumed = here("resume", "slow", "--json")
     assert resumed.code == 0, resumed.err
     document = json.loads(resumed.out)
     assert (document["done_before"], document["done"] + document["done_before"]) == (stopped["done"], 150)
 
 
 def test_a_run_that_was_killed_is_seen_to_be_dead(
-    skyvault: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
+    here: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = start("run", slow)
-    under_way(skyvault, "slow")
+    under_way("slow")
     os.kill(process.pid, signal.SIGKILL)
     process.wait(30)
-    status = skyvault("status", "slow")
+    status = here("status", "slow")
     assert "killed or died; skyvault resume SLOW goes on" in status.out.replace("\n", " ")
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    assert skyvault("run", slow, "--finish", 20).code == 0
+    hurry(slow)
+    assert here("run", slow, "--finish", 20).code == 0
 
 
 def test_sigterm_of_a_batch_system_ends_a_run_that_can_be_resumed(
-    skyvault: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
+    here: Any, slow: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = start("run", slow)
-    under_way(skyvault, "slow")
+    under_way("slow")
     process.terminate()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "skyvault resume SLOW" in err
@@ -170,20 +184,20 @@ class Fragile(Analysis):
 """
 
 
-def test_sources_that_fail_are_told_and_the_exit_code_is_3(skyvault: Any, flares: Path) -> None:
+def test_sources_that_fail_are_told_and_the_exit_code_is_3(here: Any, flares: Path) -> None:
     folder = flares.parent / "mine"
     folder.mkdir()
     (folder / "fragile.py").write_text(FRAGILE)
     (folder / "flares.yaml").write_text(
         FLARES.replace("executor: serial", "analysis_module: fragile\n  analysis_class: Fragile\n  executor: serial")
     )
-    done = skyvault("run", "mine/flares.yaml")
+    done = here("run", "mine/flares.yaml")
     assert done.code == 3, done.err
     assert "8 sources done" in done.out and "2 failed" in done.out
-    status = skyvault("status", "flares")
+    status = here("status", "flares")
     assert status.code == 3
     assert "2 x analysis: OSError: the dome is shut" in status.out
-    document = json.loads(skyvault("status", "flares", "--json").out)
+    document = json.loads(here("status", "flares", "--json").out)
     assert document["problem_kinds"][0]["sources"] == 2
 
 
@@ -198,18 +212,16 @@ def test_sources_that_fail_are_told_and_the_exit_code_is_3(skyvault: Any, flares
         ("finder:\n  snr_threshold: [", "not valid YAML"),
     ],
 )
-def test_what_is_mistyped_in_the_file_is_told_in_one_sentence(
-    skyvault: Any, flares: Path, said: str, told: str
-) -> None:
+def test_what_is_mistyped_in_the_file_is_told_in_one_sentence(here: Any, flares: Path, said: str, told: str) -> None:
     flares.write_text(FLARES + said)
-    answer = skyvault("run", "flares.yaml")
+    answer = here("run", "flares.yaml")
     assert answer.code == 2, answer.err
     assert told in answer.err and answer.err.count("\n") == 1
     assert "fault of Skyvault" not in answer.err
 
 
-def test_other_wrong_words_are_told_in_one_sentence(skyvault: Any, flares: Path) -> None:
-    assert skyvault("run", "flares.yaml").code == 0
+def test_other_wrong_words_are_told_in_one_sentence(here: Any, flares: Path) -> None:
+    assert here("run", "flares.yaml").code == 0
     for words, told in (
         (("run", "none.yaml"), "there is no configuration file 'none.yaml'"),
         (("status", "flaers"), "there is no run 'flaers'. Did you mean FLARES?"),
@@ -217,26 +229,26 @@ def test_other_wrong_words_are_told_in_one_sentence(skyvault: Any, flares: Path)
         (("report", "flaers"), "Did you mean FLARES?"),
         (("run", "flares.yaml", "--executor", "magic"), "there is no executor 'magic'"),
     ):
-        answer = skyvault(*words)
+        answer = here(*words)
         assert answer.code in (1, 2) and told in answer.err, answer
         assert answer.err.count("\n") == 1 and not answer.out
     flares.write_text(FLARES.replace("obs_names: demo", "obs_names: dmo"))
-    assert "there is no observatory 'DMO'" in skyvault("run", "flares.yaml").err
+    assert "there is no observatory 'DMO'" in here("run", "flares.yaml").err
     flares.unlink()
-    assert "is not there any more" in skyvault("resume", "flares").err
+    assert "is not there any more" in here("resume", "flares").err
 
 
-def test_nothing_run_yet_is_no_fault(skyvault: Any, home: Path) -> None:
-    assert skyvault("status").code == 0
-    assert json.loads(skyvault("status", "--json").out) == []
-    unknown = skyvault("status", "flares")
+def test_nothing_run_yet_is_no_fault(here: Any, home: Path) -> None:
+    assert here("status").code == 0
+    assert json.loads(here("status", "--json").out) == []
+    unknown = here("status", "flares")
     assert unknown.code == 1 and "Nothing was run yet" in unknown.err
 
 
-def test_a_damaged_record_is_told(skyvault: Any, flares: Path, home: Path) -> None:
-    assert skyvault("run", "flares.yaml").code == 0
+def test_a_damaged_record_is_told(here: Any, flares: Path, home: Path) -> None:
+    assert here("run", "flares.yaml").code == 0
     (home / "pipeline/FLARES/run.json").write_text("{")
-    answer = skyvault("status", "flares")
+    answer = here("status", "flares")
     assert answer.code == 2 and "the record of the run is damaged" in answer.err
     # the next run writes it anew
-    assert skyvault("run", "flares.yaml").code == 0 and skyvault("status", "flares").code == 0
+    assert here("run", "flares.yaml").code == 0 and here("status", "flares").code == 0

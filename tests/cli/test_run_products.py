@@ -23,15 +23,15 @@ finder:
 
 
 @pytest.fixture
-def flares(tmp_path: Path, home: Path, skyvault: Any) -> Path:
+def flares(tmp_path: Path, home: Path, here: Any) -> Path:
     path = tmp_path / "flares.yaml"
     path.write_text(PROJECT)
-    assert skyvault("run", "flares.yaml").code == 0
+    assert here("run", "flares.yaml").code == 0
     return path
 
 
-def test_the_report_is_one_page_that_needs_nothing_from_elsewhere(skyvault: Any, flares: Path, home: Path) -> None:
-    answer = skyvault("report", "flares")
+def test_the_report_is_one_page_that_needs_nothing_from_elsewhere(here: Any, flares: Path, home: Path) -> None:
+    answer = here("report", "flares")
     assert answer.code == 0, answer.err
     path = Path(answer.out.strip())
     assert path.parent.parent == home / "pipeline"
@@ -44,34 +44,34 @@ def test_the_report_is_one_page_that_needs_nothing_from_elsewhere(skyvault: Any,
     # sky, time, four of numbers, and the best detections
     assert page.count("data:image/png;base64,") > 6
     assert path.stat().st_size < 2_000_000
-    other = skyvault("report", "flares.yaml", "-o", "mine.html", "--best", "1", "--json")
+    other = here("report", "flares.yaml", "-o", "mine.html", "--best", "1", "--json")
     assert json.loads(other.out)["report"] == "mine.html"
     assert (flares.parent / "mine.html").stat().st_size < path.stat().st_size
 
 
-def test_a_report_is_made_of_a_run_without_any_data(skyvault: Any, tmp_path: Path, home: Path) -> None:
+def test_a_report_is_made_of_a_run_without_any_data(here: Any, tmp_path: Path, home: Path) -> None:
     (tmp_path / "empty.yaml").write_text(PROJECT + "observatories:\n  DEMO:\n    sim_args: {num_points: 0}\n")
-    assert skyvault("run", "empty.yaml").code == 0
-    answer = skyvault("report", "empty")
+    assert here("run", "empty.yaml").code == 0
+    answer = here("report", "empty")
     assert answer.code == 0, answer.err
     assert "No epoch rose above the threshold" in Path(answer.out.strip()).read_text()
 
 
-def test_a_run_is_published_by_one_command_and_queried(skyvault: Any, flares: Path, home: Path) -> None:
-    answer = skyvault("publish", "--run", "flares", "--base-url", "https://data.example.org/vo")
+def test_a_run_is_published_by_one_command_and_queried(here: Any, flares: Path, home: Path) -> None:
+    answer = here("publish", "--run", "flares", "--base-url", "https://data.example.org/vo")
     assert answer.code == 0, answer.err
     assert re.search(r"^flares\.light_curves: 1,000 rows, ", answer.out, re.MULTILINE)
     assert "https://data.example.org/vo" in answer.err
-    found = skyvault("query", "SELECT access_url FROM ivoa.ObsCore WHERE dataproduct_type = 'timeseries'")
+    found = here("query", "SELECT access_url FROM ivoa.ObsCore WHERE dataproduct_type = 'timeseries'")
     assert found.out.count("https://data.example.org/vo/tap/sync?") == 10
-    assert skyvault("check").code == 0
-    document = json.loads(skyvault("publish", "--run", "flares.yaml", "--name", "other", "--json").out)
+    assert here("check").code == 0
+    document = json.loads(here("publish", "--run", "flares.yaml", "--name", "other", "--json").out)
     assert document["tables"][0]["name"] == "other.properties"
-    taken = skyvault("publish", "--run", "flares", "--no-replace")
+    taken = here("publish", "--run", "flares", "--no-replace")
     assert taken.code == 2 and "is published already" in taken.err
 
 
-def test_what_cannot_be_published_is_told_in_one_sentence(skyvault: Any, flares: Path) -> None:
+def test_what_cannot_be_published_is_told_in_one_sentence(here: Any, flares: Path) -> None:
     for words, told in (
         ((), "give a FILE to publish, or --run NAME"),
         (("--run", "flares", "--obscore"), "--run takes no option but"),
@@ -81,6 +81,6 @@ def test_what_cannot_be_published_is_told_in_one_sentence(skyvault: Any, flares:
         (("--run", "flairs"), "Did you mean FLARES?"),
         (("stars.csv", "--base-url", "https://x.org"), "--base-url belongs to --run"),
     ):
-        answer = skyvault("publish", *words)
+        answer = here("publish", *words)
         assert answer.code in (1, 2) and told in answer.err, answer
         assert answer.err.count("\n") == 1 and "fault of Skyvault" not in answer.err
