@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skyvault.science.aliases import same_up_to_alias
+from skyvault.errors import ParameterError
 from skyvault.science.eclipse_times import single_eclipse, time_eclipses
 from skyvault.science.folding import LightElements, fold, phase_dispersion
 from skyvault.science.periods import lomb_scargle
+from skyvault.science.robust_peaks import robust_peak
 from skyvault.science.time_scales import HJD_UTC, to_barycenter
 
 pytestmark = pytest.mark.shared
@@ -37,26 +38,47 @@ def rr_lyrae(path: Path, every: int):
             yield periods[Path(name).stem], *columns, np.array([row["band"] for row in rows])
 
 
-def test_rr_lyrae_of_stripe_82_have_their_published_periods(shared_data):
-    """Nine of ten; each of the others is an alias that fits better than the published period, or as well."""
-    found, aliased, total = 0, 0, 0
-    for period, time, magnitude, error, band in rr_lyrae(
-        shared_data / "lightcurves/sdss_s82_rrlyrae/sdss_s82_rrlyrae.tar.gz", every=32
-    ):
+def recovered(path: Path, every: int) -> tuple[int, int, int]:
+    """Of all stars: those with their published period by least squares, and by the robust choice among its peaks."""
+    plain, robust, total = 0, 0, 0
+    for period, time, magnitude, error, band in rr_lyrae(path, every=every):
         search = lomb_scargle(
             time, magnitude, np.hypot(error, 0.03), band,
-            minimum_frequency=1.0, maximum_frequency=5.0, terms=4, band_scales=SCALES,
+            minimum_frequency=1.0, maximum_frequency=5.0, terms=6, band_scales=SCALES,
         )  # fmt: skip
-        best = search.fundamental
+        near = 2.0 / np.ptp(time)
         total += 1
-        if abs(best.frequency - 1.0 / period) < 2.0 / np.ptp(time):
-            found += 1
-        elif (
-            same_up_to_alias(best.frequency, 1.0 / period, 0.004) is not None
-            or best.power > search.power_at(1.0 / period)[0]
-        ):
-            aliased += 1
-    assert found >= 0.9 * total and found + aliased == total, (found, aliased, total)
+        plain += abs(search.fundamental.frequency - 1.0 / period) < near
+        robust += abs(robust_peak(search).frequency - 1.0 / period) < near
+    return total, plain, robust
+
+
+def test_rr_lyrae_of_stripe_82_have_their_published_periods(shared_data):
+    total, _, robust = recovered(shared_data / "lightcurves/sdss_s82_rrlyrae/sdss_s82_rrlyrae.tar.gz", every=80)
+    assert total == 7 and robust >= total - 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_of_69_rr_lyrae_66_have_their_published_periods(shared_data):
+    """65 by least squares of six harmonics in five bands; one more where few wrong measurements do not decide. The other
+    three are aliases of a day, or half the frequency, and fit better than the published period."""
+    total, plain, robust = recovered(shared_data / "lightcurves/sdss_s82_rrlyrae/sdss_s82_rrlyrae.tar.gz", every=7)
+    print(f"{plain} and {robust} of {total}")
+    assert total == 69 and plain >= 64 and robust >= 66
+
+
+def test_few_wrong_measurements_do_not_choose_an_alias():
+    """A sine seen at night, with wrong measurements where an alias of a day has its maximum."""
+    random = np.random.default_rng(5)
+    time = np.floor(random.uniform(0, 300, 80)) + random.uniform(0.0, 0.2, 80)
+    value = 0.5 * np.sin(2 * np.pi * 1.37 * time) + random.normal(0.0, 0.05, 80)
+    wrong = np.argsort(np.sin(2 * np.pi * 0.37 * time))[-8:]
+    value[wrong] += 2.0
+    search = lomb_scargle(time, value, np.full(80, 0.05), minimum_frequency=0.1, maximum_frequency=3.0, terms=2)
+    assert robust_peak(search).frequency == pytest.approx(1.37, abs=2e-3)
+    with pytest.raises(ParameterError):
+        robust_peak(search, 0)
 
 
 @pytest.fixture(scope="module")
