@@ -1,8 +1,10 @@
-"""What the WorldWide Telescope fetches from its makers when it starts, in small, on loopback: lists, and no tiles."""
+"""What the WorldWide Telescope fetches from its makers when it starts, in small, on loopback: lists and markers."""
 
 from __future__ import annotations
 
+import io
 import threading
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,12 +19,26 @@ _SURVEYS = f"""<?xml version="1.0" encoding="utf-8"?>
 </Folder>"""
 
 
+@cache
+def _picture() -> bytes:
+    """A white disc: what markers are drawn with."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGBA", (64, 64))
+    ImageDraw.Draw(picture).ellipse((4, 4, 60, 60), fill="white")
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
 class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if "surveys" in self.path or "catalog" in self.path:
             body = _SURVEYS.encode()
         elif self.path.endswith(".json"):
             body = b"{}"
+        elif self.path.startswith("/engine/assets/") and self.path.endswith(".png"):
+            body = _picture()
         else:
             # anything but success is told in a dialog that stops the application
             body = b" "
