@@ -190,7 +190,7 @@ def dask(rounds: int) -> None:
     catalog = Catalog(data=make_test_catalog(120), name_column="object_id", catalog_name="b", cfg_file=False)
     for workers in (1, 2):
         with (
-            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
             Client(cluster) as client,
         ):
             for number in range(rounds + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -16,9 +17,9 @@ import pytest
 
 from pipeline_runs import contents, sources
 from processes import environment, free_port
-from skyvault.pipeline import Project
+from skyvault.pipeline import Project, database
 from skyvault.pipeline.executors import LocalExecutor
-from skyvault.pipeline.faults import ExecutorError, ParameterValueError
+from skyvault.pipeline.faults import DatabaseError, ExecutorError, ParameterValueError
 from skyvault.pipeline.project import KNOWN
 
 dask: Any = pytest.importorskip("dask")
@@ -29,7 +30,7 @@ distributed: Any = pytest.importorskip("distributed")
 def cluster() -> Iterator[Any]:
     """Two processes of one thread, and a scheduler with an address."""
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
     ) as running:  # fmt: skip
         yield running
 
@@ -183,3 +184,31 @@ def test_a_full_disk_stops_the_run_in_one_sentence_and_loses_nothing(data_folder
     told, after = done.stdout.splitlines()
     assert told.startswith("DiskFull: ") and "make room and run again" in told
     assert after.startswith("0 RunReport(done=6, skipped=2, failed=0")
+
+
+def test_a_database_that_is_away_stops_the_run_in_one_sentence_and_loses_nothing(
+    data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_BUSY_MS", 50)
+    held: list[sqlite3.Connection] = []
+
+    def take_it_away(done: int, of: int) -> None:
+        if done >= 8 and not held:
+            # somebody else writes, and does not end
+            held.append(sqlite3.connect(data_folder / "pipeline.sqlite", isolation_level=None))
+            held[0].execute("BEGIN EXCLUSIVE")
+
+    project = Project("tried", catalog=sources(40), source_batch_size=4, num_workers=2)
+    before = {child.pid for child in psutil.Process().children()}
+    with pytest.raises(DatabaseError, match=r"cannot be used: .*locked.*What was finished is kept; run again"):
+        project.run(on_progress=take_it_away)
+    # no worker goes on without a writer
+    assert {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE} <= before
+    held[0].close()
+    report = project.run()
+    assert report.skipped >= 8 and report.done == 40 - report.skipped
+    other = data_folder / "whole"
+    monkeypatch.setenv("RETRIEVER_DATA", str(other))
+    Project("tried", catalog=sources(40), executor="serial").run()
+    assert contents(data_folder)["detections"] == contents(other)["detections"]
+    assert contents(data_folder)["histograms"] == contents(other)["histograms"]

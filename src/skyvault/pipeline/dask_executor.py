@@ -13,7 +13,7 @@ import pickle
 import sys
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import skyvault
@@ -38,7 +38,7 @@ class DaskExecutor:
     def __init__(self, project: Project) -> None:
         self._project = project
 
-    def done(self, batches: Iterable[list[int]]) -> Iterator[Batch]:
+    def done(self, batches: Iterable[list[int]]) -> Generator[Batch, None, None]:
         """Each batch once, as it gets done. Raises ExecutorError where the cluster cannot be used."""
         with _client_of(self._project) as client, _explained(client):
             yield from _done_on(client, self._project, batches)
@@ -108,7 +108,7 @@ def _client_of(project: Project) -> Iterator[Any]:
             distributed.LocalCluster(
                 n_workers=int(project.pars.num_workers or cores()),
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs="ERROR",
             ) as cluster,
             distributed.Client(cluster) as client,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -30,7 +30,7 @@ _TRIES: Final = 3
 class Executor(Protocol):
     """Does batches of rows of the catalogue, in any order; closing the iterator stops what is in work."""
 
-    def done(self, batches: Iterable[list[int]]) -> Iterator[Batch]:
+    def done(self, batches: Iterable[list[int]]) -> Generator[Batch, None, None]:
         """Each batch once, as it gets done."""
 
 
@@ -60,7 +60,7 @@ class SerialExecutor:
     def __init__(self, project: Project) -> None:
         self._project = project
 
-    def done(self, batches: Iterable[list[int]]) -> Iterator[Batch]:
+    def done(self, batches: Iterable[list[int]]) -> Generator[Batch, None, None]:
         for numbers in batches:
             yield work(self._project, numbers)
 
@@ -117,7 +117,7 @@ class LocalExecutor:
     def __init__(self, project: Project, workers: int) -> None:
         self._project, self._workers = project, workers
 
-    def done(self, batches: Iterable[list[int]]) -> Iterator[Batch]:
+    def done(self, batches: Iterable[list[int]]) -> Generator[Batch, None, None]:
         from concurrent.futures import FIRST_COMPLETED, Future, wait
 
         backlog = Backlog(self._project, batches, 2 * self._workers)

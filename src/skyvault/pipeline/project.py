@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -289,19 +290,22 @@ class Project(Part):
         batches = (todo[first : first + size] for first in range(0, len(todo), size))
         stored = self._stored_histograms(held)
         done = failed = in_a_row = 0
-        for batch in executor_of(self, len(todo)).done(batches):
-            self._keep(held, batch, stored)
-            done += len(batch.parcels)
-            failed += len(batch.problems)
-            in_a_row = 0 if batch.parcels else in_a_row + len(batch.problems)
-            recorder.advance(done, failed)
-            if on_progress is not None:
-                on_progress(done + failed, len(todo))
-            if failed >= self.pars.max_num_total_exceptions or in_a_row >= self.pars.max_num_sequence_exceptions:
-                raise TooManyProblems(
-                    f"{failed} of {done + failed} sources failed, the last because: {batch.problems[-1]['what'][:200]}",
-                    hint="The table problems names them all; what was done is kept.",
-                )
+        # closing it ends its processes, also when rows cannot be kept or somebody interrupts
+        with contextlib.closing(executor_of(self, len(todo)).done(batches)) as ready:
+            for batch in ready:
+                self._keep(held, batch, stored)
+                done += len(batch.parcels)
+                failed += len(batch.problems)
+                in_a_row = 0 if batch.parcels else in_a_row + len(batch.problems)
+                recorder.advance(done, failed)
+                if on_progress is not None:
+                    on_progress(done + failed, len(todo))
+                if failed >= self.pars.max_num_total_exceptions or in_a_row >= self.pars.max_num_sequence_exceptions:
+                    last = batch.problems[-1]["what"][:200]
+                    raise TooManyProblems(
+                        f"{failed} of {done + failed} sources failed, the last because: {last}",
+                        hint="The table problems names them all; what was done is kept.",
+                    )
         if done:
             for histogram, name in zip(stored, self._histogram_names(), strict=True):
                 assert self.output_folder is not None
