@@ -75,6 +75,7 @@ def test_some_stars_have_their_published_periods(shared_data: Path, data_folder:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_all_483_stars_have_their_published_periods(shared_data: Path, data_folder: Path, tmp_path: Path) -> None:
     periods = stars(shared_data, tmp_path)
     found = judged(run(periods, tmp_path, every=1), periods)
