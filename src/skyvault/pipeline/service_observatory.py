@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
+from skyvault.net.addresses import shown_address
 from skyvault.net.faults import WrongContent
 from skyvault.pipeline.data_links import asked, links_of
 from skyvault.pipeline.faults import DataMissing, ParameterValueError
@@ -227,7 +228,9 @@ class VirtualVO(Observatory):
                 about["mjd"] = float(begin)
             if about["exptime"] is None and begin is not None and end is not None:
                 about["exptime"] = (float(end) - float(begin)) * 86400.0
-            spectra.append({**about, "url": url, "title": row.get("ssa_title") or row.get("ssa_creatordid")})
+            spectra.append(
+                {**about, "url": shown_address(url), "title": row.get("ssa_title") or row.get("ssa_creatordid")}
+            )
             parts.append({"spectrum": np.full(len(columns["flux"]), number), **columns})
         return stacked(parts), {"service": pars.ssa_url, "spectra": spectra}
 
@@ -252,7 +255,9 @@ def _table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     def numbers(name: str) -> Any:
         return np.array([np.nan if row.get(name) is None else float(row[name]) for row in rows], np.float64)
 
-    texts = {name: [str(row.get(name) or "") for row in rows] for name in ("obs_id", "obs_publisher_did", "access_url")}
+    texts = {name: [str(row.get(name) or "") for row in rows] for name in ("obs_id", "obs_publisher_did")}
+    # addresses are kept without the signatures and tokens some archives write into them
+    texts["access_url"] = [shown_address(str(row.get("access_url") or "")) for row in rows]
     bands = [str(row.get("filter") or row.get("lsst_band") or row.get("filter_name") or "") for row in rows]
     length = numbers("t_exptime")
     # ObsCore gives begin and end; of one exposure the begin is what light curves are of
