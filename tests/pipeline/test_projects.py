@@ -20,6 +20,7 @@ from skyvault.pipeline import Project, RawPhotometry, Source, VirtualDemoObs, da
 from skyvault.pipeline.data_files import read_dataset
 from skyvault.pipeline.faults import TooManyProblems
 from skyvault.pipeline.project import KNOWN
+from skyvault.pipeline.running import stored_histograms
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
@@ -45,7 +46,7 @@ def test_a_run_keeps_sources_files_and_counts_and_a_second_one_does_nothing(data
         assert curve.flux_mean_robust == kept
         assert one.properties is not None and one.properties.props["num_epochs"] == 100
     assert (data_folder / "TRIED/config.yaml").is_file()
-    project._stored_histograms(database.current())
+    stored_histograms(project, database.current())
     assert project.analysis.all_scores.get_sum_scores() == 1200
 
 

@@ -14,7 +14,8 @@ from skyvault.cli.options import home_option, json_option, print_json
 from skyvault.errors import Cancelled
 
 if TYPE_CHECKING:
-    from skyvault.pipeline.project import Project, RunReport
+    from skyvault.pipeline.project import Project
+    from skyvault.pipeline.running import RunReport
 
 PROBLEMS: Final = 3
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +11,20 @@ import sqlalchemy as sa
 
 from skyvault.pipeline import database
 from skyvault.pipeline.analysis import Analysis
-from skyvault.pipeline.batches import Batch
 from skyvault.pipeline.catalog import Catalog
 from skyvault.pipeline.custom_code import class_named, code_folders, code_version
 from skyvault.pipeline.dataset import data_root, product_folder
 from skyvault.pipeline.efficiency import AmplitudeRate
-from skyvault.pipeline.executors import NAMES, executor_of, is_executor
-from skyvault.pipeline.faults import ParameterValueError, TooManyProblems
+from skyvault.pipeline.executors import NAMES, is_executor
+from skyvault.pipeline.faults import ParameterValueError
 from skyvault.pipeline.observatory import Observatory, ParsObservatory
 from skyvault.pipeline.parameter_files import config_path, read_parameters, write_parameters
 from skyvault.pipeline.parameters import PROPAGATED, Parameters
 from skyvault.pipeline.part import Part
-from skyvault.pipeline.rows import write_parcels, write_problems
-from skyvault.pipeline.run_record import Recorder, RunRecord, recorded
+from skyvault.pipeline.run_record import RunRecord, recorded
+from skyvault.pipeline.running import RunReport, run_all, stored_histograms
 from skyvault.pipeline.source import Detection, Properties, Source
-from skyvault.pipeline.tables import Problem, StoredHistogram
+from skyvault.pipeline.tables import Problem
 from skyvault.pipeline.versions import config_hash, output_config
 from skyvault.science.injection import Efficiency
 
@@ -109,20 +106,6 @@ class Observatories(list[Observatory]):
                 )
             return found
         return super().__getitem__(key)
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """What a run did: sources done now, done before, failed; and how long it took."""
-
-    done: int
-    skipped: int
-    failed: int
-    seconds: float
-
-    @property
-    def per_second(self) -> float:
-        return (self.done + self.skipped) / self.seconds if self.seconds > 0.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +249,7 @@ class Project(Part):
         wanted = self._chosen(start, finish, source_names, source_ids)
         assert self.output_folder is not None
         with recorded(self.output_folder, self._record(len(wanted))) as recorder:
-            return self._run(wanted, recorder, on_progress)
+            return run_all(self, wanted, recorder, on_progress)
 
     def _record(self, chosen: int) -> RunRecord:
         """What is known of a run when it begins."""
@@ -278,40 +261,6 @@ class Project(Part):
             file=None if path is None else str(path.absolute()),
         )  # fmt: skip
 
-    def _run(
-        self, wanted: list[int], recorder: Recorder, on_progress: Callable[[int, int], object] | None
-    ) -> RunReport:
-        began = time.monotonic()
-        held = database.current()
-        finished = self._done(held)
-        todo = [number for number in wanted if number not in finished]
-        recorder.record.skipped = len(wanted) - len(todo)
-        size = self.pars.source_batch_size
-        batches = (todo[first : first + size] for first in range(0, len(todo), size))
-        stored = self._stored_histograms(held)
-        done = failed = in_a_row = 0
-        # closing it ends its processes, also when rows cannot be kept or somebody interrupts
-        with contextlib.closing(executor_of(self, len(todo)).done(batches)) as ready:
-            for batch in ready:
-                self._keep(held, batch, stored)
-                done += len(batch.parcels)
-                failed += len(batch.problems)
-                in_a_row = 0 if batch.parcels else in_a_row + len(batch.problems)
-                recorder.advance(done, failed)
-                if on_progress is not None:
-                    on_progress(done + failed, len(todo))
-                if failed >= self.pars.max_num_total_exceptions or in_a_row >= self.pars.max_num_sequence_exceptions:
-                    last = batch.problems[-1]["what"][:200]
-                    raise TooManyProblems(
-                        f"{failed} of {done + failed} sources failed, the last because: {last}",
-                        hint="The table problems names them all; what was done is kept.",
-                    )
-        if done:
-            for histogram, name in zip(stored, self._histogram_names(), strict=True):
-                assert self.output_folder is not None
-                histogram.save(self.output_folder / f"histograms_{name}.nc")
-        return RunReport(done, len(wanted) - len(todo), failed, time.monotonic() - began)
-
     def _chosen(self, start: int, finish: int | None, names: Any, ids: Any) -> list[int]:
         chosen: Iterable[int] = range(*slice(start, finish).indices(len(self.catalog)))
         if names is not None:
@@ -322,56 +271,6 @@ class Project(Part):
             numbers = {ids} if isinstance(ids, int) else set(ids)
             chosen = [number for number in chosen if number in numbers]
         return list(chosen)
-
-    def _done(self, held: database.Database) -> set[int]:
-        """Rows of the catalogue whose sources have properties."""
-        query = sa.select(Properties.source_name).where(
-            Properties.project == self.name, Properties.cfg_hash == self.cfg_hash
-        )
-        with held.reading() as connection:
-            found = connection.execution_options(yield_per=10_000).execute(query).scalars()
-            done: set[int] = set()
-            for part in found.partitions(10_000):
-                rows = self.catalog.names.rows(part)
-                done.update(rows[rows >= 0].tolist())
-            return done
-
-    def _histogram_names(self) -> list[str]:
-        return [histogram.name for histogram in self.analysis.get_all_histograms()]
-
-    def _stored_histograms(self, held: database.Database) -> list[Any]:
-        self.analysis.reset_histograms()
-        stored = self.analysis.get_all_histograms()
-        query = sa.select(StoredHistogram.name, StoredHistogram.content).where(
-            StoredHistogram.project == self.name, StoredHistogram.cfg_hash == self.cfg_hash
-        )
-        with held.reading() as connection:
-            contents = {name: content for name, content in connection.execute(query)}
-        for histogram in stored:
-            if histogram.name in contents:
-                histogram.take_bytes(contents[histogram.name])
-        return stored
-
-    def _keep(self, held: database.Database, batch: Batch, stored: list[Any]) -> None:
-        """Commit a batch: its rows, its problems, and the counts it adds, all or nothing."""
-        for histogram, grids in zip(stored, batch.counts, strict=False):
-            for score, grid in grids.items():
-                histogram.grids[score] += grid
-        version = {"project": self.name, "cfg_hash": self.cfg_hash}
-        with held.writing() as connection:
-            write_parcels(connection, batch.parcels)
-            write_problems(connection, batch.problems)
-            if batch.parcels:
-                names = [parcel.source["name"] for parcel in batch.parcels]
-                mine = [Problem.project == self.name, Problem.cfg_hash == self.cfg_hash]
-                if connection.execute(sa.select(Problem.id).where(*mine).limit(1)).first() is not None:
-                    for first in range(0, len(names), 500):
-                        part = names[first : first + 500]
-                        connection.execute(sa.delete(Problem).where(*mine, Problem.source_name.in_(part)))
-            mine = [StoredHistogram.project == self.name, StoredHistogram.cfg_hash == self.cfg_hash]
-            connection.execute(sa.delete(StoredHistogram).where(*mine))
-            rows = [{**version, "name": one.name, "content": one.to_bytes()} for one in stored]
-            connection.execute(sa.insert(StoredHistogram), rows)
 
     # --- looking -----------------------------------------------------------------------------------------------
 
@@ -411,7 +310,7 @@ class Project(Part):
         """Give the analysis the counts of all that was run so far, in this process or another."""
         if self.output_folder is None and self.pars.version_control:
             self.cfg_hash = config_hash(self.output_config())
-        self._stored_histograms(database.use(self.pars.database))
+        stored_histograms(self, database.use(self.pars.database))
 
     def select_sources(self) -> Any:
         """A statement that selects this version's sources."""
