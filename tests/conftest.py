@@ -207,15 +207,17 @@ def skyvault(tmp_path: Path, ledger_variables: Callable[[Path], dict[str, str]])
 
     def run(*arguments: str | Path, stdin: str | None = None, env: dict[str, str] | None = None) -> Answer:
         variables = environment() | (env or {})
+        words = list(map(str, arguments))
+        place = words[words.index("--home") + 1] if "--home" in words else variables["SKYVAULT_HOME"]
         done = subprocess.run(
-            [sys.executable, "-m", "skyvault.cli", *map(str, arguments)],
+            [sys.executable, "-m", "skyvault.cli", *words],
             cwd=tmp_path,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             text=True,
             timeout=100,
-            env=variables | ledger_variables(Path(variables["SKYVAULT_HOME"])),
+            env=variables | ledger_variables(Path(place)),
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 

@@ -28,6 +28,7 @@ A_FEW = (
     "test_uws.py::test_an_abort_reaches_the_process_that_runs_the_job",
 )
 WHOLE = (
+    "test_account_elsewhere.py",
     "../jobs",
     "test_accounts.py",
     "test_isolation.py",
