@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -64,12 +65,13 @@ def _check(home: Path, certain: set[str]) -> None:
         assert left == {table.snapshot for table in tables.values()}, "bytes have leaked"
 
 
-def _kill_often(home: Path, times: int) -> None:
+def _kill_often(home: Path, times: int, ledger_variables: Callable[[Path], dict[str, str]]) -> None:
+    variables = ledger_variables(home)
     chance = random.Random(7)
     certain: set[str] = set()
     for _ in range(times):
         process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(home)], stdout=subprocess.PIPE, text=True, env=environment()
+            [sys.executable, "-c", SCRIPT, str(home)], stdout=subprocess.PIPE, text=True, env=environment() | variables
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -84,11 +86,15 @@ def _kill_often(home: Path, times: int) -> None:
         _check(home, certain)
 
 
-def test_a_process_that_is_killed_leaves_whole_tables_only(tmp_path: Path) -> None:
-    _kill_often(tmp_path, 6)
+def test_a_process_that_is_killed_leaves_whole_tables_only(
+    tmp_path: Path, ledger_variables: Callable[[Path], dict[str, str]]
+) -> None:
+    _kill_often(tmp_path, 6, ledger_variables)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_process_that_is_killed_a_hundred_times_leaves_whole_tables_only(tmp_path: Path) -> None:
-    _kill_often(tmp_path, 100)
+def test_a_process_that_is_killed_a_hundred_times_leaves_whole_tables_only(
+    tmp_path: Path, ledger_variables: Callable[[Path], dict[str, str]]
+) -> None:
+    _kill_often(tmp_path, 100, ledger_variables)
