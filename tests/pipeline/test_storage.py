@@ -12,7 +12,7 @@ from pipeline_runs import sources
 from skyvault.pipeline import Catalog, Lightcurve, Project, RawPhotometry, VirtualDemoObs, VirtualZTF, database
 from skyvault.pipeline.data_files import FORMATS, file_keys, read_dataset
 from skyvault.pipeline.dataset import data_root, save_lightcurves
-from skyvault.pipeline.faults import DataError, DataMissing
+from skyvault.pipeline.faults import DataError, DataMissing, ParameterValueError
 
 every_format = pytest.mark.parametrize(("file_format", "suffix"), FORMATS.items())
 
@@ -109,6 +109,11 @@ def test_the_format_changes_no_result_and_no_version(data_folder: Path) -> None:
         hashes.add(project.cfg_hash)
         found.append([s.properties.props for s in run(f"as_{file_format}", file_format, 2).get_all_sources()])
     assert len(hashes) == 1 and found[0] == found[1] == found[2]
+
+
+def test_a_format_that_does_not_exist_is_told_before_anything_is_done(data_folder: Path) -> None:
+    with pytest.raises(ParameterValueError, match=r"no file format 'parqet'.*There are hdf5, fits, parquet"):
+        Project("tried", catalog=sources(1), DEMO={"file_format": "parqet"})
 
 
 @every_format

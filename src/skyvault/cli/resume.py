@@ -20,8 +20,9 @@ Examples:
 """,
 )
 @click.argument("name", metavar="NAME|PROJECT.yaml")
-@click.option("--executor", type=click.Choice(["local", "dask", "serial"]),
-              help="Who works: processes of this machine, a dask cluster, or this process.")  # fmt: skip
+@click.option("--executor", metavar="local|serial|dask|ADDRESS",
+              help="Who works: processes of this machine, this process, or a dask cluster: one of this machine, or "
+                   "that of a scheduler's address or file.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes at work. [default: one a core]")
 @home_option
 @json_option

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from skyvault.pipeline.data_files import suffix_of
 from skyvault.pipeline.dataset import RawPhotometry
 from skyvault.pipeline.faults import ParameterValueError
 from skyvault.pipeline.fetching import Fetching
@@ -41,6 +42,12 @@ class ParsObservatory(Parameters):
         self.add_par("save_reduced", True, bool, "keep light curves on disk", critical=False)
         self.add_par("barycentric", True, bool, "times to TDB at the barycentre, where the survey says what they are")
         self.add_par("filtmap", None, (None, str, dict), "new filter names: a dict, or '<observatory>-<filter>'")
+
+    def checked(self, name: str, value: Any) -> Any:
+        if name == "file_format" and isinstance(value, str):
+            suffix_of(value)
+            return value.strip().lower()
+        return super().checked(name, value)
 
     def from_file(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """What all observatories share, and over it what is said to this one."""
