@@ -132,8 +132,8 @@ def test_unknown_times_stay_unknown_and_are_drawn_so(tmp_path: Path) -> None:
     assert "as given" in figure.axes[0].get_title(loc="left")
     known = MissionCurve.of("ztf", axis_of("utc", "HELIOCENTER"))
     assert known.is_barycentric and 50.0 < abs(known.mjd[0] - 50000.0) * 86400 < 80.0
-    with pytest.raises(ParameterError, match="not known which columns of Kepler"):
-        MissionCurve.of("x", replace(axis_of("utc", "HELIOCENTER"), survey="Kepler"))
+    with pytest.raises(ParameterError, match="not known which columns of Hubble"):
+        MissionCurve.of("x", replace(axis_of("utc", "HELIOCENTER"), survey="Hubble"))
 
 
 def test_a_kept_curve_is_the_same_and_others_are_refused(tmp_path: Path) -> None:
