@@ -115,6 +115,17 @@ def test_a_project_runs_and_a_second_run_does_nothing(here: Any, flares: Path, h
     assert json.loads(here("resume", "flares", "--json").out)["done_before"] == 10
 
 
+def test_other_parameters_on_what_is_done_are_told(here: Any, flares: Path) -> None:
+    assert here("run", "flares.yaml").code == 0
+    flares.write_text(FLARES + "finder:\n  snr_threshold: 4\n")
+    again = here("run", "flares.yaml")
+    assert again.code == 0
+    assert "finder.snr_threshold: 5.0 -> 4.0. What is done already keeps" in again.err
+    assert "have changed" not in here("run", "flares.yaml").err, "it is told once"
+    flares.write_text(FLARES.replace("project:", "project:\n  version_control: true") + "finder:\n  snr_threshold: 4\n")
+    assert "10 sources done" in here("run", "flares.yaml").out, "a version of its own"
+
+
 def test_only_the_sources_that_are_named_are_run(here: Any, slow: Path) -> None:
     hurry(slow)
     answer = here("run", slow, "--source", "star 7", "--source", "star 9", "--json")

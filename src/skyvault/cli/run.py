@@ -65,12 +65,34 @@ def command(
 
 def do(project: Project, *, as_json: bool, **choice: Any) -> int:
     """Run with a progress bar, say what came of it, and return the exit code."""
+    for sentence in changes(project):
+        click.echo(sentence, err=True)
     report = watched(project, **choice)
     if as_json:
         print_json(_document(project, report))
     else:
         _tell(project, report)
     return PROBLEMS if report.failed else 0
+
+
+def changes(project: Project) -> list[str]:
+    """What a person should know before an earlier run goes on with other parameters; [] where all is as it was."""
+    from skyvault.pipeline.parameter_files import read_yaml
+    from skyvault.pipeline.stored_data import product_folder
+    from skyvault.pipeline.versions import differences
+
+    path = project.root / product_folder(project.name, "") / "config.yaml"
+    if project.pars.version_control or not path.is_file():
+        return []
+    # the code's version changes with every commit of whatever kind
+    found = [one for one in differences(read_yaml(path), project.output_config()) if not one.startswith("code:")]
+    if not found:
+        return []
+    shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    return [
+        f"Parameters have changed since this project was run last: {shown}. What is done already keeps what was found"
+        " with the old ones; version_control: true keeps both apart."
+    ]
 
 
 def watched(project: Project, **choice: Any) -> RunReport:

@@ -38,3 +38,21 @@ def _numbers_alike(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What changed between two output configurations, one text each: ``finder.snr_threshold: 5.0 -> 4.0``."""
+    before, now = _numbers_alike(before), _numbers_alike(now)
+    told = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            told += [f"{key}.{one}" for one in differences(old, new)]
+        elif old != new:
+            told.append(f"{key}: {_short(old)} -> {_short(new)}")
+    return told
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
