@@ -81,6 +81,11 @@ class Service:
         """Load what the first real query needs, so that nobody waits for it; the server answers meanwhile."""
         from skyvault.store.query import Limits, compile_query
 
+        if self.user_rules is not None:
+            try:
+                self.user_rules.keeper.warm()
+            except Exception:
+                logger.exception("the first user table could not be prepared")
         table = next((shelf for shelf in self.store.view().tables.values() if shelf.stored.positions), None)
         if table is None or table.stored.positions[0].lon is None or table.stored.positions[0].lat is None:
             return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +17,7 @@ from skyvault.formats.stream import TableStream
 from skyvault.ledger.user_tables import Space, UserTable
 from skyvault.store.building import build_beside, rows_of
 from skyvault.store.layout import FORMAT
-from skyvault.store.snapshot import Spec, with_row_count
+from skyvault.store.snapshot import Builder, Spec, with_row_count
 from skyvault.store.user_describe import describe
 from skyvault.store.workbench import Workbench
 
@@ -90,6 +92,28 @@ class UserKeeper:
 
     def close(self) -> None:
         self._workbench.close()
+
+    def warm(self) -> None:
+        """Make a table of one row that nobody sees: the first upload does not wait for modules and databases."""
+        import pyarrow.parquet  # noqa: F401
+
+        from skyvault.formats import open_table
+
+        stream = open_table(b"ra,dec\n0,0\n")
+        scratch = self.layout.temporary / f"build-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        scratch.mkdir()
+        try:
+            Builder(
+                describe(stream.table, "warm"),
+                scratch / "warm.duckdb",
+                scratch,
+                memory_bytes=SMALL_MEMORY_BYTES,
+                threads=1,
+                keep_bad=True,
+                workbench=self._workbench,
+            ).build(stream)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def keep(
         self,
