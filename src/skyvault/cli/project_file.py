@@ -42,12 +42,12 @@ def project_from(file: Path, **given: Any) -> Project:
     if folder not in sys.path:
         # after all others: nothing of Python's own is hidden
         sys.path.append(folder)
-    for key in _SHARED:
-        if key == "project" and isinstance(document.get(key), str):
-            raise ConfigError(
-                f"'project' must hold names and values, such as\nproject:\n  name: {document[key]}".replace("\n", " "),
-                where=str(path),
-            )
+    if isinstance(document.get("project"), str):
+        raise ConfigError(
+            "'project' must hold names and values",
+            where=str(path),
+            hint=f"Write project: {{name: {document['project']}}}.",
+        )
     project = Project(
         project_name(path),
         cfg_file=str(path),
