@@ -142,3 +142,19 @@ def test_foreign_clients_find_the_light_curves_and_their_points(
     assert np.all(np.diff(points["mjd"]) > 0)
     best = tap.run_sync("SELECT TOP 1 source_name, snr FROM tried.detections ORDER BY snr DESC").to_table()
     assert best["snr"][0] > 2.5
+
+
+def test_a_run_in_postgresql_is_reported_and_published_alike(
+    data_folder: Path, tmp_path: Path, postgresql_schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skyvault.pipeline.report import write_report
+
+    # as an operator says it who keeps passwords out of project files
+    monkeypatch.setenv("SKYVAULT_PIPELINE_DB", postgresql_schema)
+    stored = run(4)
+    assert stored.database().engine.dialect.name == "postgresql"
+    assert stored.status().done == 4
+    done = publish_offered(PublishableRun(stored, base_url="http://here"), settings=Settings(home=tmp_path / "home"))
+    rows = [one.nrows for one in done.tables]
+    assert rows[0] == 4 and rows[1] == stored.status().detections > 0 and rows[2:] == [400, 4]
+    assert "Best detections" in write_report(stored).read_text()
