@@ -134,7 +134,7 @@ typed or plain strings such as `POLYGON ICRS ...`. Edges of polygons are great c
 - `CASE WHEN ... THEN ... ELSE ... END`
 - `FROM table TABLESAMPLE(percent)`
 - arrays: elements `flux[1]` and slices `flux[5:10]` (from 1, both ends), `+ - * /` of arrays and numbers element by
-  element, `arr_dot`, `arr_sum`, `arr_avg`, `arr_min`, `arr_max`, `arr_map(POWER(10, x), flux)`, and `AVG`, `SUM`, `MIN`,
+  element, `arr_dot`, `arr_sum`, `arr_avg`, `arr_min`, `arr_max`, `arr_map(POWER(10, x), flux)`; `AVG`, `SUM`, `MIN` and
   `MAX` of array columns, which are arrays
 - `MOC('4/13 17-18 8/3002')` and `MOC(6, CIRCLE(10, 20, 1))` in `CONTAINS` and `INTERSECTS`
 - `ivo_specconv(wavelength, 'keV')`: spectral quantities in each other's units

@@ -69,7 +69,7 @@ def test_an_unknown_command_names_the_nearest_and_exits_2(skyvault):
 def test_a_missing_argument_exits_2(skyvault):
     answer = skyvault("publish")
     assert answer.code == 2
-    assert "Missing argument 'FILE'" in answer.err
+    assert "give a FILE to publish" in answer.err
 
 
 def test_a_wrong_setting_is_one_sentence(skyvault):

@@ -448,7 +448,15 @@ def test_a_job_whose_end_falls_into_a_restart_of_the_database_is_not_lost(tmp_pa
                 may_end.set()
                 eventually(lambda: list((tmp_path / "jobs").rglob("result")))
                 server.start()
-                eventually(lambda: ledger.jobs.get(job.id).phase is Phase.COMPLETED)
+                eventually(lambda: _is_completed(ledger, job.id))
                 assert ledger.jobs.get(job.id).results
     finally:
         server.remove()
+
+
+def _is_completed(ledger: Any, job_id: str) -> bool:
+    try:
+        return ledger.jobs.get(job_id).phase is Phase.COMPLETED
+    except Busy:
+        # the server is not up yet
+        return False

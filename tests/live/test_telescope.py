@@ -46,7 +46,6 @@ def test_outside_a_notebook_one_sentence_says_where_it_works(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.shared
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (./run live installs it)")
 def test_the_calls_of_the_page_show_catalogue_and_plates_in_the_telescope(

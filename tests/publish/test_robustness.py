@@ -216,7 +216,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_is_told_in_a_sentence_and_nothing_is_lost(small_disk, tmp_path, monkeypatch):
-    monkeypatch.setattr("skyvault.ledger.engine.file_system_of", lambda path: "ext4")
+    monkeypatch.setattr("skyvault.ledger.sqlite.file_system_of", lambda path: "ext4")
     settings = Settings(home=small_disk / "home")
     publish(stars(tmp_path / "old.parquet", 1000, 1), name="lab.stars", settings=settings)
     with pytest.raises(StoreError, match="disk is full"):

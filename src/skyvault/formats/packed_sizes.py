@@ -80,6 +80,8 @@ def refuse_packed_arrow(file: BinaryIO, *, skip_bytes: int) -> None:
                 message = messages.read_next_message()
             except StopIteration:
                 return
+            except MemoryError:
+                raise ValueError("a part of the file says that it is larger than any memory") from None
             if message.body is not None and message.type in ("record batch", "dictionary"):
                 _refuse(message.body.size, _unpacked(bytes(message.metadata), message.body))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -13,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from skyvault.adql.statements import CreateTable, DropTable
-from skyvault.errors import Cancelled, UsageError
+from skyvault.errors import Busy, Cancelled, UsageError
 from skyvault.model.job import Job
 from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import guarded
@@ -29,6 +30,8 @@ from skyvault.store.user_space import Reader
 
 #: a query that runs so long is watched for a client that goes away
 WATCH_AFTER_S = 0.05
+#: so long a CREATE or DROP waits for a place among the queries
+TURN_S = 10.0
 
 
 class Wish:
@@ -111,7 +114,7 @@ class Tap:
             wish = Wish()
             base = self.service.base_url(request)
             work = asyncio.ensure_future(
-                self.service.in_thread(self._answer, values, files, wish, identity, statement, base)
+                self._in_turn(statement, identity, self._answer, values, files, wish, identity, statement, base)
             )
             # most answers are there before it is worth watching for the client's leaving
             await asyncio.wait({work}, timeout=WATCH_AFTER_S)
@@ -122,6 +125,24 @@ class Tap:
                     wish.drop()
                 gone.cancel()
             return await work
+
+    async def _in_turn(
+        self,
+        statement: CreateTable | DropTable | None,
+        identity: Identity,
+        act: Callable[..., Response],
+        *given: Any,
+    ) -> Response:
+        """In a query thread. Of many who make one table at once, those who find no place hear who was first."""
+        deadline = time.monotonic() + TURN_S
+        while True:
+            try:
+                return await self.service.in_thread(act, *given)
+            except Busy:
+                if statement is None or time.monotonic() > deadline:
+                    raise
+                self._refuse_statement(statement, identity)
+                await asyncio.sleep(0.05)
 
     def _refuse_statement(self, statement: CreateTable | DropTable, identity: Identity) -> None:
         """Raises at once what would certainly be raised later: not allowed, or the name is taken."""
