@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
+import shutil
+import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from skyvault.config import cores
 from skyvault.pipeline.batches import Batch, lost, work
-from skyvault.pipeline.faults import ParameterValueError
+from skyvault.pipeline.faults import DiskFull, ParameterValueError
 
 if TYPE_CHECKING:
     from skyvault.pipeline.project import Project
 
 #: executors by name; others are addresses of a dask scheduler, or a client
 NAMES: Final = ("local", "serial", "dask")
+#: folders of results on their way, beside a project's products
+_RESULTS: Final = ".results-"
 #: a single source ends so many processes before it is left alone
 _TRIES: Final = 3
 
@@ -112,19 +118,38 @@ class Backlog:
 
 
 class LocalExecutor:
-    """``workers`` processes of this machine, at most two batches each in work."""
+    """``workers`` processes of this machine, at most two batches each in work.
+
+    What a batch gave comes by way of a file, and only its name through the pipe that the processes share: one that is
+    killed while it writes leaves half a message there, which would be waited for without end. Names are shorter than
+    what a pipe takes all or nothing (PIPE_BUF, POSIX).
+    """
 
     def __init__(self, project: Project, workers: int) -> None:
         self._project, self._workers = project, workers
 
     def done(self, batches: Iterable[list[int]]) -> Generator[Batch, None, None]:
+        backlog = Backlog(self._project, batches, 2 * self._workers)
+        with contextlib.ExitStack() as stack:
+            folder = self._folder(stack)
+            yield from self._done(backlog, folder)
+
+    def _folder(self, stack: contextlib.ExitStack) -> Path:
+        """Where results lie until they are taken; what runs that were killed have left is removed."""
+        home = self._project.output_folder
+        if home is not None and home.is_dir():
+            for left in home.glob(f"{_RESULTS}*"):
+                shutil.rmtree(left, ignore_errors=True)
+        made = tempfile.TemporaryDirectory(prefix=_RESULTS, dir=home if home is not None and home.is_dir() else None)
+        return Path(stack.enter_context(made))
+
+    def _done(self, backlog: Backlog, folder: Path) -> Generator[Batch, None, None]:
         from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-        backlog = Backlog(self._project, batches, 2 * self._workers)
         is_left = True
         while is_left:
-            flying: dict[Future[Batch], Work] = {}
-            pool = self._pool()
+            flying: dict[Future[str], Work] = {}
+            pool = self._pool(folder)
             try:
                 while True:
                     while (one := backlog.next(len(flying))) is not None:
@@ -139,15 +164,15 @@ class LocalExecutor:
                     ready = wait(flying, return_when=FIRST_COMPLETED).done
                     # in the order of the catalogue, or nearly so
                     for future in [one for one in flying if one in ready]:
-                        result = future.result()
+                        name = future.result()
                         del flying[future]
-                        yield result
+                        yield _taken(Path(name))
             except BrokenProcessPool:
                 yield from backlog.ended(flying.values())
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _pool(self) -> Any:
+    def _pool(self, folder: Path) -> Any:
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
@@ -155,19 +180,23 @@ class LocalExecutor:
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
         return ProcessPoolExecutor(
-            self._workers, mp_context=context, initializer=_begin, initargs=(self._project, self._workers, os.getpid())
+            self._workers,
+            mp_context=context,
+            initializer=_begin,
+            initargs=(self._project, self._workers, os.getpid(), folder),
         )
 
 
 _project: Any = None
+_folder: Any = None
 
 
-def _begin(project: Project, workers: int, parent: int) -> None:
+def _begin(project: Project, workers: int, parent: int, folder: Path) -> None:
     import gc
     import signal
 
-    global _project
-    _project = project
+    global _project, _folder
+    _project, _folder = project, folder
     begin_process(project, workers)
     # Ctrl-C in a terminal reaches all its processes; the one that gives out work decides what becomes of it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -195,5 +224,24 @@ def begin_process(project: Project, workers: int) -> None:
         obs.begin_process(workers)
 
 
-def _work(numbers: list[int]) -> Batch:
-    return work(_project, numbers)
+def _work(numbers: list[int]) -> str:
+    """The name of a file with what the batch gave."""
+    batch = work(_project, numbers)
+    try:
+        handle, name = tempfile.mkstemp(dir=_folder)
+        with open(handle, "wb") as file:
+            pickle.dump(batch, file, protocol=pickle.HIGHEST_PROTOCOL)
+    except OSError as problem:
+        raise DiskFull(
+            f"what was found cannot be handed on ({problem.strerror})",
+            where=str(_folder),
+            hint="Make room and run again: what was finished is kept.",
+        ) from None
+    return str(name)
+
+
+def _taken(path: Path) -> Batch:
+    with path.open("rb") as file:
+        batch: Batch = pickle.load(file)
+    path.unlink()
+    return batch
