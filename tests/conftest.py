@@ -183,6 +183,15 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_facto
     monkeypatch.setenv("SKYVAULT_HOME", str(tmp_path_factory.getbasetemp() / "nobody-has-published-here"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _connections_end_with_their_module() -> Iterator[None]:
+    """What a process keeps open for each data directory would add up: every test has one of its own."""
+    yield
+    connections = sys.modules.get("skyvault.missions.connections")
+    if connections is not None:
+        connections.close_all()
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty data directory, and SKYVAULT_HOME pointing at it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,10 +82,18 @@ def test_while_the_database_is_away_requests_are_told_to_come_back_and_then_all_
                 assert int(answer.headers["Retry-After"]) > 0
                 assert urlsplit(database.url).password not in answer.text
             database.start()
-        assert Client(site.base_url)("GET", query).status == 200
+            _wait_for_answer(Client(site.base_url), query)
         assert Client(site.base_url)("POST", f"{place}/phase", "PHASE=RUN").status == 303
     finally:
         database.remove()
+
+
+def _wait_for_answer(client: Client, query: str) -> None:
+    """Until the database, which was started a moment ago, takes connections."""
+    limit = time.monotonic() + 30
+    while client("GET", query).status == 503 and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert client("GET", query).status == 200
 
 
 @pytest.mark.slow

@@ -353,7 +353,12 @@ def _begin(deadline: float, *, is_lasting: bool) -> str:
 
 def _has_heard(connection: Any) -> bool:
     """Whether the server has said something unasked: that it ends the connection."""
-    return connection.closed or bool(select.select([connection.fileno()], [], [], 0)[0])
+    if connection.closed:
+        return True
+    # select() takes no descriptor beyond 1023, and a server may have many clients
+    looked = select.poll()
+    looked.register(connection.fileno(), select.POLLIN)
+    return bool(looked.poll(0))
 
 
 def _legible(parameters: Parameters | None) -> Parameters:
