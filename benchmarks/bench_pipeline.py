@@ -187,7 +187,7 @@ def dask(rounds: int) -> None:
     from skyvault.pipeline.catalog import make_test_catalog
 
     took: dict[int, list[float]] = {1: [], 2: []}
-    catalog = Catalog(data=make_test_catalog(480), name_column="object_id", catalog_name="b", cfg_file=False)
+    catalog = Catalog(data=make_test_catalog(400), name_column="object_id", catalog_name="b", cfg_file=False)
     for workers in (1, 2):
         with (
             LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
@@ -198,7 +198,7 @@ def dask(rounds: int) -> None:
                     before, os.environ["RETRIEVER_DATA"] = os.environ["RETRIEVER_DATA"], folder
                     report = Project(
                         f"round {number}", catalog=catalog, executor=client, source_batch_size=10, cfg_file=False,
-                        analysis_kwargs={"num_injections": 60.0},
+                        analysis_kwargs={"num_injections": 100.0},
                     ).run()  # fmt: skip
                     os.environ["RETRIEVER_DATA"] = before
                 # the first one imports what workers need
