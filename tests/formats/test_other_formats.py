@@ -302,3 +302,11 @@ def test_numbers_of_every_width_go_through_csv_whole(kind: str) -> None:
     text = b"".join(negotiate("csv").write(open_table(out.getvalue())))
     rows = rows_of(open_table(text))
     assert [row["a"] for row in rows] == [None, False if kind == "bool" else 0, True if kind == "bool" else 1]
+
+
+@pytest.mark.parametrize("length", [1_000_000, 5_000_000])
+def test_a_field_of_megabytes_is_read_whole(length: int) -> None:
+    lines = ["a,b", *(f"{row},{'x' * (length if row == 70_000 else 30)}" for row in range(100_000))]
+    stream = open_table(io.BytesIO("\r\n".join(lines).encode()), name="long.csv")
+    lengths = np.array([len(text) for batch in stream.batches for text in batch.column(1).to_pylist()])
+    assert len(lengths) == 100_000 and lengths[70_000] == length and np.delete(lengths, 70_000).max() == 30

@@ -27,7 +27,10 @@ from skyvault.formats.tabledata import BLANK_WORDS, string_parts
 from skyvault.model.table import Column, Datatype, Info, Table
 
 _ROWS = 20_000
+#: what types are guessed from, and the longest row
 _BLOCK = 8 << 20
+#: Arrow's reader runs up to 32 blocks ahead of whoever listens, so these say how much memory a file takes
+_PIECE = 2 << 20
 _DATATYPE: dict[pa.DataType, tuple[Datatype, str | None, str | None]] = {
     pa.bool_(): ("boolean", None, None),
     pa.int64(): ("long", None, None),
@@ -168,6 +171,7 @@ class _Layout:
         self.delimiter = delimiter or _delimiter(sample)
         first = first_cells(sample, self.delimiter, name)
         self.start = skipped
+        self.block = _PIECE
         self.has_header = not all(_is_number(cell) for cell in first)
         names = [cell.strip() for cell in first]
         self.remarks: tuple[Info, ...] = ()
@@ -239,11 +243,16 @@ class _Apart(io.RawIOBase):
         return data
 
 
-def _reader(file: BinaryIO, layout: _Layout, types: dict[str, pa.DataType], *, threads: bool = True) -> Any:
+def _reader(
+    file: BinaryIO, layout: _Layout, types: dict[str, pa.DataType], *, threads: bool = True, block: int | None = None
+) -> Any:
     return pacsv.open_csv(
         pa.PythonFile(_Apart(file, layout.start), mode="r"),
         read_options=pacsv.ReadOptions(
-            block_size=_BLOCK, column_names=layout.names, skip_rows=layout.lines_before(), use_threads=threads
+            block_size=block or layout.block,
+            column_names=layout.names,
+            skip_rows=layout.lines_before(),
+            use_threads=threads,
         ),
         parse_options=pacsv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
         convert_options=pacsv.ConvertOptions(
@@ -259,7 +268,7 @@ def _reader(file: BinaryIO, layout: _Layout, types: dict[str, pa.DataType], *, t
 def _types(file: BinaryIO, layout: _Layout, limits: ReadLimits) -> list[pa.DataType]:
     """The narrowest type each column has throughout the file."""
     try:
-        guessed = [_canonical(field.type) for field in _reader(file, layout, {}).schema]
+        guessed = [_canonical(field.type) for field in _reader(file, layout, {}, block=_BLOCK).schema]
     except StopIteration:
         return [pa.string()] * len(layout.names)
     except pa.ArrowInvalid as exc:
@@ -270,6 +279,10 @@ def _types(file: BinaryIO, layout: _Layout, limits: ReadLimits) -> list[pa.DataT
         try:
             return _confirmed(file, layout, first_look, limits)
         except pa.ArrowInvalid as exc:
+            if "straddling" in str(exc) and layout.block < _BLOCK:
+                # a row longer than a piece: slower and larger, but read
+                layout.block = _BLOCK
+                return _types(file, layout, limits)
             if first_look is not guessed or "conversion error" not in str(exc) or "UTF8" in str(exc):
                 _refuse(exc, file, layout)
     raise AssertionError("the second look either returns or refuses")
