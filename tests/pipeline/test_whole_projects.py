@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from skyvault.config import Settings
-from skyvault.pipeline import Detection, Project, Properties, Source, database
+from skyvault.pipeline import Detection, Lightcurve, Project, Properties, Source, database
 from skyvault.pipeline.faults import ParameterValueError
 from skyvault.pipeline.tables import mjd_of_datetime
 from skyvault.sandbox.faults import Fault
@@ -78,6 +78,9 @@ def test_stars_with_three_surveys_end_in_detections_of_the_variables(
         for one in dips:
             mjd = mjd_of_datetime(one.peak_time)
             assert ry.change(np.array([mjd]))[0] > 0.2, (one.observatory, mjd)
+            curve = session.get(Lightcurve, one.lightcurve_id)
+            assert curve is not None and (curve.observatory, curve.filter) == (one.observatory, one.filter)
+            assert curve.time_start <= one.peak_time <= curve.time_end
         constant = [star.name for star in variables() if star.kind == "constant" and star.name in stars]
         assert all(len(by_name[name]) <= 2 for name in constant)
         assert {one.has_data for one in session.query(Properties)} == {True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,7 +14,7 @@ from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
 from skyvault.pipeline.raw_data import RawData
 from skyvault.pipeline.source import Detection, Properties, Source
 from skyvault.pipeline.spectrum import Spectrum
-from skyvault.pipeline.tables import Base, Problem, source_raw_data, source_raw_photometry
+from skyvault.pipeline.tables import Base, Problem, mjd_of_datetime, source_raw_data, source_raw_photometry
 
 Row = dict[str, Any]
 
@@ -138,20 +139,41 @@ def write_parcels(connection: sa.Connection, parcels: Sequence[Parcel]) -> None:
     links = {(known[_key(p.source)], raw_ids[_raw_key(row)]) for p in parcels for row in p.raw}
     _write_links(connection, links, {known[_key(p.source)] for p in fresh})
     curves, detections, properties = [], [], []
+    numbers = iter(_reserve(connection, Lightcurve, sum(len(parcel.curves) for parcel in parcels)))
     for parcel in parcels:
         source_id = known[_key(parcel.source)]
         by_observatory = {row["observatory"]: raw_ids[_raw_key(row)] for row in parcel.raw}
-        curves += [
-            {"source_id": source_id, "raw_data_id": by_observatory.get(row["observatory"]), **row}
+        own = [
+            {"id": next(numbers), "source_id": source_id, "raw_data_id": by_observatory.get(row["observatory"]), **row}
             for row in parcel.curves
         ]
-        detections += [{"source_id": source_id, **row} for row in parcel.detections]
+        curves += own
+        detections += [
+            {"source_id": source_id, "lightcurve_id": _curve_of(row, own), **row} for row in parcel.detections
+        ]
         if parcel.properties is not None:
             properties.append({"source_id": source_id, **parcel.properties})
     _write_raw_data(connection, parcels, known, {known[_key(p.source)] for p in fresh})
     _insert(connection, Lightcurve, curves)
     _insert(connection, Detection, detections)
     _insert(connection, Properties, properties)
+
+
+def _curve_of(detection: Row, curves: Sequence[Row]) -> int | None:
+    """The light curve something was found in: of its survey and filter, and its season; None for what is of several."""
+    peak = _mjd(detection["peak_time"])
+    found = [
+        one["id"] for one in curves
+        if one["observatory"] == detection["observatory"] and one["filter"] == detection["filter"]
+        and _mjd(one["time_start"]) <= peak <= _mjd(one["time_end"])
+    ]  # fmt: skip
+    return found[0] if len(found) == 1 else None
+
+
+def _mjd(time: Any) -> float:
+    if time is None:
+        return float("nan")
+    return mjd_of_datetime(time) if isinstance(time, dt.datetime) else float(time)
 
 
 def _key(row: Row) -> tuple[str, str, str]:
