@@ -87,8 +87,11 @@ def publish(
     skip_bad: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Published:
     """Publish a table file under ``name`` (schema.table); with ``obscore`` its rows also join ivoa.ObsCore.
+
+    ``more`` is what the ledger keeps of it beside what is measured (the resource it belongs to).
 
     Raises FormatError (cannot be read), IngestError (cannot be published as it is), Conflict (the name is taken and
     ``replace`` is off), StoreError (disk full). Nothing is visible before everything is safely on disk.
@@ -127,6 +130,7 @@ def publish(
                 may_replace=replace,
                 skip_bad=skip_bad,
                 unchanged=lambda: _refuse_changed(path, as_opened),
+                more=more,
             )
         return Published(
             holding.table,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skyvault.config import Settings
     from skyvault.model.ports import Progress
     from skyvault.publish.file_ingest import Ingested
+    from skyvault.publish.resource import Resource
 
 
 @dataclass(slots=True)
@@ -90,6 +91,7 @@ def publish_resource(
                 overrides=_overrides(section),
                 skip_bad=section.skip_bad,
                 progress=progress,
+                more={"resource": resource_facts(resource)},
             )
         )
     for name in resource.files:
@@ -137,11 +139,29 @@ def _publish_files(
                 table.stream(),
                 obscore=section.obscore is not False,
                 beside=beside,
-                more={"collection": collection_facts(file, name, made)},
+                more={"collection": collection_facts(file, name, made), "resource": resource_facts(resource)},
             )
     finally:
         state.close()
     return PublishedCollection(full_name, holding.nrows, time.perf_counter() - began, ingested, holding.version)
+
+
+def resource_facts(resource: Resource) -> dict[str, Any]:
+    """What is said of the whole resource: pages, results and registry records tell it of each of its tables.
+
+    The keys are those of a resource.yaml without its tables and files; ``creators`` are always mappings with a name,
+    ``licence_url`` is the address a licence's short name means.
+    """
+    facts = resource.model_dump(
+        mode="json",
+        by_alias=True,
+        exclude_none=True,
+        exclude={"tables", "files", "examples", "actions", "tests"},
+    )
+    facts["creators"] = [{"name": one} if isinstance(one, str) else one for one in facts["creators"]]
+    if resource.licence_url is not None:
+        facts["licence_url"] = resource.licence_url
+    return facts
 
 
 def collection_facts(file: ResourceFile, name: str, made: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 #: what the ledger keeps of a table beside what was measured when it was built
-KEPT = ("obscore", "beside", "collection")
+KEPT = ("obscore", "beside", "collection", "resource")
 
 
 @dataclass(frozen=True, slots=True)
