@@ -13,9 +13,10 @@ from urllib.parse import quote
 from skyvault.errors import FormatError
 from skyvault.model.product import Product
 from skyvault.plugins.hooks import hook
-from skyvault.publish.mapping import value_of
+from skyvault.publish.mapping import is_expression, value_of
 from skyvault.publish.resource import FilesSection
 from skyvault.science.previews import Pictures
+from skyvault.science.reprojected import in_a_line
 from skyvault.store.products import did_of
 
 #: the media type of an answer of the links service (DataLink 1.1, section 3.3); clients compare it letter by letter
@@ -126,13 +127,13 @@ def finished(
         content_type_of(facts["name"]),
         facts["size"],
         sha256_of(path),
-        None,
+        _said(section.this.description, {**row, **facts}, header),
         hdu,
         row.get("dataproduct_type"),
-        None,
+        section.this.local_semantics,
         row["obs_release_date"],
     )
-    dataset.products = [this, *dataset.products, *_companions(recipe, did, facts, path, row["obs_release_date"])]
+    dataset.products = [this, *dataset.products, *_companions(recipe, dataset, facts, header)]
     if isinstance(section.obscore, str):
         row["_in_obscore"] = bool(value_of(section.obscore, {**facts, **row}, header))
     else:
@@ -170,38 +171,83 @@ def _through_hook(recipe: Recipe, dataset: Dataset, path: Path, header: Any) -> 
     dataset.row = changed
 
 
-def _companions(recipe: Recipe, did: str, facts: Mapping[str, Any], path: Path, released: str | None) -> list[Product]:
+def _said(text: str | None, facts: Mapping[str, Any], header: Any) -> str | None:
+    """A text of a resource for people, computed where it is an expression."""
+    value = value_of(text, facts, header)
+    return None if value is None else str(value)
+
+
+def _companions(recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any], header: Any) -> list[Product]:
+    row = dataset.row
+    did, released = str(row["obs_publisher_did"]), row["obs_release_date"]
     found = []
     counts: dict[str, int] = {"#this": 1}
     words = {key: str(facts[key]) for key in ("stem", "name", "folder", "path")}
+    known = {**row, **facts}
     for one in recipe.section.companions:
         number = counts.get(one.semantics, 0)
-        counts[one.semantics] = number + 1
-        told: dict[str, Any] = {"description": one.description, "released": released}
+        told: dict[str, Any] = {"released": released, "local_semantics": one.local_semantics}
         if one.hook is not None:
-            found.append(Product(did, number, one.semantics, "hook", one.hook, one.content_type, **told))
+            told["description"] = _said(one.description, known, header)
+            made = Product(did, number, one.semantics, "hook", one.hook, one.content_type, **told)
         elif one.url is not None:
             quoted = {key: quote(value) for key, value in words.items()}
-            address = one.url.format(**quoted)
-            found.append(Product(did, number, one.semantics, "elsewhere", address, one.content_type, **told))
+            address = _filled(one.url, quoted, known, header)
+            if address is None:
+                continue
+            told["description"] = _said(one.description, known, header)
+            made = Product(did, number, one.semantics, "elsewhere", address, one.content_type, **told)
         else:
-            relative = str(one.file).format(**words)
-            beside = recipe.root / relative
-            if not beside.is_file():
+            relative = _filled(str(one.file), words, known, header)
+            beside = None if relative is None else _inside(recipe.root, relative)
+            if beside is None:
                 if one.required:
                     raise FormatError(f"its {one.semantics} {relative} is not there")
                 continue
-            found.append(
-                Product(
-                    did,
-                    number,
-                    one.semantics,
-                    "source",
-                    Path(relative).as_posix(),
-                    one.content_type or content_type_of(relative),
-                    beside.stat().st_size,
-                    sha256_of(beside),
-                    **told,
-                )
-            )
+            content_type = one.content_type or content_type_of(beside.name)
+            size = beside.stat().st_size
+            if is_expression(one.description) and content_type == "application/fits":
+                own, own_header = _image_facts(beside)
+                told["description"] = _said(one.description, {**known, **own, "size": size}, own_header)
+            else:
+                told["description"] = _said(one.description, {**known, "size": size}, header)
+            place = Path(str(relative)).as_posix()
+            made = Product(
+                did, number, one.semantics, "source", place, content_type, size, sha256_of(beside), **told
+            )  # fmt: skip
+        counts[one.semantics] = number + 1
+        found.append(made)
     return found
+
+
+def _filled(text: str, words: Mapping[str, str], facts: Mapping[str, Any], header: Any) -> str | None:
+    """A companion's path or address for this dataset; None where an expression says that it has none."""
+    if is_expression(text):
+        return _said(text, facts, header)
+    return text.format(**words)
+
+
+def _inside(root: Path, relative: str) -> Path | None:
+    """The file of this relative path; None when it is not there, or leads out of the folder."""
+    path = root / relative
+    if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
+        return None
+    return path
+
+
+def _image_facts(path: Path) -> tuple[dict[str, Any], Any]:
+    """Width and height in pixels of a FITS file's first image (None without one), and its header.
+
+    Raises FormatError for what is no FITS.
+    """
+    from astropy.io import fits
+
+    try:
+        with fits.open(path, memmap=False, lazy_load_hdus=True) as file:
+            for hdu in file:
+                if getattr(hdu, "is_image", False) and int(hdu.header.get("NAXIS", 0)) >= 2:
+                    header = hdu.header.copy()
+                    return {"s_xel1": int(header["NAXIS1"]), "s_xel2": int(header["NAXIS2"])}, header
+            return {"s_xel1": None, "s_xel2": None}, file[0].header.copy()
+    except Exception as problem:
+        raise FormatError(f"{path.name}, which belongs to it, cannot be read ({in_a_line(problem)})") from None

@@ -50,9 +50,14 @@ class ColumnWords(_Section):
 
 
 class TableSection(_Section):
-    """A table file: its rows become a table one can query."""
+    """A table file, or a query over what is published: its rows become a table one can query."""
 
-    source: Annotated[str, Field(description="A table file, relative to this resource: Parquet, FITS, VOTable, CSV")]
+    source: Annotated[
+        str | None, Field(description="A table file, relative to this resource: Parquet, FITS, VOTable, CSV")
+    ] = None
+    query: Annotated[
+        str | None, Field(description="ADQL over published tables, asked anew at each publish, after all files")
+    ] = None
     title: str | None = None
     description: str | None = None
     columns: dict[str, ColumnWords] = {}
@@ -61,6 +66,12 @@ class TableSection(_Section):
     obscore: Annotated[bool, Field(description="Its rows are observations and join ivoa.ObsCore")] = False
     skip_bad: bool = False
     epntap: Annotated[bool, Field(description="It is an EPN-TAP 2 table (named epn_core)")] = False
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TableSection:
+        if (self.source is None) == (self.query is None):
+            raise ValueError("give one of source and query")
+        return self
 
 
 class ExtraColumn(_Section):
@@ -78,11 +89,15 @@ class Companion(_Section):
 
     semantics: Annotated[str, Field(pattern=r"^#[a-z][a-z-]*$", description="A term of the DataLink vocabulary")]
     file: Annotated[
-        str | None, Field(description="Its path, with {stem}, {name} and {folder} of the dataset's file")
+        str | None,
+        Field(description="Its path, with {stem}, {name} and {folder} of the dataset's file, or '= expression'"),
     ] = None
     url: str | None = None
     hook: Annotated[str | None, Field(description="A function of hooks.py that makes it when it is asked for")] = None
-    description: str | None = None
+    description: Annotated[
+        str | None, Field(description="For people: a text, or '= expression' over its own header and its dataset's row")
+    ] = None
+    local_semantics: Annotated[str | None, Field(description="Your own word for this kind of file")] = None
     content_type: str | None = None
     required: bool = False
 
@@ -90,7 +105,20 @@ class Companion(_Section):
     def _one_place(self) -> Companion:
         if sum(one is not None for one in (self.file, self.url, self.hook)) != 1:
             raise ValueError("give one of file, url and hook")
+        pattern = self.file or self.url
+        if pattern is not None and not pattern.lstrip().startswith("="):
+            try:
+                pattern.format(stem="", name="", folder="", path="")
+            except (LookupError, ValueError, AttributeError):
+                raise ValueError("its path may have {stem}, {name}, {folder} and {path}") from None
         return self
+
+
+class ThisFile(_Section):
+    """How the links of a dataset speak of the file itself."""
+
+    description: Annotated[str | None, Field(description="A text, or '= expression' over its header and row")] = None
+    local_semantics: Annotated[str | None, Field(description="Your own word for this kind of file")] = None
 
 
 class FilesSection(_Section):
@@ -109,6 +137,7 @@ class FilesSection(_Section):
     hook: Annotated[
         str | None, Field(description="A function of hooks.py that is given each row and may change it")
     ] = None
+    this: ThisFile = ThisFile()
     companions: list[Companion] = []
     obscore: bool | str = True
     previews: bool = True
@@ -184,6 +213,10 @@ class Resource(_Section):
     content_level: list[str] = ["Research"]
     created: str | None = None
     version: str | None = None
+    root: Annotated[
+        str | None,
+        Field(description="Where its files are, if not beside it: a folder, with ${NAME} for environment variables"),
+    ] = None
     coverage: Coverage = Coverage()
     tables: dict[Name, TableSection] = {}
     files: dict[Name, FilesSection] = {}

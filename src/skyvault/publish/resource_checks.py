@@ -75,13 +75,18 @@ def _maps(file: ResourceFile) -> Iterator[Finding]:
 def _sources(file: ResourceFile) -> Iterator[Finding]:
     from skyvault.publish.file_ingest import files_of
 
+    try:
+        root = file.root
+    except SkyvaultError as problem:
+        yield Finding("error", file.place("root"), problem.what, problem.hint or "")
+        return
     for name, table in file.resource.tables.items():
-        if not (file.folder / table.source).is_file():
+        if table.source is not None and not (root / table.source).is_file():
             yield Finding("error", file.place("tables", name, "source"), f"there is no file {table.source!r}", "")
     for name, section in file.resource.files.items():
         place = file.place("files", name, "files")
         try:
-            if next(iter(files_of(file.folder, section.files, section.ignore)), "") is None:
+            if next(iter(files_of(root, section.files, section.ignore)), "") is None:
                 yield Finding("error", place, f"no file matches {section.files!r}", "")
         except SkyvaultError as problem:
             yield Finding("error", place, problem.what, problem.hint or "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +15,7 @@ from skyvault.publish.resource import Resource
 NAME: Final = "resource.yaml"
 #: no resource a person writes is longer
 _MOST_BYTES: Final = 2_000_000
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,40 @@ class ResourceFile:
         return self.path.parent
 
     @property
+    def root(self) -> Path:
+        """The folder its files lie in: its own, or the one it names.
+
+        Raises ConfigError when a variable in the name is not set, or there is no such folder.
+        """
+        named = self.resource.root
+        if named is None:
+            return self.folder
+        path = (self.folder / _with_environment(named, self.place("root"))).resolve()
+        if not path.is_dir():
+            raise ConfigError(f"there is no folder {str(path)!r}", where=self.place("root"))
+        return path
+
+    @property
     def hooks(self) -> Path:
         return self.folder / "hooks.py"
 
     def place(self, *keys: str | int) -> str:
         """The file and line of a key, for messages."""
         return f"{self.path.name}, line {line_of(self.lines, keys)}"
+
+
+def _with_environment(text: str, where: str) -> str:
+    """A text with ${NAME} replaced. Raises ConfigError for a variable that is not set."""
+
+    def value(found: re.Match[str]) -> str:
+        known = os.environ.get(found[1])
+        if not known:
+            raise ConfigError(
+                f"the environment variable {found[1]} is not set", where=where, hint=f"It is in {text!r}."
+            )
+        return known
+
+    return _VARIABLE.sub(value, text)
 
 
 def resource_file(path: Path) -> Path:

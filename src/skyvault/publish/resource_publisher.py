@@ -14,6 +14,7 @@ from skyvault.publish.datasets import Recipe
 from skyvault.publish.file_ingest import ingest_files
 from skyvault.publish.ingest_state import IngestState
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
+from skyvault.publish.query_table import publish_query
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.store.building import disk_faults
 from skyvault.store.home_ledger import open_home_ledger
@@ -77,9 +78,9 @@ def publish_resource(
         )
     done = PublishedResource(file.path)
     for name, section in resource.tables.items():
-        if only and name not in only:
+        if section.source is None or (only and name not in only):
             continue
-        source = (file.folder / section.source).resolve()
+        source = (file.root / section.source).resolve()
         if not source.is_file():
             raise ConfigError(f"there is no file {section.source!r}", where=file.place("tables", name, "source"))
         done.tables.append(
@@ -98,6 +99,21 @@ def publish_resource(
         if only and name not in only:
             continue
         done.collections.append(_publish_files(file, name, settings, processes, progress))
+    for name, section in resource.tables.items():
+        if section.query is None or (only and name not in only):
+            continue
+        done.tables.append(
+            publish_query(
+                section.query,
+                name=f"{resource.schema_name}.{name}",
+                settings=settings,
+                where=file.place("tables", name, "query"),
+                obscore=section.obscore,
+                overrides=_overrides(section),
+                progress=progress,
+                more={"resource": resource_facts(resource)},
+            )
+        )
     return done
 
 
@@ -119,7 +135,7 @@ def _publish_files(
     with disk_faults(settings.home):
         layout.make()
     made = layout.home / "products" / full_name
-    recipe = Recipe(full_name, section, file.folder, made, file.hooks, settings.authority)
+    recipe = Recipe(full_name, section, file.root, made, file.hooks, settings.authority)
     state = IngestState(layout.home / "ingest" / f"{full_name}.sqlite")
     try:
         ingested = ingest_files(recipe, state, processes=processes, progress=progress)
@@ -156,7 +172,7 @@ def resource_facts(resource: Resource) -> dict[str, Any]:
         mode="json",
         by_alias=True,
         exclude_none=True,
-        exclude={"tables", "files", "examples", "actions", "tests"},
+        exclude={"root", "tables", "files", "examples", "actions", "tests"},
     )
     facts["creators"] = [{"name": one} if isinstance(one, str) else one for one in facts["creators"]]
     if resource.licence_url is not None:
@@ -168,7 +184,7 @@ def collection_facts(file: ResourceFile, name: str, made: Path) -> dict[str, Any
     """What the server must know of a collection to hand out its files."""
     section = file.resource.files[name]
     return {
-        "root": str(file.folder),
+        "root": str(file.root),
         "made": str(made),
         "hooks": str(file.hooks),
         "kind": section.kind,

@@ -1,0 +1,157 @@
+"""Where a resource takes its files and rows from: a folder elsewhere, what it has published, files beside files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from skyvault.config import Settings
+from skyvault.errors import ConfigError, QueryError
+from skyvault.publish.resource_checks import check_resource
+from skyvault.publish.resource_file import read_resource
+from skyvault.publish.resource_publisher import publish_resource
+from skyvault.serve.local import query
+from skyvault.store.duckdb_store import DuckStore
+from skyvault.store.products import collection, did_of, products_of
+
+HEAD = "schema: plates\ntitle: Plates\ndescription: Photographic plates.\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "resource.yaml").write_text(HEAD + text)
+    return folder
+
+
+def image(path: Path, *, ra: float = 10.0, size: int = 20, scale: float = 0.01) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = fits.Header(
+        dict(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=ra, CRVAL2=20.0, CRPIX1=(size + 1) / 2,
+             CRPIX2=(size + 1) / 2, CDELT1=-scale, CDELT2=scale)
+    )  # fmt: skip
+    fits.PrimaryHDU(np.arange(size * size, dtype=np.int16).reshape(size, size), header).writeto(path)
+
+
+def rows(settings: Settings, adql: str) -> list[dict[str, Any]]:
+    return [row for batch in query(adql, settings=settings).batches for row in batch.to_pylist()]
+
+
+def test_files_lie_in_a_folder_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image(tmp_path / "archive" / "scans" / "a.fits")
+    (tmp_path / "archive" / "logs").mkdir()
+    shutil.copy(tmp_path / "archive" / "scans" / "a.fits", tmp_path / "archive" / "logs" / "b.fits")
+    (tmp_path / "archive" / "stars.csv").write_text("ra,dec\n1,2\n")
+    folder = write(
+        tmp_path / "r",
+        "root: ${PLATE_ARCHIVE}/scans/..\nfiles: {scans: {files: 'scans/*.fits'}}\ntables: {stars: {source: stars.csv}}\n",
+    )
+    monkeypatch.setenv("PLATE_ARCHIVE", str(tmp_path / "archive"))
+    settings = Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    assert rows(settings, "SELECT obs_id FROM plates.scans") == [{"obs_id": "a"}]
+    assert rows(settings, "SELECT COUNT(*) AS n FROM plates.stars") == [{"n": 1}]
+    with DuckStore(settings) as store:
+        found = collection(store, "plates.scans")
+        did = did_of(settings.authority, "plates.scans", "scans/a.fits")
+        assert found.path_of(products_of(store, [did])[did][0]) == tmp_path / "archive" / "scans" / "a.fits"
+
+
+@pytest.mark.parametrize(
+    ("root", "told"),
+    [
+        ("${PLATE_ARCHIVE}/scans", "line 4: the environment variable PLATE_ARCHIVE is not set"),
+        ("/no/such/folder", "line 4: there is no folder '/no/such/folder'"),
+    ],
+)
+def test_a_root_that_is_not_there_is_told_with_its_line(tmp_path: Path, root: str, told: str) -> None:
+    folder = write(tmp_path / "r", f"root: {root}\nfiles: {{scans: {{files: '*.fits'}}}}\n")
+    with pytest.raises(ConfigError, match=told):
+        publish_resource(folder, settings=Settings(home=tmp_path / "home"))
+    assert [one.what for one in check_resource(folder) if one.severity == "error"] == [told.partition(": ")[2]]
+
+
+WIDE_AND_NARROW = """\
+files:
+  scans: {files: '*.fits', obscore: '= s_fov < 5', previews: false}
+tables:
+  narrow:
+    title: Plates of ordinary fields
+    query: SELECT * FROM plates.scans WHERE s_fov < 5
+"""
+
+
+def test_a_table_may_be_a_query_over_a_collection_and_leads_to_its_files(tmp_path: Path) -> None:
+    folder = write(tmp_path / "r", WIDE_AND_NARROW)
+    image(folder / "narrow.fits")
+    image(folder / "wide.fits", ra=40.0, scale=1.0)
+    settings = Settings(home=tmp_path / "home")
+    done = publish_resource(folder, settings=settings)
+    assert [table.table.name for table in done.tables] == ["plates.narrow"] and done.tables[0].nrows == 1
+    assert {row["obs_id"] for row in rows(settings, "SELECT obs_id FROM plates.scans")} == {"narrow", "wide"}
+    assert rows(settings, "SELECT obs_id FROM ivoa.ObsCore") == [{"obs_id": "narrow"}]
+    (row,) = rows(settings, "SELECT * FROM plates.narrow WHERE CONTAINS(POINT(10, 20), s_region) = 1")
+    assert row["obs_publisher_did"] == did_of(settings.authority, "plates.scans", "narrow.fits")
+    described = {column.name: column for column in done.tables[0].table.columns}
+    assert described["s_region"].utype == "obscore:Char.SpatialAxis.Coverage.Support.Area"
+    assert described["s_fov"].unit == "deg"
+    # asked anew at each publish
+    image(folder / "another.fits", ra=12.0)
+    assert publish_resource(folder, settings=settings).tables[0].nrows == 2
+
+
+def test_a_query_that_cannot_be_asked_is_told_with_its_line(tmp_path: Path) -> None:
+    folder = write(tmp_path / "r", "tables:\n  narrow:\n    query: SELECT nothing FROM nowhere.at_all\n")
+    with pytest.raises(QueryError, match=r"resource\.yaml, line 6"):
+        publish_resource(folder, settings=Settings(home=tmp_path / "home"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tables:\n  a: {title: none}\n", "give one of source and query"),
+        ("files:\n  a: {files: '*', companions: [{semantics: '#x', file: '{plate}.fits'}]}\n", "may have {stem}"),
+    ],
+)
+def test_what_a_resource_cannot_mean_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_resource(write(tmp_path / "r", text))
+    assert told in str(caught.value) and "line 5" in str(caught.value)
+
+
+REDUCED_AND_FULL = """\
+files:
+  scans:
+    files: 'small/*.fits'
+    previews: false
+    this:
+      local_semantics: reduced
+      description: "= 'Reduced scan, ' + str(s_xel1) + ' x ' + str(s_xel2) + ' pixels'"
+    companions:
+      - semantics: '#progenitor'
+        local_semantics: full
+        file: "= replace(path, 'small/', 'full/')"
+        description: "= 'Full scan, ' + str(s_xel1) + ' x ' + str(NAXIS2) + ' pixels of ' + obs_id"
+      - {semantics: '#documentation', file: '../outside.txt', description: Never}
+"""
+
+
+def test_each_file_of_a_dataset_says_how_large_it_is_itself(tmp_path: Path) -> None:
+    folder = write(tmp_path / "r", REDUCED_AND_FULL)
+    image(folder / "small" / "a01.fits", size=20)
+    image(folder / "full" / "a01.fits", size=320, scale=0.01 / 16)
+    (tmp_path / "outside.txt").write_text("not ours")
+    settings = Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    did = did_of(settings.authority, "plates.scans", "small/a01.fits")
+    with DuckStore(settings) as store:
+        this, full = products_of(store, [did])[did]
+    assert (this.local_semantics, this.description) == ("reduced", "Reduced scan, 20 x 20 pixels")
+    assert (full.local_semantics, full.description) == ("full", "Full scan, 320 x 320 pixels of a01")
+    assert this.size == (folder / "small" / "a01.fits").stat().st_size
+    assert full.size == (folder / "full" / "a01.fits").stat().st_size > 100_000
+    assert rows(settings, "SELECT s_xel1 FROM plates.scans") == [{"s_xel1": 20}]
