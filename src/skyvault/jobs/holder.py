@@ -13,7 +13,11 @@ _UNKNOWN = "-"
 
 def this_process() -> str:
     """A name for this process that no other will bear: boot, pid namespace, pid, and when it started."""
-    pid = os.getpid()
+    return process_name(os.getpid())
+
+
+def process_name(pid: int) -> str:
+    """The same for another process of this machine."""
     return "/".join((_boot_id(), _pid_namespace(), str(pid), _start_time(pid) or _UNKNOWN))
 
 

@@ -16,6 +16,8 @@ from skyvault.ledger.holdings import Holdings
 from skyvault.ledger.jobs import Jobs, new_job_id
 from skyvault.ledger.login_attempts import LoginAttempts
 from skyvault.ledger.migrations import upgrade
+from skyvault.ledger.registry import Registry
+from skyvault.ledger.resources import Resources
 from skyvault.ledger.tokens import Tokens
 from skyvault.ledger.user_tables import UserTables
 from skyvault.ledger.users import Users
@@ -43,6 +45,8 @@ class Ledger:
         self.login_attempts = LoginAttempts(database, clock=clock)
         self.user_tables = UserTables(database, clock=clock)
         self.audit = Audit(database, clock=clock)
+        self.resources = Resources(database, clock=clock)
+        self.registry = Registry(database, clock=clock)
 
     def change_counter(self) -> int:
         """Differs from the last one when anybody, here or in another process, has written anything. 5 us."""

@@ -246,6 +246,58 @@ audit = Table(
     Column("subject", Text, nullable=False),
 )
 
+#: Published resources: what their YAML says (as JSON), and since when each of their actions is asked for.
+resources = Table(
+    "resources",
+    metadata,
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("published_at", Double, nullable=False),
+    Column("loaded_at", Double, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("since", Text, nullable=False),
+)
+
+#: Runs of the actions of resources; the newest of each are kept.
+action_runs = Table(
+    "action_runs",
+    metadata,
+    Column("number", _Sequence, primary_key=True, autoincrement=True),
+    Column("resource", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("outcome", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("lease_until", Double, nullable=False),
+)
+Index("ix_action_runs_action", action_runs.c.resource, action_runs.c.action, action_runs.c.number)
+
+#: What the publishing registry gives out: one row a record, deleted ones for ever. Times are whole seconds.
+registry_records = Table(
+    "registry_records",
+    metadata,
+    # the IVOID in lower case
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("datestamp", BigInteger, nullable=False),
+    Column("is_deleted", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("document", Text, nullable=False),
+)
+Index("ix_registry_records_datestamp", registry_records.c.datestamp, registry_records.c.key)
+
+#: How far other registries have been harvested, as JSON.
+registry_harvests = Table(
+    "registry_harvests",
+    metadata,
+    Column("address", Text, primary_key=True, nullable=False),
+    Column("state", Text, nullable=False),
+)
+
 meta = Table(
     "meta",
     metadata,

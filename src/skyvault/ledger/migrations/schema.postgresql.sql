@@ -157,6 +157,45 @@ CREATE TABLE audit (
 	subject TEXT COLLATE "C" NOT NULL,
 	PRIMARY KEY (seq)
 );
+CREATE TABLE resources (
+	key TEXT COLLATE "C" NOT NULL,
+	name TEXT COLLATE "C" NOT NULL,
+	path TEXT COLLATE "C" NOT NULL,
+	published_at DOUBLE PRECISION NOT NULL,
+	loaded_at DOUBLE PRECISION NOT NULL,
+	document TEXT COLLATE "C" NOT NULL,
+	since TEXT COLLATE "C" NOT NULL,
+	PRIMARY KEY (key)
+);
+CREATE TABLE action_runs (
+	number BIGSERIAL NOT NULL,
+	resource TEXT COLLATE "C" NOT NULL,
+	action TEXT COLLATE "C" NOT NULL,
+	origin TEXT COLLATE "C" NOT NULL,
+	began_at DOUBLE PRECISION NOT NULL,
+	ended_at DOUBLE PRECISION,
+	outcome TEXT COLLATE "C" NOT NULL,
+	output TEXT COLLATE "C" NOT NULL,
+	holder TEXT COLLATE "C" NOT NULL,
+	lease_until DOUBLE PRECISION NOT NULL,
+	PRIMARY KEY (number)
+);
+CREATE INDEX ix_action_runs_action ON action_runs (resource, action, number);
+CREATE TABLE registry_records (
+	key TEXT COLLATE "C" NOT NULL,
+	created_at BIGINT NOT NULL,
+	datestamp BIGINT NOT NULL,
+	is_deleted INTEGER NOT NULL,
+	digest TEXT COLLATE "C" NOT NULL,
+	document TEXT COLLATE "C" NOT NULL,
+	PRIMARY KEY (key)
+);
+CREATE INDEX ix_registry_records_datestamp ON registry_records (datestamp, key);
+CREATE TABLE registry_harvests (
+	address TEXT COLLATE "C" NOT NULL,
+	state TEXT COLLATE "C" NOT NULL,
+	PRIMARY KEY (address)
+);
 CREATE TABLE meta (
 	key TEXT COLLATE "C" NOT NULL,
 	value TEXT COLLATE "C" NOT NULL,

@@ -157,6 +157,45 @@ CREATE TABLE audit (
 	subject TEXT NOT NULL,
 	PRIMARY KEY (seq)
 );
+CREATE TABLE resources (
+	"key" TEXT NOT NULL,
+	name TEXT NOT NULL,
+	path TEXT NOT NULL,
+	published_at DOUBLE NOT NULL,
+	loaded_at DOUBLE NOT NULL,
+	document TEXT NOT NULL,
+	since TEXT NOT NULL,
+	PRIMARY KEY ("key")
+);
+CREATE TABLE action_runs (
+	number INTEGER NOT NULL,
+	resource TEXT NOT NULL,
+	action TEXT NOT NULL,
+	origin TEXT NOT NULL,
+	began_at DOUBLE NOT NULL,
+	ended_at DOUBLE,
+	outcome TEXT NOT NULL,
+	output TEXT NOT NULL,
+	holder TEXT NOT NULL,
+	lease_until DOUBLE NOT NULL,
+	PRIMARY KEY (number)
+);
+CREATE INDEX ix_action_runs_action ON action_runs (resource, action, number);
+CREATE TABLE registry_records (
+	"key" TEXT NOT NULL,
+	created_at BIGINT NOT NULL,
+	datestamp BIGINT NOT NULL,
+	is_deleted INTEGER NOT NULL,
+	digest TEXT NOT NULL,
+	document TEXT NOT NULL,
+	PRIMARY KEY ("key")
+);
+CREATE INDEX ix_registry_records_datestamp ON registry_records (datestamp, "key");
+CREATE TABLE registry_harvests (
+	address TEXT NOT NULL,
+	state TEXT NOT NULL,
+	PRIMARY KEY (address)
+);
 CREATE TABLE meta (
 	"key" TEXT NOT NULL,
 	value TEXT NOT NULL,
