@@ -161,9 +161,11 @@ class Action(_Section):
     """A function of hooks.py that runs by itself."""
 
     hook: str
-    every: Annotated[str | None, Field(pattern=r"^\d+\s*[smhd]$", description="30m, 6h, 1d")] = None
+    name: Annotated[Name | None, Field(description="Its own name, where one function serves several actions")] = None
+    every: Annotated[str | None, Field(pattern=r"^[1-9]\d{0,5}\s*[smhd]$", description="30m, 6h, 1d")] = None
     at: Annotated[str | None, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM, UTC")] = None
-    on: Literal["loaded"] | None = None
+    on: Annotated[Literal["loaded"] | None, Field(description="loaded: once after each publish")] = None
+    seconds: Annotated[int, Field(gt=0, le=864_000, description="How long a run may take")] = 3600
 
     @model_validator(mode="after")
     def _one_time(self) -> Action:
@@ -230,6 +232,10 @@ class Resource(_Section):
         twice = set(map(str.lower, self.tables)) & set(map(str.lower, self.files))
         if twice:
             raise ValueError(f"{sorted(twice)[0]!r} names both a table and a collection of files")
+        names = [action.name or action.hook for action in self.actions]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two actions are called {name!r}: give each a name")
         return self
 
     @property

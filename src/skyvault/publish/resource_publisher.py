@@ -14,6 +14,7 @@ from skyvault.publish.datasets import Recipe
 from skyvault.publish.file_ingest import ingest_files
 from skyvault.publish.ingest_state import IngestState
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
+from skyvault.publish.registered import register
 from skyvault.publish.query_table import publish_query
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.store.building import disk_faults
@@ -60,8 +61,11 @@ def publish_resource(
     only: Sequence[str] = (),
     processes: int | None = None,
     progress: Progress | None = None,
+    is_load: bool = True,
 ) -> PublishedResource:
     """Publish a resource.yaml (or the folder that holds it); ``only`` names some of its tables and collections.
+
+    ``is_load``: its actions that run ``on: loaded`` are to run then.
 
     Raises ConfigError (with the line), and for a table what :func:`skyvault.publish.publisher.publish` raises. Files
     that cannot be read are listed in the result; what is published already stays until what replaces it is whole.
@@ -114,6 +118,7 @@ def publish_resource(
                 more={"resource": resource_facts(resource)},
             )
         )
+    register(file, settings, is_load=is_load)
     return done
 
 
