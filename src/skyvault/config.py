@@ -328,6 +328,14 @@ class Settings:
     jobs_waiting: int = _setting(10_000, _whole(1), "Jobs that may wait in the queue; more are turned away.")
     wait_s: float = _setting(60.0, _seconds(0, 600), "Longest WAIT of a client for a job's phase to change.")
 
+    # --- hooks of resources
+    actions: bool = _setting(True, _flag, "Whether this server runs the actions of published resources when due.")
+    hook_processes: int = _setting(
+        2, _whole(1, 64), "Processes of a worker that make products on demand by a resource's hooks.py."
+    )
+    hook_memory_bytes: int = _setting(4_000_000_000, _size, "Memory of one such process.")
+    hook_result_bytes: int = _setting(2_000_000_000, _size, "Size of a product that is made on demand.")
+
     # --- accounts
     user_token_life_days: float = _setting(
         365.0, _seconds(0.0001), "Longest life of a user's token; a quarter of it when nothing is asked for."

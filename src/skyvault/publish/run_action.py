@@ -61,7 +61,9 @@ def run(task: ActionTask) -> int:
 
 
 def _end_with_server() -> None:
-    sys.stdin.buffer.read()
+    # not by the interpreter's own reader, whose lock would be held when it ends
+    while os.read(0, 4096):
+        pass
     # with all it has started
     os.killpg(os.getpgid(0), signal.SIGKILL)
 

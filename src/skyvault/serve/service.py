@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from starlette.requests import Request
 
 from skyvault.errors import Busy
+from skyvault.jobs.action_scheduler import ActionScheduler
 from skyvault.jobs.results import Results
 from skyvault.jobs.runner import Runner
 from skyvault.serve.authentication import Accounts
@@ -64,6 +65,8 @@ class Service:
             per_user=settings.jobs_per_user,
             in_all=settings.jobs_in_all,
         )
+        #: None: this server runs no actions
+        self.actions = ActionScheduler(self.store.ledger, settings) if settings.actions else None
         self._threads = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="skyvault-query")
         self._builders = ThreadPoolExecutor(BUILD_THREADS, thread_name_prefix="skyvault-build")
         self._busy = 0
@@ -75,6 +78,8 @@ class Service:
     def start(self) -> None:
         self.runner.start()
         self._janitor.start()
+        if self.actions is not None:
+            self.actions.start()
         threading.Thread(target=self._warm, name="skyvault-warm", daemon=True).start()
 
     def _warm(self) -> None:
@@ -100,6 +105,8 @@ class Service:
 
     def close(self) -> None:
         self._stopped.set()
+        if self.actions is not None:
+            self.actions.stop()
         self.runner.stop(grace_s=min(self.settings.stop_grace_s, 5.0))
         self._threads.shutdown(cancel_futures=True)
         self._builders.shutdown(cancel_futures=True)
