@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,8 +94,10 @@ def read_resource(path: Path) -> ResourceFile:
     except UnicodeDecodeError:
         raise ConfigError("it is not UTF-8 text", where=path.name) from None
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        loader = _loader()
+        tree = yaml.compose(text, Loader=loader)
+        # a subclass of the safe loader
+        content = yaml.load(text, Loader=loader)  # noqa: S506
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
@@ -108,6 +111,26 @@ def read_resource(path: Path) -> ResourceFile:
         return ResourceFile(path, Resource.model_validate(content), lines)
     except ValidationError as problem:
         raise _sentence(problem.errors(include_url=False), lines, path.name) from None
+
+
+@cache
+def _loader() -> Any:
+    """YAML's safe loader, to which ``on:`` is a word and not a truth, as in YAML 1.2."""
+    import re
+
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Truths are true and false alone; where one is expected, yes and no are understood all the same."""
+
+        yaml_implicit_resolvers = {
+            first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:bool"]
+            for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+    truth = re.compile("^(?:true|True|TRUE|false|False|FALSE)$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", truth, list("tTfF"))
+    return Loader
 
 
 def _number(node: Any, place: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> None:
