@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from skyvault.errors import UnitError
+from skyvault.quiet import quiet
 
 
 @lru_cache(maxsize=512)
@@ -37,17 +38,14 @@ _KINDS = (("length", "m"), ("energy", "Hz"), ("energy", "J"))
 
 
 def _unit(text: str) -> Any:
-    import warnings
-
     from astropy import units as u
 
     from skyvault.adql.units import parse_unit
 
     parse_unit(text)
     try:
-        with warnings.catch_warnings():
+        with quiet():
             # Angstrom is deprecated among VOUnits, and what spectra are given in
-            warnings.simplefilter("ignore")
             return u.Unit(text.strip(), format="vounit")
     except ValueError as problem:
         raise UnitError(f"{text.strip()!r} is no unit ({problem})") from None

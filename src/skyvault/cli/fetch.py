@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from skyvault.cli.mission_options import Choice, filtered, made, mission_options
 from skyvault.cli.options import json_option, print_json, settings_from
 from skyvault.errors import UsageError
+from skyvault.quiet import quiet
 
 if TYPE_CHECKING:
     from skyvault.missions.download_report import DownloadPlan, DownloadReport
@@ -81,9 +81,8 @@ def _fetched(
 ) -> DownloadReport:
     from skyvault.cli.progress import TerminalProgress
 
-    with warnings.catch_warnings(), TerminalProgress() as progress:
-        # every problem is listed below
-        warnings.simplefilter("ignore")
+    # every problem is listed below
+    with quiet(), TerminalProgress() as progress:
         try:
             mission.download(jobs, login, with_products, version, progress=progress)
             for _ in range(rounds):

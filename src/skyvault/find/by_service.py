@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +20,7 @@ from skyvault.find.session import ArchiveSession, document
 from skyvault.find.tap import get_tap_service
 from skyvault.net.addresses import shown_address
 from skyvault.net.retry import RetryPolicy
+from skyvault.quiet import quiet
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -171,9 +171,8 @@ def _ssa(place: Place) -> list[list[tuple[str, str]]]:
         if place.time is not None:
             from astropy.time import Time
 
-            with warnings.catch_warnings():
+            with quiet():
                 # UTC of a century ago has no leap seconds, which is no news
-                warnings.simplefilter("ignore")
                 ends = [
                     Time(day, format="mjd", scale="utc").isot if math.isfinite(day) else ""
                     for day in (place.time.lo, place.time.hi)

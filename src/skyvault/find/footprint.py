@@ -17,6 +17,7 @@ import requests
 
 from skyvault.errors import FormatError, NotFound, SkyvaultError
 from skyvault.find.image_header import read_header
+from skyvault.quiet import quiet
 
 
 class ImageWarning(UserWarning):
@@ -32,8 +33,7 @@ def footprint_wcs(header: Any) -> Any:
         for axis in range(1, int(header["ZNAXIS"]) + 1):
             header[f"NAXIS{axis}"] = header[f"ZNAXIS{axis}"]
         header["NAXIS"] = header["ZNAXIS"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         wcs = WCS(header, fix=False)
     if not wcs.has_celestial:
         raise FormatError("the image has no WCS of the sky", where="image")

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from skyvault.errors import NotFound, SkyvaultError
 from skyvault.find.place import Place
 from skyvault.find.rows import COLUMNS
+from skyvault.quiet import quiet
 
 if TYPE_CHECKING:
     from skyvault.missions.mission import Mission
@@ -217,8 +218,6 @@ class Found:
 def _download(
     mission: Mission, rows: pa.Table, folder: Path, credentials: Any, with_products: bool, num_cores: int | None
 ) -> tuple[tuple[str, ...], list[str]]:
-    import warnings
-
     from skyvault.missions.faults import MissionWarning
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -226,9 +225,8 @@ def _download(
     wanted = list(dict.fromkeys(rows["obs_id"].to_pylist()))
     if len(wanted) < len(mission):
         mission.filter_on_obs_ids(wanted)
-    with warnings.catch_warnings():
+    with quiet(MissionWarning):
         # what it warns of stands in the report
-        warnings.simplefilter("ignore", MissionWarning)
         whole = mission.download(num_cores, credentials, with_products)
     report = getattr(mission, "download_report", None)
     return tuple(whole), [str(problem) for problem in report.problems] if report is not None else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ import requests
 
 from skyvault.errors import FormatError, NotFound
 from skyvault.net.addresses import shown_address
+from skyvault.quiet import quiet
 
 _BLOCK: Final = 2880
 #: the first headers of most images fit into this; longer ones are read in larger pieces, and given up beyond the most
@@ -60,8 +60,7 @@ def _headers(source: Any, place: str) -> Any:
                 raise FormatError("this is no FITS file, or its header has no end", where=place)
             if offset == 0 and not text.startswith(b"SIMPLE"):
                 raise FormatError("this is no FITS file", where=place)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             header = fits.Header.fromstring(text[:end])
         yield header
         offset += end + _data_bytes(header)

@@ -20,6 +20,7 @@ from skyvault.find.faults import QueryRefused, ServiceFault, ServiceUnreachable,
 from skyvault.net.addresses import shown_address
 from skyvault.net.faults import said
 from skyvault.net.retry import TRANSIENT_STATUS, retry_after_s
+from skyvault.quiet import quiet
 
 _BLOCK: Final = 1 << 20
 _DATA: Final = re.compile(rb"<(?:[\w.-]+:)?DATA(?:\s[^<>]*)?>")
@@ -187,9 +188,8 @@ def parse_skeleton(skeleton: bytes, place: str) -> Any:
     from astropy.io.votable.exceptions import VOWarning
 
     _defuse(skeleton, place)
-    with warnings.catch_warnings():
+    with quiet(VOWarning):
         # small liberties of services; what matters is refused elsewhere
-        warnings.simplefilter("ignore", VOWarning)
         try:
             return parse(io.BytesIO(skeleton))
         except Exception as error:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skyvault.errors import FormatError, NotFound, SkyvaultError
+from skyvault.quiet import quiet
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -82,9 +82,8 @@ def _client(hub: Any) -> Iterator[Any]:
         name="skyvault", description="Skyvault, a toolkit for archive data", callable=False, addr="127.0.0.1"
     )
     try:
-        with warnings.catch_warnings():
+        with quiet(samp.SAMPWarning):
             # what a dead hub leaves behind is told below
-            warnings.simplefilter("ignore", samp.SAMPWarning)
             client.connect(**({} if hub is None else {"hub_params": hub} if isinstance(hub, dict) else {"hub": hub}))
     except (samp.SAMPHubError, samp.SAMPProxyError, OSError, KeyError):
         raise NoViewer("no SAMP hub runs on this machine", hint=_NO_HUB) from None
@@ -143,8 +142,7 @@ def _written(table: Any, settings: Settings | None) -> Path:
     try:
         from astropy.io.votable import from_table, writeto
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             writeto(from_table(table), str(beside), tabledata_format="binary2")
     except (TypeError, ValueError, AttributeError) as error:
         beside.unlink(missing_ok=True)

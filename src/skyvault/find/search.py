@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -16,6 +15,7 @@ from skyvault.find.asking import ask_side_by_side, problem_of
 from skyvault.find.found import Found, Problem
 from skyvault.find.place import Place
 from skyvault.find.rows import nothing
+from skyvault.quiet import quiet
 
 DEADLINE_S: Final = 60.0
 
@@ -86,9 +86,8 @@ def find(
             )
     for note in notes:
         problems.append(Problem("registry", note))
-    with warnings.catch_warnings():
+    with quiet(_truncated()):
         # that a result was cut is told by ``limited``
-        warnings.simplefilter("ignore", _truncated())
         answers, faults = ask_side_by_side(tasks, deadline_s)
     problems += faults
     tables, limited, found_missions, sessions = [], [], {}, {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from skyvault.missions.archive_processes import ProcessedArchive
 from skyvault.missions.archive_record import ProcessRecord
 from skyvault.missions.faults import MissionTypeError, MissionValueError, MissionWarning, NotDownloadedError
 from skyvault.net.partial import disk_fault
+from skyvault.quiet import quiet
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -378,9 +378,8 @@ class Archive(ProcessedArchive):
         """A mission with the filters of a saved one on the archive's present table, and what is different."""
         state = self._layout.save_info / f"{known.name}_state.json"
         saved = json.loads(state.read_text(encoding="utf-8"))
-        with tempfile.TemporaryDirectory() as directory, warnings.catch_warnings():
-            # what is no longer in a cached table is told below
-            warnings.simplefilter("ignore", MissionWarning)
+        # what is no longer in a cached table is told below
+        with tempfile.TemporaryDirectory() as directory, quiet(MissionWarning):
             unlocked = Path(directory) / state.name
             write_document(unlocked, {**saved, "locked": False, "processed": False})
             fresh = type(known)(save_file_path=unlocked, **how)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyvault.missions.faults import MissionValueError
+from skyvault.quiet import quiet
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -145,13 +146,10 @@ class LightCurveTable:
 
 
 def _at_barycentre(mjd: Floats, scale: str, reference: str, ra_deg: float, dec_deg: float) -> Floats:
-    import warnings
-
     from astropy.time import Time
 
-    with warnings.catch_warnings():
+    with quiet(message="ERFA function"):
         # plates are older than UTC, for which ERFA has a guess good to a second, and than its ephemeris, which holds on
-        warnings.filterwarnings("ignore", message="ERFA function")
         time = Time(mjd, format="mjd", scale=scale).tdb
         days = np.asarray(time.mjd, np.float64)
         if reference == "BARYCENTER":

@@ -10,7 +10,6 @@ import contextlib
 import io
 import json
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ import numpy as np
 from skyvault.pipeline.data_files import MOST_ABOUT, MOST_BYTES, Stored, about_of
 from skyvault.pipeline.faults import DataError
 from skyvault.pipeline.table_rows import Rows
+from skyvault.quiet import quiet
 
 #: numpy's kind and size -> FITS' binary table code (FITS standard 4.0, table 18) and the type it is stored as
 _CODES: Final = {
@@ -72,9 +72,8 @@ def _opened(path: Path) -> Iterator[Any]:
     from astropy.io import fits
     from astropy.utils.exceptions import AstropyWarning
 
-    with warnings.catch_warnings():
+    with quiet(AstropyWarning):
         # damage is found by what is missing then, and by the checksum
-        warnings.simplefilter("ignore", AstropyWarning)
         try:
             with path.open("rb") as file, fits.open(file, memmap=False, character_as_bytes=True) as hdus:
                 yield hdus

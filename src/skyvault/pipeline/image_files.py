@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from skyvault.pipeline.faults import DataError, DataMissing
+from skyvault.quiet import quiet
 from skyvault.science.samples import Booleans, Floats
 
 #: images larger than this are cut before they are measured
@@ -54,8 +54,7 @@ class ImageFile:
 
     def place(self, ra_deg: float, dec_deg: float) -> tuple[float, float] | None:
         """Where a place is on the image (pixels); None where it is on the other side of the sky."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             try:
                 x, y = self.wcs.all_world2pix([[ra_deg, dec_deg]], 0, quiet=True)[0]
             except Exception:  # wcslib's errors have no common kin
@@ -72,10 +71,8 @@ def read_image(path: Path) -> ImageFile:
     if path.stat().st_size > _MOST_BYTES:
         raise DataError(f"the image is larger than {_MOST_BYTES:,} bytes", where=str(path))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(path, memmap=False) as file:
-                return _image(file, str(path))
+        with quiet(), fits.open(path, memmap=False) as file:
+            return _image(file, str(path))
     except (DataError, DataMissing):
         raise
     except Exception as error:  # damaged FITS files fail in many ways

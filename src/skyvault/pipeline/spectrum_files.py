@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -13,6 +12,7 @@ import numpy as np
 from skyvault.errors import FormatError
 from skyvault.pipeline.faults import DataError
 from skyvault.pipeline.spectrum_reduction import NANOMETRES
+from skyvault.quiet import quiet
 
 #: names of columns, lower case, most telling first
 _WAVES: Final = ("wavelength", "wave", "lambda", "loglam", "spectral_value", "spectral", "lam")
@@ -75,23 +75,21 @@ def _from_fits(raw: bytes, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     from skyvault.pipeline.image_files import mjd_of
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(io.BytesIO(raw), memmap=False) as file:
-                for hdu in file:
-                    if not isinstance(hdu, fits.BinTableHDU) or hdu.data is None or not len(hdu.columns):
-                        continue
-                    described = [(one.name, "", str(one.unit or "")) for one in hdu.columns]
-                    if _pick(described, _WAVES, "") and _pick(described, _FLUXES, ""):
-                        header = file[0].header.copy()
-                        header.update(hdu.header)
-                        return _spectrum(described, partial(_fits_column, hdu.data), name, header, mjd_of(header))
-                if (axis := _along_axis(file[0])) is not None:
-                    return _spectrum(
-                        [("wavelength", "", axis[2]), ("flux", "", str(file[0].header.get("BUNIT", "")))],
-                        dict(zip(("wavelength", "flux"), axis[:2], strict=True)).__getitem__,
-                        name, file[0].header, mjd_of(file[0].header),
-                    )  # fmt: skip
+        with quiet(), fits.open(io.BytesIO(raw), memmap=False) as file:
+            for hdu in file:
+                if not isinstance(hdu, fits.BinTableHDU) or hdu.data is None or not len(hdu.columns):
+                    continue
+                described = [(one.name, "", str(one.unit or "")) for one in hdu.columns]
+                if _pick(described, _WAVES, "") and _pick(described, _FLUXES, ""):
+                    header = file[0].header.copy()
+                    header.update(hdu.header)
+                    return _spectrum(described, partial(_fits_column, hdu.data), name, header, mjd_of(header))
+            if (axis := _along_axis(file[0])) is not None:
+                return _spectrum(
+                    [("wavelength", "", axis[2]), ("flux", "", str(file[0].header.get("BUNIT", "")))],
+                    dict(zip(("wavelength", "flux"), axis[:2], strict=True)).__getitem__,
+                    name, file[0].header, mjd_of(file[0].header),
+                )  # fmt: skip
     except DataError:
         raise
     except Exception as problem:  # damaged files fail in many ways

@@ -6,13 +6,13 @@ Times are MJD in TDB at the Solar System's barycentre; brightness changes are ma
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 
+from skyvault.quiet import quiet
 from skyvault.sandbox.sky import SkyObject, named_objects
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -115,8 +115,7 @@ def all_clocks(mjd_utc: Floats, places: Sequence[tuple[float, float]]) -> list[t
 def _tdb(mjd_utc: Floats) -> Floats:
     from astropy.time import Time
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="ERFA function")
+    with quiet(message="ERFA function"):
         return np.asarray(Time(mjd_utc, format="mjd", scale="utc").tdb.mjd, np.float64)
 
 
@@ -141,8 +140,7 @@ def earth_places(mjd_utc: Floats) -> EarthPlaces:
     from astropy.coordinates import get_body_barycentric
     from astropy.time import Time
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="ERFA function")
+    with quiet(message="ERFA function"):
         time = Time(mjd_utc, format="mjd", scale="tt")
         earth = get_body_barycentric("earth", time, ephemeris="builtin")
         sun = get_body_barycentric("sun", time, ephemeris="builtin")

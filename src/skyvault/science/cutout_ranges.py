@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from skyvault.errors import FormatError
 from skyvault.model.span import Span
+from skyvault.quiet import quiet
 from skyvault.science.fits_cutouts import NoPixels, OpenedImage
 
 Floats = NDArray[np.float64]
@@ -53,8 +53,7 @@ def _wavelengths(image: OpenedImage, axis: int, pixels: Floats) -> Floats:
 
     header = image.header
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             wcs = WCS(header, fix=True).sub([axis + 1])
             values = wcs.wcs_pix2world(pixels[:, None], 0)[:, 0]
             unit = u.Unit(str(wcs.wcs.cunit[0]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from skyvault.errors import FormatError, NotFound, ParameterError
+from skyvault.quiet import quiet
 from skyvault.science.reprojected import Image, SkyGrid, in_a_line, pixels_at, reproject
 
 #: pixels and bytes an image may have that is called a cutout
@@ -83,17 +83,15 @@ def read_cutout(
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(io.BytesIO(raw), memmap=False, do_not_scale_image_data=True) as file:
-                chosen = _image_of(file, hdu, where)
-                header = chosen.header
-                date = _date(header)
-                if not np.isfinite(date):
-                    date = _date(file[0].header)
-                wcs = _wcs(header, where)
-                part = _part(wcs, chosen.shape[-2:], target, radius_arcmin, where)
-                pixels = _values(chosen, part, where)
+        with quiet(), fits.open(io.BytesIO(raw), memmap=False, do_not_scale_image_data=True) as file:
+            chosen = _image_of(file, hdu, where)
+            header = chosen.header
+            date = _date(header)
+            if not np.isfinite(date):
+                date = _date(file[0].header)
+            wcs = _wcs(header, where)
+            part = _part(wcs, chosen.shape[-2:], target, radius_arcmin, where)
+            pixels = _values(chosen, part, where)
     except FormatError:
         raise
     except Exception as problem:
@@ -204,8 +202,7 @@ def _wcs(header: Any, where: str) -> Any:
     from astropy.wcs import WCS
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             wcs = WCS(header, fix=False)
             if not wcs.has_celestial:
                 raise FormatError("The image has no WCS of the sky", where=where)

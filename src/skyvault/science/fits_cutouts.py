@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from skyvault.errors import FormatError, UsageError
 from skyvault.model.region import Box, Circle, Point, Polygon, Region
+from skyvault.quiet import quiet
 from skyvault.science.fits_images import _is_icrs, _sky_axes, celestial_wcs
 from skyvault.science.reprojected import in_a_line
 
@@ -81,15 +81,13 @@ def _opened(path: str, hdu: int, mtime_ns: int, size: int) -> OpenedImage:
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True) as file:
-                image = file[hdu]
-                header = image.header.copy()
-                planes = tuple(int(header[f"NAXIS{i + 1}"]) for i in range(int(header["NAXIS"])))
-                wcs = celestial_wcs(header, file)
-                is_plain = not isinstance(image, fits.CompImageHDU) and not path.endswith((".gz", ".bz2", ".Z", ".zip"))
-                offset = int(image._data_offset) if is_plain else None
+        with quiet(), fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True) as file:
+            image = file[hdu]
+            header = image.header.copy()
+            planes = tuple(int(header[f"NAXIS{i + 1}"]) for i in range(int(header["NAXIS"])))
+            wcs = celestial_wcs(header, file)
+            is_plain = not isinstance(image, fits.CompImageHDU) and not path.endswith((".gz", ".bz2", ".Z", ".zip"))
+            offset = int(image._data_offset) if is_plain else None
     except FormatError:
         raise
     except Exception as problem:
@@ -156,8 +154,7 @@ def _pixels(image: OpenedImage, places: Floats) -> tuple[Floats, Floats]:
 
         turned = SkyCoord(lon, lat, unit="deg", frame="icrs").transform_to(wcs_to_celestial_frame(image.wcs))
         lon, lat = turned.spherical.lon.deg, turned.spherical.lat.deg
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             x, y = image.wcs.all_world2pix(lon, lat, 0, quiet=True)
         except Exception:
@@ -283,11 +280,10 @@ def _unpacked_pixels(image: OpenedImage, cut: Cut) -> Iterator[bytes]:
     bitpix = int(image.header["BITPIX"])
     kind = np.dtype(f">{'f' if bitpix < 0 else 'u' if bitpix == 8 else 'i'}{abs(bitpix) // 8}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(image.path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=True) as file:
-                part = file[image.hdu].section[tuple(slice(*one) for one in reversed(cut.ranges))]
-                pixels = np.ascontiguousarray(part, kind)
+        how = {"memmap": False, "lazy_load_hdus": True, "do_not_scale_image_data": True}
+        with quiet(), fits.open(image.path, **how) as file:
+            part = file[image.hdu].section[tuple(slice(*one) for one in reversed(cut.ranges))]
+            pixels = np.ascontiguousarray(part, kind)
     except Exception as problem:
         raise FormatError(f"the pixels cannot be read ({in_a_line(problem)})") from None
     flat = memoryview(pixels.data).cast("B") if pixels.size else memoryview(b"")

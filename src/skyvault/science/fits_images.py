@@ -6,7 +6,6 @@ from what a header says of the telescope's field. Distorted edges are followed b
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyvault.errors import FormatError
+from skyvault.quiet import quiet
 from skyvault.science.reprojected import in_a_line
 
 Floats = NDArray[np.float64]
@@ -57,10 +57,8 @@ def images_of(path: Path, *, wanted: str | int = "first") -> list[ImageFacts]:
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(path, memmap=False, lazy_load_hdus=True) as file:
-                return _chosen(file, wanted, path.name)
+        with quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as file:
+            return _chosen(file, wanted, path.name)
     except FormatError:
         raise
     except Exception as problem:
@@ -154,8 +152,7 @@ def celestial_wcs(header: Any, file: Any = None) -> Any:
     from astropy.wcs import WCS
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             whole = WCS(header, file, fix=False)
             if not whole.has_celestial:
                 raise FormatError("it has no WCS of the sky")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from skyvault.errors import FormatError
+from skyvault.quiet import quiet
 from skyvault.science.reprojected import in_a_line
 from skyvault.science.samples import Floats
 from skyvault.science.stretch import Stretch, sky_of
@@ -38,10 +38,8 @@ def pictures_of(path: Path, hdu: int) -> Pictures:
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(path, memmap=False, lazy_load_hdus=True) as file:
-                pixels = reduced(file[hdu], PREVIEW)
+        with quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as file:
+            pixels = reduced(file[hdu], PREVIEW)
     except FormatError:
         raise
     except Exception as problem:
@@ -97,7 +95,6 @@ def _binned(part: Any, step: int) -> Any:
     # a cheap mean first: most images have no blank pixels
     mean = blocks.mean(axis=(1, 3))
     if not np.isfinite(mean).all():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             mean = np.nanmean(blocks, axis=(1, 3))
     return mean

@@ -6,13 +6,13 @@ WCS (TPV, SIP, any frame) at every 16th pixel of the grid and by cubics between,
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
 
 from skyvault.errors import FormatError, ParameterError
+from skyvault.quiet import quiet
 from skyvault.science.samples import Booleans, Floats
 
 Image = np.ndarray[Any, np.dtype[np.float32]]
@@ -185,8 +185,7 @@ def pixels_at(wcs: Any, ra: Any, dec: Any) -> tuple[Floats, Floats]:
     core = wcs.wcs
     is_icrs = core.radesys == "ICRS" or (not core.radesys and np.isnan(core.equinox))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             if is_icrs and core.lngtyp == "RA" and core.lng == 0:
                 # through SkyCoord this is ten times as slow
                 found = wcs.world_to_pixel_values(ra, dec)

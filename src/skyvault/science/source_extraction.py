@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skyvault.errors import ParameterError
+from skyvault.quiet import quiet
 from skyvault.science.deblending import deblended
 from skyvault.science.samples import Booleans, Floats, Indices
 
@@ -108,9 +108,8 @@ def extract_sources(
         raise ParameterError("every pixel of the image is masked or not a number")
     level = float(np.median(pixels[~bad]))
     pixels[bad] = level
-    with warnings.catch_warnings():
+    with quiet():
         # photutils warns of images without sources and of sources without a fitted shape; both are in the result
-        warnings.simplefilter("ignore")
         return _measured(
             pixels,
             bad,

@@ -5,7 +5,6 @@ What comes out is one form: wavelengths in vacuum in metres, ascending or not as
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyvault.errors import FormatError
+from skyvault.quiet import quiet
 from skyvault.science.reprojected import in_a_line
 
 Floats = NDArray[np.float64]
@@ -69,8 +69,7 @@ class _Found:
 def spectra_of(path: Path) -> list[Spectrum]:
     """The spectra of a file. Raises FormatError with what is wrong when there is none."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             plain = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
             found = list(_of_fits(path) if plain.endswith((".fits", ".fit", ".fts")) else _of_table(path))
     except FormatError as problem:

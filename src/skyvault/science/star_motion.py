@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from skyvault.quiet import quiet
 from skyvault.science.samples import Floats
 
 _MAS: Final = np.radians(1.0 / 3.6e6)
@@ -22,13 +23,11 @@ def unit_vectors(ra_deg: Any, dec_deg: Any) -> Floats:
 
 def earth_au(year: float) -> Floats:
     """The Earth's place at a Julian year (TDB) from the barycentre, ICRS axes, au, shape (3,). Source: ERFA's epv00."""
-    import warnings
 
     import erfa
 
-    with warnings.catch_warnings():
+    with quiet(erfa.ErfaWarning):
         # beyond 1900 to 2100 it is good to 1e-4 au still, far better than any parallax needs
-        warnings.simplefilter("ignore", erfa.ErfaWarning)
         about_barycentre = erfa.epv00(2_400_000.5, _MJD_J2000 + (year - _J2000) * _YEAR_D)[1]
     return np.array(about_barycentre["p"], np.float64)
 

@@ -8,7 +8,6 @@ the rotation of the Earth against TT is known to about a second back to 1800 (Es
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skyvault.errors import ParameterError
+from skyvault.quiet import quiet
 from skyvault.science.samples import Floats, float_array
 
 Scale = Literal["utc", "tai", "tt", "tdb", "tcb", "tcg"]
@@ -170,9 +170,8 @@ def utc_at_geocenter(mjd_tdb: ArrayLike, ra: ArrayLike, dec: ArrayLike) -> Float
     tt = times - (_earth(times)[1] * direction).sum(axis=-1) * LIGHT_TIME_AU_DAYS
     utc = tt - delta_t_s(tt) / 86_400.0
     late = tt > _UTC_BEGINS_MJD + 1.0
-    with warnings.catch_warnings():
+    with quiet(erfa.ErfaWarning):
         # years beyond the table of leap seconds: none is announced, so none is taken away
-        warnings.simplefilter("ignore", erfa.ErfaWarning)
         utc[late] = _joined(*erfa.taiutc(2_400_000.5, tt[late] - 32.184 / 86_400.0))
     return np.asarray(utc, np.float64)
 
@@ -217,9 +216,8 @@ def _terrestrial(day: Floats) -> Floats:
     tt = np.empty(len(day))
     early = day < _UTC_BEGINS_MJD
     tt[early] = day[early] + delta_t_s(day[early]) / 86_400.0
-    with warnings.catch_warnings():
+    with quiet(erfa.ErfaWarning):
         # years beyond the table of leap seconds: none is announced, so none is added
-        warnings.simplefilter("ignore", erfa.ErfaWarning)
         tai = _joined(*erfa.utctai(2_400_000.5, day[~early]))
     tt[~early] = tai + 32.184 / 86_400.0
     return tt
@@ -260,9 +258,8 @@ def _places(days: Floats) -> Floats:
     """About the Sun and about the barycentre, shape (n, 6)."""
     import erfa
 
-    with warnings.catch_warnings():
+    with quiet(erfa.ErfaWarning):
         # beyond 1900-2100 its series is less exact, but far from a millisecond of light time for centuries
-        warnings.simplefilter("ignore", erfa.ErfaWarning)
         about_sun, about_barycentre = erfa.epv00(2_400_000.5, days)
     return np.concatenate([about_sun["p"], about_barycentre["p"]], axis=-1)
 

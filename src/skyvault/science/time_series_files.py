@@ -7,7 +7,6 @@ unknown (None) where it does not.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyvault.errors import FormatError
+from skyvault.quiet import quiet
 from skyvault.science.reprojected import in_a_line
 
 Floats = NDArray[np.float64]
@@ -68,8 +68,7 @@ class TimeSeries:
 def time_series_of(path: Path) -> TimeSeries:
     """The light curve of a file. Raises FormatError with what is wrong when there is none."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             plain = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
             found = _of_fits(path) if plain.endswith((".fits", ".fit")) else _of_table(path)
     except FormatError as problem:
@@ -109,15 +108,21 @@ def _of_table(path: Path) -> TimeSeries | None:
     plain = Path(path.name.lower().removesuffix(".gz"))
     table = Table.read(path, **({"format": known[plain.suffix]} if plain.suffix in known else {}))
     names = {name.lower(): name for name in table.colnames}
-    data = {}
+    words = {str(key).upper(): value for key, value in table.meta.items()}
+    data: dict[str, Floats] = {}
+    units: dict[str, str | None] = {}
     for key, name in names.items():
         column = table[name]
-        if column.ndim == 1 and column.dtype.kind in "iuf":
-            data[key] = np.asarray(
-                column.filled(np.nan) if hasattr(column, "filled") and column.dtype.kind == "f" else column
-            )
-    units = {key: str(table[name].unit) if table[name].unit is not None else None for key, name in names.items()}
-    words = {str(key).upper(): value for key, value in table.meta.items()}
+        if hasattr(column, "mjd"):
+            # times that carry their scale
+            data["mjd"] = _filled(column.mjd)
+            words.setdefault("TIMESYS", column.scale)
+        elif hasattr(column, "icrs"):
+            data.setdefault("ra", _filled(column.icrs.ra.deg))
+            data.setdefault("dec", _filled(column.icrs.dec.deg))
+        elif column.ndim == 1 and column.dtype.kind in "iuf":
+            data[key] = _filled(column) if column.dtype.kind == "f" else np.asarray(column)
+            units[key] = str(column.unit) if column.unit is not None else None
     for lon, lat in (("ra", "dec"), ("raj2000", "dej2000")):
         if lon in data and lat in data and len(table):
             if np.nanmax(data[lat]) - np.nanmin(data[lat]) > _ONE_PLACE_DEG:
@@ -125,6 +130,11 @@ def _of_table(path: Path) -> TimeSeries | None:
             words.setdefault("RA", float(np.nanmedian(data[lon])))
             words.setdefault("DEC", float(np.nanmedian(data[lat])))
     return _series(data, units, words, None)
+
+
+def _filled(values: Any) -> Floats:
+    """Numbers with NaN for what is not there."""
+    return np.asarray(values.filled(np.nan) if hasattr(values, "filled") else values, np.float64)
 
 
 def _series(

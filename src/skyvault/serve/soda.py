@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from skyvault.errors import Busy, Forbidden, NotFound, QuotaError, SkyvaultError, Unauthorised, UsageError
 from skyvault.model.span import Span
+from skyvault.quiet import quiet
 from skyvault.serve.faults import as_skyvault_error
 from skyvault.serve.identity import Identity, identity_of
 from skyvault.serve.params import FormLimits, read_form
@@ -184,7 +185,6 @@ def _whole_pixels(span: Span, size: int) -> tuple[int, int]:
 
 def _picture(image: OpenedImage, cut: Cut) -> bytes:
     import io
-    import warnings
 
     from astropy.io import fits
 
@@ -193,10 +193,8 @@ def _picture(image: OpenedImage, cut: Cut) -> bytes:
 
     if cut.pixels > _MOST_DRAWN:
         raise UsageError("the cutout is too large for a picture", hint="Ask for application/fits.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with fits.open(io.BytesIO(b"".join(cut_bytes(image, cut)))) as file:
-            return pictures(reduced(file[0], 1024)).preview
+    with quiet(), fits.open(io.BytesIO(b"".join(cut_bytes(image, cut)))) as file:
+        return pictures(reduced(file[0], 1024)).preview
 
 
 def _told(problem: SkyvaultError) -> Response:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skyvault.errors import FormatError
+from skyvault.quiet import quiet
 from skyvault.session.cells import values_and_mask
 from skyvault.session.files import is_whole_fits, written_beside
 from skyvault.session.plate_times import old_utc_is_fine
@@ -47,8 +47,8 @@ def write_cutout(
         size = fetched.stat().st_size
         try:
             # scaled, an image with BLANK would become floating point
-            quiet = warnings.catch_warnings(action="ignore", category=AstropyUserWarning)
-            with quiet, fits.open(fetched, memmap=False, do_not_scale_image_data=True) as file:
+            how: dict[str, Any] = {"memmap": False, "do_not_scale_image_data": True}
+            with quiet(AstropyUserWarning), fits.open(fetched, **how) as file:
                 image = file[0]
                 if image.data is None or image.data.ndim != 2:
                     raise FormatError("What the archive sent is no image", where=row.plate_id())

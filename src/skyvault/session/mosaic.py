@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from skyvault.errors import FormatError, NotFound, ParameterError, UsageError
+from skyvault.quiet import quiet
 from skyvault.session.archive import MosaicArchive, PlateArchive
 from skyvault.session.files import is_whole_fits, written_beside
 from skyvault.session.mosaic_header import mosaic_header, original_header, table_hdus
@@ -72,7 +72,7 @@ def _write(
 
     try:
         with (
-            warnings.catch_warnings(action="ignore", category=AstropyUserWarning),
+            quiet(AstropyUserWarning),
             fits.open(base, memmap=False) as file,
         ):
             if len(file) != 2 or not isinstance(file[1], fits.CompImageHDU):

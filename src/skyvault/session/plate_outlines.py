@@ -7,7 +7,6 @@ with the plate's metadata: some kilobytes a plate, asked once and kept with the 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ import numpy as np
 
 from skyvault.errors import FormatError, NotFound, RegionError, SkyvaultError
 from skyvault.model.region import Polygon
+from skyvault.quiet import quiet
 from skyvault.session.archive import MosaicArchive
 from skyvault.session.files import written_beside
 from skyvault.session.mosaic_header import solutions_of
@@ -99,7 +99,7 @@ def _edge(solution: Mapping[str, Any], width: int, height: int) -> list[float] |
     words = dict(solution) | {"CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "CUNIT1": "deg", "CUNIT2": "deg",
                               "NAXIS": 2, "RADESYS": "ICRS"}  # fmt: skip
     try:
-        with warnings.catch_warnings(action="ignore", category=FITSFixedWarning):
+        with quiet(FITSFixedWarning):
             lon, lat = WCS(words).all_pix2world(x, y, 1)
         flat = np.stack([lon, lat], axis=1).reshape(-1)
         if not np.isfinite(flat).all():

@@ -6,12 +6,13 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 
+from skyvault.quiet import quiet
+
 
 @contextlib.contextmanager
 def old_utc_is_fine() -> Iterator[None]:
     """Within, astropy does not warn of "dubious years"."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*dubious year.*")
+    with quiet(message=".*dubious year.*"):
         yield
 
 

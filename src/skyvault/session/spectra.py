@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from skyvault.errors import FormatError, NotFound, ParameterError, SkyvaultError
+from skyvault.quiet import quiet
 from skyvault.science.cutouts import unpacked
 
 if TYPE_CHECKING:
@@ -249,20 +250,16 @@ def _from_votable(raw: bytes, name: str, mjd: float) -> Spectrum:
 
 
 def _from_fits(raw: bytes, name: str, mjd: float) -> Spectrum:
-    import warnings
-
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with fits.open(io.BytesIO(raw), memmap=False) as file:
-                for hdu in file:
-                    if not isinstance(hdu, fits.BinTableHDU) or hdu.data is None or not len(hdu.columns):
-                        continue
-                    described = [(column.name, "", str(column.unit or "")) for column in hdu.columns]
-                    if _pick(described, _WAVES, "em.wl") and _pick(described, _FLUXES, "phot.flux"):
-                        return _spectrum(described, partial(_fits_column, hdu.data), name, mjd)
+        with quiet(), fits.open(io.BytesIO(raw), memmap=False) as file:
+            for hdu in file:
+                if not isinstance(hdu, fits.BinTableHDU) or hdu.data is None or not len(hdu.columns):
+                    continue
+                described = [(column.name, "", str(column.unit or "")) for column in hdu.columns]
+                if _pick(described, _WAVES, "em.wl") and _pick(described, _FLUXES, "phot.flux"):
+                    return _spectrum(described, partial(_fits_column, hdu.data), name, mjd)
     except SkyvaultError:
         raise
     except Exception as problem:
