@@ -20,7 +20,7 @@ from sqlalchemy import orm
 from skyvault.pipeline import source as _mapped  # all tables must be known before any is made
 from skyvault.pipeline.dataset import data_root
 from skyvault.pipeline.faults import DatabaseError
-from skyvault.pipeline.tables import SCHEMA_VERSION, Base, SchemaVersion
+from skyvault.pipeline.tables import SCHEMA_VERSION, Base, SchemaVersion, json_text
 
 #: True: every SmartSession is one that is connected to nothing
 NO_DB_SESSION = False
@@ -48,7 +48,9 @@ class Database:
             self.is_sqlite = address.get_backend_name() == "sqlite"
             if self.is_sqlite and address.database and address.database != ":memory:":
                 os.makedirs(os.path.dirname(os.path.abspath(address.database)), exist_ok=True)
-            self.engine = sa.create_engine(address, pool_pre_ping=not self.is_sqlite, connect_args=options)
+            self.engine = sa.create_engine(
+                address, pool_pre_ping=not self.is_sqlite, connect_args=options, json_serializer=json_text
+            )
         except (sa.exc.ArgumentError, ImportError, OSError, ValueError) as error:
             raise DatabaseError(
                 f"the database {self._place} cannot be used" + ("" if isinstance(error, ValueError) else
@@ -171,24 +173,34 @@ def _tune_sqlite(engine: sa.Engine) -> None:
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert many rows, all with the names of the first: 0.03-0.1 ms a row.
+    """Insert many rows, all with the names of the first: 0.02-0.1 ms a row.
 
+    Values are turned into what the database keeps column by column, past SQLAlchemy's way, which goes cell by cell.
     PostgreSQL reads them as one stream (COPY), which takes 0.6 of the time of inserts.
     """
     if not rows:
         return
-    if connection.dialect.driver != "psycopg":
-        connection.execute(sa.insert(table), rows)
-        return
     dialect = connection.dialect
     names = list(rows[0])
-    written = [(name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in names]
-    columns = ", ".join(dialect.identifier_preparer.quote(name) for name in names)
+    columns = [_as_kept(table.c[name], [row[name] for row in rows], dialect) for name in names]
+    quoted = ", ".join(dialect.identifier_preparer.quote(name) for name in names)
     place = dialect.identifier_preparer.format_table(table)
-    cursor: Any = connection.connection.cursor()
-    with cursor, cursor.copy(f"COPY {place} ({columns}) FROM STDIN") as stream:
-        for row in rows:
-            stream.write_row([row[name] if as_kept is None else as_kept(row[name]) for name, as_kept in written])
+    if dialect.driver == "psycopg":
+        cursor: Any = connection.connection.cursor()
+        with cursor, cursor.copy(f"COPY {place} ({quoted}) FROM STDIN") as stream:
+            for row in zip(*columns, strict=True):
+                stream.write_row(row)
+        return
+    marks = ", ".join("?" for _ in names)
+    connection.exec_driver_sql(f"INSERT INTO {place} ({quoted}) VALUES ({marks})", list(zip(*columns, strict=True)))
+
+
+def _as_kept(column: sa.Column[Any], values: list[Any], dialect: Any) -> list[Any]:
+    change = column.type.dialect_impl(dialect).bind_processor(dialect)
+    if change is None:
+        return values
+    nothing = change(None)
+    return [nothing if value is None else change(value) for value in values]
 
 
 def without_password(url: str) -> str:

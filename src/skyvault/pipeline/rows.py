@@ -14,7 +14,15 @@ from skyvault.pipeline.dataset import Lightcurve, RawPhotometry
 from skyvault.pipeline.raw_data import RawData
 from skyvault.pipeline.source import Detection, Properties, Source
 from skyvault.pipeline.spectrum import Spectrum
-from skyvault.pipeline.tables import Base, Problem, mjd_of_datetime, source_raw_data, source_raw_photometry
+from skyvault.pipeline.tables import (
+    Base,
+    JsonText,
+    Problem,
+    json_text,
+    mjd_of_datetime,
+    source_raw_data,
+    source_raw_photometry,
+)
 
 Row = dict[str, Any]
 
@@ -89,7 +97,7 @@ def _row(one: Any, names: tuple[str, ...]) -> Row:
             if name in _DEFAULTS:
                 row[name] = _DEFAULTS[name]
         elif isinstance(value, dict | list):
-            row[name] = clean(value)
+            row[name] = JsonText(json_text(clean(value)))
         elif value != value:
             row[name] = None
     return row

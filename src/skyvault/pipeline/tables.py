@@ -7,6 +7,7 @@ Times are kept as MJD (float64) and read as datetime. Rows of all projects lie i
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -30,6 +31,17 @@ def mjd_of_datetime(time: dt.datetime) -> float:
     if time.tzinfo is not None:
         time = time.astimezone(dt.UTC).replace(tzinfo=None)
     return (time - _MJD_ZERO) / dt.timedelta(days=1)
+
+
+class JsonText(str):
+    """JSON that is text already: whoever makes rows writes it, so that the one who keeps them need not."""
+
+    __slots__ = ()
+
+
+def json_text(value: Any) -> str:
+    """The JSON of a value, as the database keeps it."""
+    return value if isinstance(value, JsonText) else json.dumps(value)
 
 
 class Mjd(TypeDecorator[Any]):
