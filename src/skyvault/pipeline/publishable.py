@@ -227,7 +227,7 @@ class PublishableRun:
         )  # fmt: skip
         standard = {column.name: column for column in obs.COLUMNS}
         columns = (*(standard[name] for name in names), *cols.SERIES_MORE)
-        table = self._table("time_series", columns, "Light curves, one row a source, survey and filter,")
+        table = self._table("time_series", columns, "Light curves, one row a source, survey and filter,", (obs.TIMES,))
         return Offer(
             replace(table, utype=obs.UTYPE), lambda: self._series(held, columns), ("s_ra", "s_dec"), ("obs_id",), True
         )

@@ -147,12 +147,17 @@ def write_parcels(connection: sa.Connection, parcels: Sequence[Parcel]) -> None:
     links = {(known[_key(p.source)], raw_ids[_raw_key(row)]) for p in parcels for row in p.raw}
     _write_links(connection, links, {known[_key(p.source)] for p in fresh})
     curves, detections, properties = [], [], []
-    numbers = iter(_reserve(connection, Lightcurve, sum(len(parcel.curves) for parcel in parcels)))
+    curve_numbers = iter(_reserve(connection, Lightcurve, sum(len(parcel.curves) for parcel in parcels)))
     for parcel in parcels:
         source_id = known[_key(parcel.source)]
         by_observatory = {row["observatory"]: raw_ids[_raw_key(row)] for row in parcel.raw}
         own = [
-            {"id": next(numbers), "source_id": source_id, "raw_data_id": by_observatory.get(row["observatory"]), **row}
+            {
+                "id": next(curve_numbers),
+                "source_id": source_id,
+                "raw_data_id": by_observatory.get(row["observatory"]),
+                **row,
+            }
             for row in parcel.curves
         ]
         curves += own
