@@ -300,7 +300,8 @@ class CallChecker(ExpressionChecker):
             self._need_vectors(spec, node, meanings)
             ucd = with_statistic(first.ucd, word)
             return Column("", "double", first.arraysize, unit=first.unit, ucd=ucd, description=first.description)
-        return Column("", "double", unit=first.unit, ucd=with_statistic(first.ucd, word), description=first.description)
+        ucd = with_statistic(first.ucd, word)
+        return Column("", "double", unit=first.unit, ucd=ucd, description=first.description, ref=first.ref)
 
     def _rule_spread(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
         first = meanings[0]
@@ -332,7 +333,8 @@ class CallChecker(ExpressionChecker):
             wide: Datatype = "long" if first.datatype in INTEGRAL else "double"
             return Column("", wide, first.arraysize, unit=first.unit, ucd=first.ucd, description=first.description)
         datatype = "long" if first is not NULL and is_integral(first) else "double"
-        return computed(first, datatype) if first is not NULL else number("double")  # type: ignore[arg-type]
+        # a sum of instants or longitudes is none
+        return replace(computed(first, datatype), ref=None) if first is not NULL else number("double")  # type: ignore[arg-type]
 
     def _rule_coordinate(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
         """COORD1(POINT(ra, dec)) is ra itself."""

@@ -333,20 +333,23 @@ class ExpressionChecker:
         carrying = [meaning for node, meaning in known if not is_constant(node)] or columns
         unit, ucd, utype, description = common_meaning(carrying)
         first = carrying[0]
+        ref = first.ref if all(column.ref == first.ref for column in carrying) else None
         if kind == "number":
             datatype = carrying[0].datatype
             for node, meaning in known:
                 whole_constant = is_constant(node) and is_integral(meaning) and datatype in ("float", "double")
                 if not whole_constant:
                     datatype = wider(datatype, meaning.datatype)
-            return Column("", datatype, unit=unit, ucd=ucd, utype=utype, description=description)
+            return Column("", datatype, unit=unit, ucd=ucd, utype=utype, description=description, ref=ref)
         if kind in ("text", "timestamp"):
             datatype = "unicodeChar" if any(column.datatype == "unicodeChar" for column in columns) else "char"
             size = first.arraysize if all(column.arraysize == first.arraysize for column in columns) else "*"
             xtype = first.xtype if all(column.xtype == first.xtype for column in columns) else None
             if kind == "timestamp":
                 xtype = "timestamp"
-            return Column("", datatype, size, xtype=xtype, unit=unit, ucd=ucd, utype=utype, description=description)
+            return Column(
+                "", datatype, size, xtype=xtype, unit=unit, ucd=ucd, utype=utype, description=description, ref=ref
+            )
         for node, column in known[1:]:
             if (column.datatype, (column.xtype or "").lower()) != (first.datatype, (first.xtype or "").lower()):
                 here = f"{first.xtype or told(kind)} and {column.xtype or told(kind)}"
@@ -361,6 +364,7 @@ class ExpressionChecker:
             utype=utype,
             description=description,
             id=None,
+            ref=ref,
         )
 
     def _scalar(self, node: ScalarSubquery, clause: Clause) -> Column:

@@ -174,6 +174,7 @@ def cast_to(source: Column, target: str, length: int | None) -> Column:
             ucd=source.ucd,
             utype=source.utype,
             description=source.description,
+            ref=source.ref,
         )
     return result
 
@@ -190,6 +191,7 @@ def computed(source: Column, datatype: Datatype | None = None) -> Column:
         ucd=source.ucd,
         utype=source.utype,
         description=source.description,
+        ref=source.ref,
     )
 
 

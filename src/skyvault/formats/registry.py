@@ -85,6 +85,13 @@ OUTPUT_FORMATS: tuple[TableFormat, ...] = (
         (),
         ivo_id=_TAPREGEXT + "binary",
     ),
+    TableFormat(
+        "votable/mivot",
+        f"{VOTABLE};version=1.5;content=mivot",
+        ".vot",
+        ("votable/mivot", "mivot", "vodml"),
+        (),
+    ),
     TableFormat("csv", "text/csv;header=present", ".csv", ("csv", "csv_header", "csv_bare"), ("text/csv",), False),
     TableFormat("tsv", "text/tab-separated-values", ".tsv", ("tsv",), ("text/tab-separated-values",), False),
     TableFormat("text", "text/plain;charset=utf-8", ".txt", ("text", "txt"), ("text/plain",), False),
@@ -132,7 +139,8 @@ def negotiate(text: str | None) -> OutputFormat:
     lowered = asked.lower()
     entry = _BY_NAME.get(lowered)
     if entry is not None:
-        return _chosen(entry, entry.content_type, {})
+        implied = {"version": "1.5"} if entry.name == "votable/mivot" else {}
+        return _chosen(entry, entry.content_type, implied)
     base, _, rest = lowered.partition(";")
     base = base.strip().replace("votable xml", "votable+xml")
     parameters = _parameters(";" + rest if rest else "", asked)
@@ -150,6 +158,8 @@ def negotiate(text: str | None) -> OutputFormat:
                     hint="There are TABLEDATA, BINARY2, BINARY.",
                 )
             entry = _BY_NAME[_SERIALIZATIONS[serialization]]
+        if parameters.get("content") == "mivot":
+            parameters.setdefault("version", "1.5")
         version = parameters.get("version")
         if version is not None and version not in _VERSIONS:
             raise ParameterError(f"VOTable {version} cannot be written", hint=f"Versions {', '.join(_VERSIONS)} can.")
@@ -193,17 +203,21 @@ def _chosen(entry: TableFormat, content_type: str, parameters: dict[str, str]) -
         content_type=content_type,
         suffix=entry.suffix,
         can_tell_overflow=entry.can_tell_overflow,
-        writer=_writer(entry.name, parameters.get("version", "1.4")),
+        writer=_writer(entry.name, parameters.get("version", "1.4"), parameters.get("content")),
     )
 
 
-def _writer(name: str, version: str) -> Writer:
+def _writer(name: str, version: str, content: str | None = None) -> Writer:
     """The function that writes a format; its module is loaded when it is first needed."""
     if name.startswith("votable"):
         from skyvault.formats.votable_out import write_votable
 
         kinds: dict[str, Any] = {"votable/td": "TABLEDATA", "votable/b": "BINARY"}
-        return partial(write_votable, serialization=kinds.get(name, "BINARY2"), version=version)
+        # who asks for 1.5 knows of annotations, which came with it
+        mivot: Any = (
+            "asked" if name == "votable/mivot" or content == "mivot" else "some" if version == "1.5" else "none"
+        )
+        return partial(write_votable, serialization=kinds.get(name, "BINARY2"), version=version, mivot=mivot)
     if name == "csv":
         from skyvault.formats.flat import write_csv
 

@@ -26,6 +26,7 @@ from skyvault.model.service_descriptor import ServiceDescriptor
 from skyvault.model.table import Column, CoordinateFrame, Group, Info, Link, Table, TimeFrame
 
 Serialization: TypeAlias = Literal["TABLEDATA", "BINARY", "BINARY2"]
+MivotWish: TypeAlias = Literal["none", "some", "asked"]
 
 #: versions that can be written; all share the namespace of 1.3 (VOTable 1.4, section 3.1)
 VERSIONS = ("1.4", "1.5")
@@ -64,8 +65,12 @@ def write_votable(
     version: str = "1.4",
     *,
     threads: int = 2,
+    mivot: MivotWish = "none",
 ) -> Iterator[bytes]:
     """The bytes of a VOTable, block by block.
+
+    ``mivot`` says whether the columns are annotated by data models (:mod:`skyvault.formats.mivot`): never, where there
+    is something to say, or always, and then that there is nothing.
 
     The first batch is taken before the first byte is given, so that an error in the query can still be told in
     another way; a SkyvaultError after that ends the document with QUERY_STATUS ERROR. Blocks follow the batches'
@@ -73,7 +78,12 @@ def write_votable(
     """
     table = declared(stream.table, serialization)
     batches = begun(stream.batches)
-    yield header(table, stream.infos, version=version).encode()
+    annotation = ""
+    if mivot != "none":
+        from skyvault.formats.mivot import annotated
+
+        table, annotation = annotated(table, is_asked=mivot == "asked")
+    yield header(table, stream.infos, version=version, annotation=annotation).encode()
     opening, closing, blocks = _serialised(stream.table, table, batches, serialization, threads)
     yield f"<DATA>\n{opening}".encode()
     try:
@@ -162,8 +172,10 @@ def _base64(blocks: Iterable[Any]) -> Iterator[bytes]:
 # --- header and trailer ---------------------------------------------------------------------------------------------
 
 
-def header(table: Table, infos: Iterable[Info] = (), *, version: str = "1.4", status: bool = True) -> str:
-    """The document up to and without <DATA>."""
+def header(
+    table: Table, infos: Iterable[Info] = (), *, version: str = "1.4", status: bool = True, annotation: str = ""
+) -> str:
+    """The document up to and without <DATA>; ``annotation`` is a RESOURCE that goes before the table."""
     identifiers = _Identifiers()
     out = [_opening(version), '<RESOURCE type="results">\n']
     if status:
@@ -172,6 +184,7 @@ def header(table: Table, infos: Iterable[Info] = (), *, version: str = "1.4", st
     out.extend(_info(info) for info in table.infos)
     out.extend(_frame(frame, version, identifiers) for frame in table.frames)
     out.extend(_time_frame(frame, identifiers) for frame in table.time_frames)
+    out.append(annotation)
     out.append(_table(table, identifiers))
     return "".join(out)
 
@@ -240,6 +253,11 @@ class _Identifiers:
 
 def _info(info: Info) -> str:
     return element("INFO", {"name": info.name, "value": info.value}, escape(info.text) if info.text else None)
+
+
+def modern_frame(system: str) -> str:
+    """A frame's name in IVOA's vocabulary refframe: "eq_FK5" is FK5."""
+    return _NEW_FRAMES.get(system, system)
 
 
 def _frame(frame: CoordinateFrame, version: str, identifiers: _Identifiers) -> str:

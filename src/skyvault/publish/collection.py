@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow as pa
 from skyvault.formats.arrow import arrow_type
 from skyvault.formats.stream import TableStream
 from skyvault.model.product import Product
-from skyvault.model.table import Column, CoordinateFrame, Info, Table
+from skyvault.model.table import Column, Info, Table
 from skyvault.publish.resource import FilesSection, Resource
 from skyvault.store import obscore
 from skyvault.store.snapshot import Spec
@@ -122,10 +122,11 @@ def collection_table(name: str, section: FilesSection, resource: Resource, state
         )
     table = Table(
         f"{resource.schema_name}.{name}",
-        tuple(replace(column, ref=None) if column.ref not in (None, "icrs") else column for column in columns),
+        tuple(columns),
         title=section.title,
         description=section.description or resource.description,
-        frames=(CoordinateFrame("icrs", "ICRS"),),
+        frames=(obscore.PLACES,),
+        time_frames=(obscore.TIMES,),
         infos=tuple(infos),
     )
     names = table.column_names

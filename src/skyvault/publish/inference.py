@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from skyvault.errors import IngestError
-from skyvault.model.table import INTEGRAL, NUMERIC, Column, CoordinateFrame, Table
+from skyvault.model.table import INTEGRAL, NUMERIC, Column, Table
+from skyvault.publish.column_frames import COLUMN_WORDS, with_frames
 from skyvault.store.snapshot import Spec
 from skyvault.store.user_describe import refuse_duplicate_names
 
@@ -85,8 +86,9 @@ class Inferred:
 def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -> Inferred:
     """Describe a table as it will be published under ``name``.
 
-    ``overrides`` may hold "description", "title", "utype", "position" ([ra, dec] or [point]), "id" and "columns"
-    (name -> {unit, ucd, utype, xtype, description, name, null}). Raises IngestError when they name what is not there.
+    ``overrides`` may hold "description", "title", "utype", "position" ([ra, dec] or [point]), "id", "frame" and
+    "columns" (name -> {unit, ucd, utype, xtype, description, name, null} and the words about frames of
+    :mod:`skyvault.publish.column_frames`). Raises IngestError when they name what is not there.
     """
     given = dict(overrides or {})
     notes: list[str] = []
@@ -103,29 +105,25 @@ def infer(table: Table, name: str, overrides: Mapping[str, Any] | None = None) -
         columns[lat] = _as_coordinate(columns[lat], "pos.eq.dec;meta.main", "Declination (ICRS)")
     _identify(columns, given.get("id"), notes)
     regions = tuple(i for i, column in enumerate(columns) if _is_region(column))
-    frames = table.frames
-    if (lon is not None or point is not None) and not frames:
-        frames = (CoordinateFrame("icrs", "ICRS"),)
-    if frames:
-        for i in (lon, lat, point):
-            if i is not None and columns[i].ref is None:
-                columns[i] = replace(columns[i], ref=frames[0].id)
+    framed = with_frames(columns, table, given, [i for i in (lon, lat, point) if i is not None])
     described = replace(
         table,
         name=name,
-        columns=tuple(replace(c, id=None) for c in columns),
+        columns=tuple(replace(c, id=None) for c in framed.columns),
         description=given.get("description", table.description),
         title=given.get("title", table.title),
         utype=given.get("utype", table.utype),
-        frames=frames,
-        groups=(),
+        frames=tuple(framed.frames),
+        time_frames=tuple(framed.time_frames),
+        groups=tuple(framed.groups),
         id=None,
     )
-    unknown = set(given) - {"description", "title", "utype", "position", "id", "columns"}
+    unknown = set(given) - {"description", "title", "utype", "position", "id", "columns", "frame"}
     if unknown:
         raise IngestError(
             f"nothing called {sorted(unknown)[0]!r} can be set",
-            hint="Use description, title, utype, position, id, or columns.NAME.unit|ucd|utype|xtype|description|null.",
+            hint="Use description, title, utype, position, id, frame, or"
+            " columns.NAME.unit|ucd|utype|xtype|description|null|timescale|filter|...",
         )
     return Inferred(Spec(described, lon, lat, point, regions), notes)
 
@@ -188,7 +186,7 @@ def _guessed(column: Column, notes: list[str]) -> Column:
 def _apply_columns(columns: list[Column], wanted: Mapping[str, Mapping[str, Any]]) -> list[Column]:
     by_name = {column.name.lower(): i for i, column in enumerate(columns)}
     out = list(columns)
-    allowed = ("unit", "ucd", "utype", "xtype", "description", "name", "null")
+    allowed = ("unit", "ucd", "utype", "xtype", "description", "name", "null", *COLUMN_WORDS)
     for name, changes in wanted.items():
         if name.lower() not in by_name:
             raise IngestError(f"there is no column {name!r}", hint=_known(columns))
@@ -198,7 +196,9 @@ def _apply_columns(columns: list[Column], wanted: Mapping[str, Mapping[str, Any]
                 f"{sorted(wrong)[0]!r} of a column cannot be set", hint=f"Use one of {', '.join(allowed)}."
             )
         i = by_name[name.lower()]
-        texts: dict[str, Any] = {key: None if value is None else str(value) for key, value in changes.items()}
+        texts: dict[str, Any] = {
+            key: None if value is None else str(value) for key, value in changes.items() if key not in COLUMN_WORDS
+        }
         out[i] = replace(out[i], **texts)
     return out
 

@@ -38,6 +38,15 @@ class Person(_Section):
     affiliation: str | None = None
 
 
+class FrameWords(_Section):
+    """A frame of places (COOSYS)."""
+
+    system: Annotated[str, Field(description="ICRS, FK5, FK4, GALACTIC, ...")] = "ICRS"
+    epoch: Annotated[str | float | None, Field(description="When the places hold: J2016.0")] = None
+    equinox: Annotated[str | float | None, Field(description="Of FK4 and FK5: J2000.0")] = None
+    refposition: Annotated[str | None, Field(description="BARYCENTER, GEOCENTER, TOPOCENTER")] = None
+
+
 class ColumnWords(_Section):
     """What a file does not say of a column."""
 
@@ -47,6 +56,20 @@ class ColumnWords(_Section):
     xtype: str | None = None
     description: str | None = None
     null: str | int | None = None
+    frame: Annotated[
+        FrameWords | str | None, Field(description="Of a place: its frame, where it is not the table's")
+    ] = None
+    timescale: Annotated[str | None, Field(description="Of a time: TDB, UTC, TT, TCB, ...")] = None
+    refposition: Annotated[
+        str | None, Field(description="Of a time or place: BARYCENTER, TOPOCENTER, GEOCENTER, HELIOCENTER")
+    ] = None
+    timeorigin: Annotated[
+        str | float | None, Field(description="Of a time: MJD-origin, JD-origin, or the Julian Date of its zero")
+    ] = None
+    filter: Annotated[str | None, Field(description="Of a magnitude: its filter, as SVO names it: GAIA/GAIA3.G")] = None
+    magnitude_system: Annotated[str | None, Field(description="Vega, AB or ST")] = None
+    zero_point: Annotated[float | None, Field(gt=0, description="Flux of magnitude 0, in jansky")] = None
+    wavelength: Annotated[float | None, Field(gt=0, description="Effective wavelength of the filter, in metres")] = None
 
 
 class TableSection(_Section):
@@ -62,6 +85,9 @@ class TableSection(_Section):
     description: str | None = None
     columns: dict[str, ColumnWords] = {}
     position: list[str] | str | None = None
+    frame: Annotated[FrameWords | str | None, Field(description="The frame of its places; ICRS if nothing is said")] = (
+        None
+    )
     id: str | None = None
     obscore: Annotated[bool, Field(description="Its rows are observations and join ivoa.ObsCore")] = False
     skip_bad: bool = False

@@ -126,6 +126,10 @@ def _overrides(section: Any) -> dict[str, Any]:
     given = {key: getattr(section, key) for key in ("title", "description", "id") if getattr(section, key) is not None}
     if section.position is not None:
         given["position"] = [section.position] if isinstance(section.position, str) else list(section.position)
+    if section.frame is not None:
+        given["frame"] = (
+            section.frame if isinstance(section.frame, str) else section.frame.model_dump(exclude_none=True)
+        )
     columns = {name: words.model_dump(exclude_none=True) for name, words in section.columns.items()}
     return {**given, **({"columns": columns} if columns else {})}
 

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from skyvault.errors import NotFound, SkyvaultError
 from skyvault.formats import negotiate
 from skyvault.model.table import Column, Table
+from skyvault.serve.data_origin import page_address, request_address, with_origin
 from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import as_skyvault_error
 from skyvault.serve.params import Parameter, ParameterSet, read_form
@@ -22,6 +23,7 @@ from skyvault.store.query import Limits
 from skyvault.store.tap_schema import spelled, spelled_name
 from skyvault.store.view import Shelved
 
+STANDARD = "ivo://ivoa.net/std/ConeSearch"
 PARAMETERS = ParameterSet(
     (
         Parameter("RA", type="real", doc="Right ascension of the centre", unit="deg", ucd="pos.eq.ra", required=True),
@@ -62,7 +64,8 @@ class ConeSearch:
                 shelf = self._shelf(request.path_params["schema"], request.path_params["table"])
                 values = PARAMETERS.read(form.pairs)
             base = self.service.base_url(request)
-            return await self.service.in_thread(self._answer, shelf, values, base)
+            address = request_address(f"{page_address(shelf.table.name, base)}/scs", form.pairs)
+            return await self.service.in_thread(self._answer, shelf, values, base, address)
         except Exception as problem:
             return _error(as_skyvault_error(problem))
 
@@ -72,7 +75,7 @@ class ConeSearch:
             raise NotFound(f"there is no cone search of {schema}.{table}", hint="See / for the tables there are.")
         return shelf
 
-    def _answer(self, shelf: Shelved, values: dict[str, Any], base: str) -> Response:
+    def _answer(self, shelf: Shelved, values: dict[str, Any], base: str, address: str | None) -> Response:
         settings = self.service.settings
         table, place = shelf.table, shelf.stored.positions[0]
         columns = chosen(
@@ -97,6 +100,7 @@ class ConeSearch:
         if values["SR"] == 0:
             answer.stream.overflow = False
         answer.stream.table = _marked(answer.stream.table, shelf)
+        with_origin(answer.stream, self.service, answer.plan.tables, base, STANDARD, address)
         with_links(answer.stream, self.service, base)
         first, rest = collect(encoded(query, answer))
         return TableResponse(self.service, first, rest, query.format.content_type, {})

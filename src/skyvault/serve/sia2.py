@@ -15,6 +15,7 @@ from skyvault.formats.stream import TableStream
 from skyvault.model.region import Circle, Region
 from skyvault.model.service_descriptor import ServiceDescriptor
 from skyvault.model.span import EnergySpan, Span, TimeSpan
+from skyvault.serve.data_origin import request_address, with_origin
 from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import guarded
 from skyvault.serve.params import Parameter, ParameterSet, read_form
@@ -78,9 +79,11 @@ class Sia2:
     async def query(self, request: Request) -> Response:
         async with await read_form(request) as form:
             values = PARAMETERS.read(form.pairs)
-        return await self.service.in_thread(self._answer, values, self.service.base_url(request))
+            base = self.service.base_url(request)
+            address = request_address(f"{base}/sia2/query", form.pairs)
+        return await self.service.in_thread(self._answer, values, base, address)
 
-    def _answer(self, values: dict[str, Any], base: str) -> Response:
+    def _answer(self, values: dict[str, Any], base: str, address: str | None = None) -> Response:
         settings = self.service.settings
         chosen = negotiate(values["RESPONSEFORMAT"] or "votable/td")
         rows = settings.maxrec_default if values["MAXREC"] is None else min(values["MAXREC"], settings.maxrec_hard)
@@ -95,6 +98,7 @@ class Sia2:
         if rows == 0:
             answer.stream.overflow = False
         answer.stream.services = (descriptor,)
+        with_origin(answer.stream, self.service, answer.plan.tables, base, STANDARD, address)
         with_links(answer.stream, self.service, base)
         first, rest = collect(encoded(query, answer))
         return TableResponse(self.service, first, rest, chosen.content_type, {"cache-control": "no-cache"})

@@ -15,7 +15,8 @@ from starlette.routing import Route
 from skyvault.errors import ParameterError
 from skyvault.formats import negotiate
 from skyvault.formats.stream import TableStream
-from skyvault.model.table import Column, CoordinateFrame, Info, Table
+from skyvault.model.table import Column, Info, Table
+from skyvault.serve.data_origin import request_address, with_origin
 from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import guarded
 from skyvault.serve.params import Parameter, ParameterSet, read_form
@@ -74,6 +75,10 @@ _FIELDS: Final = (
     ("ssa_telescope", "facility_name", "Provenance.ObsConfig.Facility.Name", "char", None, "meta.id;instr.tel"),
     ("ssa_instrument", "instrument_name", "DataID.Instrument", "char", None, "meta.id;instr"),
 )
+_FRAMES: Final = {
+    "ssa_ra": obscore.PLACES.id, "ssa_dec": obscore.PLACES.id,
+    "ssa_tmin": obscore.TIMES.id, "ssa_tmax": obscore.TIMES.id,
+}  # fmt: skip
 _FILES: Final = "/datalink/links?ID="
 #: files that are no FITS, by the ends of their names
 _ENDINGS: Final = {r"\.(vot|xml)$": "application/x-votable+xml", r"\.csv(\.gz)?$": "text/csv", r"\.ecsv$": "text/plain"}
@@ -93,9 +98,11 @@ class Ssa:
             values = PARAMETERS.read(form.pairs)
         if str(values["REQUEST"]).lower() != "querydata":
             raise ParameterError(f"REQUEST={values['REQUEST']!r} is not done here", hint="Send REQUEST=queryData.")
-        return await self.service.in_thread(self._answer, values, self.service.base_url(request))
+        base = self.service.base_url(request)
+        address = request_address(f"{base}/ssa", form.pairs)
+        return await self.service.in_thread(self._answer, values, base, address)
 
-    def _answer(self, values: dict[str, Any], base: str) -> Response:
+    def _answer(self, values: dict[str, Any], base: str, address: str | None) -> Response:
         settings = self.service.settings
         chosen = negotiate(values["RESPONSEFORMAT"] or "votable/td")
         is_metadata = str(values["FORMAT"]).strip().upper() == "METADATA"
@@ -112,6 +119,7 @@ class Ssa:
         answer.stream.table = ssa_table()
         answer.stream.batches = _files(answer.stream.batches)
         answer.stream.infos = _INFOS
+        with_origin(answer.stream, self.service, answer.plan.tables, base, STANDARD, address)
         with_links(answer.stream, self.service, base)
         first, rest = collect(encoded(query, answer))
         return TableResponse(self.service, first, rest, chosen.content_type, {"cache-control": "no-cache"})
@@ -130,11 +138,11 @@ def ssa_table() -> Table:
             unit=unit,
             ucd=ucd,
             utype=f"ssa:{utype}",
-            ref="icrs" if name in ("ssa_ra", "ssa_dec") else None,
+            ref=_FRAMES.get(name),
         )
         for name, _, utype, datatype, unit, ucd in _FIELDS
     )
-    return Table("results", columns, utype="ssa:Dataset", frames=(CoordinateFrame("icrs", "ICRS"),))
+    return Table("results", columns, utype="ssa:Dataset", frames=(obscore.PLACES,), time_frames=(obscore.TIMES,))
 
 
 def _input(parameter: Parameter) -> Column:

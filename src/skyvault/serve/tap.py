@@ -16,6 +16,7 @@ from starlette.routing import Route
 from skyvault.adql.statements import CreateTable, DropTable
 from skyvault.errors import Busy, Cancelled, UsageError
 from skyvault.model.job import Job
+from skyvault.serve.data_origin import request_address, with_origin
 from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import guarded
 from skyvault.serve.identity import Identity, identity_of
@@ -28,6 +29,7 @@ from skyvault.serve.user_tables_cadc import INDEX_TABLE
 from skyvault.serve.uws import UwsService, UwsSettings
 from skyvault.store.user_space import Reader
 
+STANDARD = "ivo://ivoa.net/std/TAP"
 #: a query that runs so long is watched for a client that goes away
 WATCH_AFTER_S = 0.05
 #: so long a CREATE or DROP waits for a place among the queries
@@ -113,8 +115,11 @@ class Tap:
             files = {name: _opener(file) for name, file in form.files.items()}
             wish = Wish()
             base = self.service.base_url(request)
+            address = request_address(f"{base}/tap/sync", form.pairs)
             work = asyncio.ensure_future(
-                self._in_turn(statement, identity, self._answer, values, files, wish, identity, statement, base)
+                self._in_turn(
+                    statement, identity, self._answer, values, files, wish, identity, statement, base, address
+                )
             )
             # most answers are there before it is worth watching for the client's leaving
             await asyncio.wait({work}, timeout=WATCH_AFTER_S)
@@ -180,6 +185,7 @@ class Tap:
         identity: Identity,
         statement: CreateTable | DropTable | None,
         base: str,
+        address: str | None,
     ) -> Response:
         wish.check()
         query = read_query(values, files, self.service.settings)
@@ -192,6 +198,7 @@ class Tap:
             return Response(body, headers={"content-type": query.format.content_type, **headers})
         reader = Reader(identity.owner, identity.groups)
         answer = start(query, self.service.store, wish.on_cursor, reader)
+        with_origin(answer.stream, self.service, answer.plan.tables, base, STANDARD, address)
         with_links(answer.stream, self.service, base)
         chunks = encoded(query, answer)
         first, rest = collect(chunks)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from skyvault.errors import IngestError
-from skyvault.model.table import Column, CoordinateFrame, Table
+from skyvault.model.frames import time_name
+from skyvault.model.table import Column, CoordinateFrame, Table, TimeFrame
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,6 +118,11 @@ RULES: tuple[Rule, ...] = (
     Rule(("access_url",), "text", "{access_url} IS NULL", "access_url is empty", "Nobody can fetch these.", "note"),
 )  # fmt: skip
 _INDEXED = frozenset({"s_ra", "s_dec", "s_region"})
+#: t_min and t_max are Modified Julian Dates (ObsCore 1.1, section 4.4), here in UTC as the observatories keep it
+_TIMES = TimeFrame("", "UTC", "TOPOCENTER", "MJD-origin")
+TIMES = replace(_TIMES, id=time_name(_TIMES))
+PLACES = CoordinateFrame("icrs", "ICRS")
+_FRAMES = {"s_ra": PLACES.id, "s_dec": PLACES.id, "s_region": PLACES.id, "t_min": TIMES.id, "t_max": TIMES.id}
 
 COLUMNS: tuple[Column, ...] = tuple(
     Column(
@@ -132,7 +138,7 @@ COLUMNS: tuple[Column, ...] = tuple(
         std=True,
         nullable=name not in NEEDED,
         indexed=name in _INDEXED,
-        ref="icrs" if name in ("s_ra", "s_dec", "s_region") else None,
+        ref=_FRAMES.get(name),
     )
     for name, datatype, arraysize, xtype, unit, ucd, utype, description in _ROWS
 )
@@ -142,10 +148,12 @@ def obscore_table(extensions: Iterable[Column] = ()) -> Table:
     """The description of ivoa.ObsCore with extension columns after the standard ones."""
     return Table(
         NAME,
-        (*COLUMNS, *(replace(c, std=False, indexed=False) for c in extensions)),
+        # an extension's own frame is not that of all collections
+        (*COLUMNS, *(replace(c, std=False, indexed=False, ref=None) for c in extensions)),
         description="Observations of all collections of this service, as ObsCore 1.1 describes them",
         utype=UTYPE,
-        frames=(CoordinateFrame("icrs", "ICRS"),),
+        frames=(PLACES,),
+        time_frames=(TIMES,),
     )
 
 
@@ -162,13 +170,16 @@ def as_observations(table: Table) -> Table:
             f"the column {missing[0]} is missing", where=table.name, hint="ObsCore rows need obs_id, s_ra and s_dec."
         )
     columns = []
+    held = {frame.id for frame in table.frames} | {frame.id for frame in table.time_frames}
     for column in table.columns:
         known = standard.get(column.name.lower())
         if known is not None and _fits(column, known):
-            columns.append(replace(known, principal=True, indexed=False, ref=column.ref, nullable=column.nullable))
+            ref = column.ref if column.ref in held else TIMES.id if known.ref == TIMES.id else None
+            columns.append(replace(known, principal=True, indexed=False, ref=ref, nullable=column.nullable))
         else:
             columns.append(column)
-    return replace(table, columns=tuple(columns))
+    has_times = any(column.ref == TIMES.id for column in columns) and TIMES.id not in held
+    return replace(table, columns=tuple(columns), time_frames=(*table.time_frames, *((TIMES,) if has_times else ())))
 
 
 def _fits(column: Column, known: Column) -> bool:

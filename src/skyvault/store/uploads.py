@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skyvault.adql.emit_duckdb import identifier, sql_type
 from skyvault.adql.storage import Stored, storage_names
 from skyvault.errors import ParameterError, TooLarge
+from skyvault.model.frames import canonical
 from skyvault.store.view import Shelved
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Uploads:
             raise ParameterError(f"the upload {name!r} is broken: {stream.error}")
         number = len(self.tables)
         sql = f"temp.upload_{number}"
-        table = replace(stream.table, name=full, nrows=rows, columns=columns)
+        table = canonical(replace(stream.table, name=full, nrows=rows, columns=columns))
         self.tables.append(Shelved(table, Stored(sql, names, rows)))
         self._data.append((f"upload_{number}", pa.Table.from_batches(batches, schema), names))
 
