@@ -122,6 +122,8 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
         for one in ("sia2", "ssa", "datalink", "soda")
         for document in ("capabilities", "availability")
     ),
+    ("GET /moc", None, "200 200 200 200 401 200"),
+    ("GET /moc/{table}", None, "200 200 200 200 401 200"),
     ("GET /sia2/query", {"POS": "CIRCLE 10 20 1"}, "200 200 200 200 401 200"),
     ("POST /sia2/query", {"POS": "CIRCLE 10 20 1"}, "200 200 200 200 401 200"),
     ("GET /ssa", {"REQUEST": "queryData", "POS": "10,20"}, "200 200 200 200 401 200"),

@@ -188,6 +188,22 @@ def footprint_cells(regions: Shapes | Sequence[Region | None]) -> tuple[Indices,
     return row[new], orders[new], cells[new]
 
 
+def detailed_cells(shapes: Shapes, order: int, most: int) -> tuple[Cells, Cells, Indices]:
+    """Cells that hold the regions: (cell, order of each, ranges of regions that are MOCs).
+
+    As fine as ``order``, but a part of a region stops at wider cells where it would take more than ``most``.
+    """
+    geometry = Geometry(shapes)
+    parts, cells, orders = _cells_of(geometry, levels=1, deepest=order, most=MOST_CELLS, room=1.5)
+    pieces = [(parts[:0], cells[:0], orders[:0])]
+    for own in np.unique(orders).tolist():
+        at = np.flatnonzero(orders == own)
+        pieces += _divide(geometry, parts[at], own, cells[at], order - own, order, most)
+    mocs = [geometry.moc(part).ranges for part in np.flatnonzero(geometry.kind == MOC).tolist()]
+    ranges = np.concatenate(mocs) if mocs else np.empty((0, 2), np.int64)
+    return np.concatenate([p[1] for p in pieces]), np.concatenate([p[2] for p in pieces]), ranges
+
+
 def cells_for_lookup(region: Region, orders: Iterable[int]) -> list[tuple[int, int, int]]:
     """Which entries of a region index can touch ``region``: (order, first cell, last cell), both ends included.
 

@@ -15,6 +15,7 @@ from skyvault.errors import LimitError
 from skyvault.model.region import CELLS_29, MAX_ORDER, Moc, Region
 from skyvault.sky.cells import Cells, children, outline_vectors
 from skyvault.sky.cover import cover
+from skyvault.sky.moc import common_ranges, intersection, union
 from skyvault.sky.predicates import contains, intersects
 from skyvault.sky.shapes import POLYGON, Shapes, spread
 from skyvault.sky.vectors import coordinates
@@ -45,6 +46,12 @@ def as_moc(region: Region, order: int | None = None) -> Moc:
     return Moc(np.stack([kept << shift, ((kept + 1) << shift) - 1], axis=1))
 
 
+def combined(is_union: bool, first: Region, second: Region) -> Moc:
+    """The union or the intersection of two regions as coverages."""
+    one, two = as_moc(first), as_moc(second)
+    return union([one, two]) if is_union else intersection(one, two)
+
+
 def cell_shapes(order: int, cells: Cells) -> Shapes:
     """Cells of one order as polygons."""
     steps = max(4, 64 >> order)
@@ -59,8 +66,8 @@ def cell_shapes(order: int, cells: Cells) -> Shapes:
 def moc_meets(moc: Moc, region: Region) -> bool:
     """Whether a coverage and a region have a point in common."""
     if isinstance(region, Moc):
-        return len(_common(moc.ranges, region.ranges)) > 0
-    near = _common(moc.ranges, np.array(cover(region, max_ranges=_RANGES), np.int64))
+        return len(common_ranges(moc.ranges, region.ranges)) > 0
+    near = common_ranges(moc.ranges, np.array(cover(region, max_ranges=_RANGES), np.int64))
     one = Shapes.from_regions([region])
     return any(bool(intersects(one, cell_shapes(order, cells)).any()) for order, cells in _by_order(Moc(near)))
 
@@ -68,10 +75,10 @@ def moc_meets(moc: Moc, region: Region) -> bool:
 def moc_holds(moc: Moc, region: Region) -> bool:
     """Whether a region lies wholly in a coverage."""
     if isinstance(region, Moc):
-        common = _common(moc.ranges, region.ranges)
+        common = common_ranges(moc.ranges, region.ranges)
         return len(common) == len(region.ranges) and bool((Moc(common).ranges == region.ranges).all())
     # the cells beside the coverage must keep clear of the region
-    beside = _common(_complement(moc.ranges), np.array(cover(region, max_ranges=_RANGES), np.int64))
+    beside = common_ranges(_complement(moc.ranges), np.array(cover(region, max_ranges=_RANGES), np.int64))
     one = Shapes.from_regions([region])
     return not any(bool(intersects(one, cell_shapes(order, cells)).any()) for order, cells in _by_order(Moc(beside)))
 
@@ -82,18 +89,6 @@ def held_moc(region: Region, moc: Moc) -> bool:
         return True
     one = Shapes.from_regions([region])
     return all(bool(contains(one, cell_shapes(order, cells)).all()) for order, cells in _by_order(moc))
-
-
-def _common(first: Cells, second: Cells) -> Cells:
-    """The ranges two sorted lists of ranges have in common."""
-    if len(first) == 0 or len(second) == 0:
-        return np.empty((0, 2), np.int64)
-    begin = np.searchsorted(second[:, 1], first[:, 0], side="left")
-    end = np.searchsorted(second[:, 0], first[:, 1], side="right")
-    counts = np.maximum(end - begin, 0)
-    own = np.repeat(np.arange(len(first)), counts)
-    other = np.arange(len(own)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(begin, counts)
-    return np.stack([np.maximum(first[own, 0], second[other, 0]), np.minimum(first[own, 1], second[other, 1])], axis=1)
 
 
 def _complement(ranges: Cells) -> Cells:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from skyvault.formats.stream import TableStream
     from skyvault.sky.shapes import Shapes
 
-COVERAGE_ORDER = 6
 #: bad rows told by number before the rest is only counted
 BAD_ROWS_TOLD = 20
 #: rows whose regions are worked on at once: their numbers stay in the cache (2,000 to 4,000 are fastest)
@@ -123,6 +122,9 @@ class Builder:
         self.path.unlink(missing_ok=True)
         try:
             with self._opened() as connection:
+                connection.execute("SET TimeZone='UTC'")
+                # stdout is the command's answer
+                connection.execute("SET enable_progress_bar=false")
                 for name, reader in (beside or {}).items():
                     self._keep_beside(connection, name, reader)
                 extra = self._write(connection, stream)
@@ -149,9 +151,6 @@ class Builder:
 
     def _write(self, connection: duckdb.DuckDBPyConnection, stream: TableStream) -> dict[str, Any]:
         """Everything the file holds; returns what the ledger keeps."""
-        connection.execute("SET TimeZone='UTC'")
-        # stdout is the command's answer
-        connection.execute("SET enable_progress_bar=false")
         self._fill(connection, stream)
         extra = self._measure(connection)
         version = connection.execute("SELECT version()").fetchone()
@@ -410,11 +409,6 @@ class Builder:
         if self.spec.positioned:
             spec = self.spec
             extra["positions"] = [{"lon": spec.lon, "lat": spec.lat} if spec.point is None else {"point": spec.point}]
-            cells = connection.execute(
-                f"SELECT DISTINCT _healpix_29 >> {2 * (29 - COVERAGE_ORDER)} AS c FROM data"
-                " WHERE _healpix_29 IS NOT NULL"
-            ).fetchnumpy()["c"]
-            extra["coverage"] = _moc_text([(COVERAGE_ORDER, cells)])
         if self.spec.indexed:
             extra["indexed"] = list(self.spec.indexed)
         if self.spec.regions:
@@ -423,7 +417,9 @@ class Builder:
             rows = connection.execute(f"SELECT DISTINCT key FROM cells_{index}").fetchnumpy()["key"]
             orders = sorted({int(key) // KEY_STRIDE for key in rows.tolist()}) if len(rows) else []
             extra["regions"].append({"column": index, "orders": orders, **_told(self._regions.get(index))})
-            extra["coverage"] = _moc_text([(o, rows[rows // KEY_STRIDE == o] % KEY_STRIDE) for o in orders])
+        from skyvault.store.coverage_build import measure_coverage
+
+        extra.update(measure_coverage(connection, self.spec, self.names, tuple(self.carried)))
         return extra
 
     def _duplicates(self, connection: duckdb.DuckDBPyConnection, extra: dict[str, Any]) -> list[dict[str, Any]]:
@@ -474,7 +470,7 @@ def _region_cells(batch: pa.RecordBatch, column: Column) -> tuple[Any, Any, tupl
 
     from skyvault.sky.cover import footprint_cells
 
-    shapes, codes = _shapes(batch.column(2), column)
+    shapes, codes = region_shapes(batch.column(2), column)
     row, order, cell = footprint_cells(shapes)
     keys = order.astype(np.int64) * KEY_STRIDE + cell
     valid = shapes.valid
@@ -507,7 +503,7 @@ def spread_cells(starts: Any, counts: Any, codes: Any) -> tuple[Any, Any]:
     return known[owner], place
 
 
-def _shapes(array: Any, column: Column) -> tuple[Shapes, Any]:
+def region_shapes(array: Any, column: Column) -> tuple[Shapes, Any]:
     """The regions of a column of region text, circles or polygons; rows that hold none are not valid.
 
     Where many rows hold equal texts: the different regions, and which of them each row has (-1: none).
@@ -572,22 +568,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value != value:
         return None
     return value
-
-
-def _moc_text(levels: list[tuple[int, Any]]) -> str:
-    """ASCII MOC of cells at several orders, at most of order COVERAGE_ORDER + 2."""
-    import numpy as np
-    from mocpy import MOC
-
-    orders = [np.full(len(cells), order, dtype=np.uint8) for order, cells in levels if len(cells)]
-    if not orders:
-        return ""
-    cells = np.concatenate([np.asarray(c, dtype=np.uint64) for _, c in levels if len(c)])
-    depth = max(order for order, c in levels if len(c))
-    moc = MOC.from_healpix_cells(cells, np.concatenate(orders), max_depth=depth)
-    if depth > COVERAGE_ORDER + 2:
-        moc = moc.degrade_to_order(COVERAGE_ORDER + 2)
-    return str(moc.to_string(format="ascii"))
 
 
 _DISK_SIGNS = ("no space left", "could not write", "file too large", "quota exceeded", "max_temp_directory_size")
