@@ -59,8 +59,6 @@ def run_process(
 
     ``stopping`` ends it early. ``echo`` is given what it says, as it says it.
     """
-    name = f"{task.resource.name} {task.action.name}"
-    logger.info("%s begins", name)
     said = bytearray()
 
     def hear(words: bytes) -> None:
@@ -76,8 +74,6 @@ def run_process(
         outcome = "failed"
     text = said.decode("utf-8", "replace").replace("\x00", "").strip()[-KEPT_OUTPUT:]
     _tell_end(ledger, number, outcome, text)
-    last = text.rpartition("\n")[2]
-    (logger.info if outcome == "done" else logger.warning)("%s: %s%s", name, outcome, f": {last}" if last else "")
     return outcome
 
 

@@ -120,7 +120,9 @@ class ActionScheduler:
 
     def _look_after(self, task: ActionTask, number: int) -> None:
         try:
-            run_process(self.ledger, task, number, stopping=self._stopping)
+            outcome = run_process(self.ledger, task, number, stopping=self._stopping)
+            tell = logger.info if outcome == "done" else logger.warning
+            tell("the action %s of %s: %s", task.action.name, task.resource.name, outcome)
         except Exception:
             logger.exception("the run of an action was lost")
 

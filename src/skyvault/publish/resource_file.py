@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from skyvault.errors import ConfigError
 from skyvault.publish.resource import Resource
@@ -97,7 +97,7 @@ def read_resource(path: Path) -> ResourceFile:
         loader = _loader()
         tree = yaml.compose(text, Loader=loader)
         # a subclass of the safe loader
-        content = yaml.load(text, Loader=loader)  # noqa: S506
+        content = yaml.load(text, Loader=loader)
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
@@ -123,7 +123,7 @@ def _loader() -> Any:
     class Loader(yaml.SafeLoader):
         """Truths are true and false alone; where one is expected, yes and no are understood all the same."""
 
-        yaml_implicit_resolvers = {
+        yaml_implicit_resolvers: ClassVar = {
             first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:bool"]
             for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
