@@ -279,6 +279,10 @@ class Settings:
     authority: str = _setting(
         "skyvault.invalid", _text, "Naming authority of the identifiers given out (`ivo://AUTHORITY/...`)."
     )
+    oai_page_records: int = _setting(200, _whole(1, 5000), "Records of one page of the registry's lists (`/oai`).")
+    registry_full: bool = _setting(
+        False, _flag, "Whether this registry harvests the whole Virtual Observatory, and says so (RegTAP)."
+    )
     publisher: str | None = _setting(None, _text, "Who publishes: an institute's or a person's name.")
     contact: str | None = _setting(None, _text, "Mail address or page where users find help.")
 

@@ -92,6 +92,8 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     ("GET /{schema}/{table}/scs", {"RA": "1", "DEC": "1", "SR": "1"}, "200 200 200 200 401 200"),
     ("POST /{schema}/{table}/scs", {"RA": "1", "DEC": "1", "SR": "1"}, "200 200 200 200 401 200"),
     ("GET /{schema}/{table}/scs/capabilities", None, "200 200 200 200 401 200"),
+    ("GET /oai", {"verb": "Identify"}, "200 200 200 200 401 200"),
+    ("POST /oai", {"verb": "Identify"}, "200 200 200 200 401 200"),
     ("GET /", None, "200 200 200 200 401 200"),
     ("GET /tap", None, "303 303 303 303 401 303"),
     ("GET /tap/", None, "303 303 303 303 401 303"),

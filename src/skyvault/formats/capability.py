@@ -17,6 +17,8 @@ CAPABILITIES = "http://www.ivoa.net/xml/VOSICapabilities/v1.0"
 VR = "http://www.ivoa.net/xml/VOResource/v1.0"
 TR = "http://www.ivoa.net/xml/TAPRegExt/v1.0"
 CS = "http://www.ivoa.net/xml/ConeSearch/v1.0"
+SSA = "http://www.ivoa.net/xml/SSA/v1.1"
+VG = "http://www.ivoa.net/xml/VORegistry/v1.0"
 
 STD = "ivo://ivoa.net/std/"
 #: Types of language features (TAPRegExt 1.0, section 2.3; ADQL 2.1, section 4)
@@ -49,7 +51,7 @@ class Interface:
     use: Literal["full", "base", "dir"] = "full"
     role: str | None = "std"
     version: str | None = None
-    kind: Literal["vs:ParamHTTP", "vr:WebBrowser"] = "vs:ParamHTTP"
+    kind: Literal["vs:ParamHTTP", "vr:WebBrowser", "vg:OAIHTTP"] = "vs:ParamHTTP"
     security_methods: tuple[str, ...] = ()
     query_types: tuple[Literal["GET", "POST"], ...] = ()
     result_type: str | None = None
@@ -130,6 +132,23 @@ class ConeSearchCapability(Capability):
     test_cone: tuple[float, float, float] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SpectralCapability(Capability):
+    """A simple spectral access service (SimpleDALRegExt 1.1, section 3.3)."""
+
+    max_records: int = 20_000
+    default_records: int = 20_000
+    data_sources: tuple[str, ...] = ("survey",)
+    creation_types: tuple[str, ...] = ("archival",)
+
+
+@dataclass(frozen=True, slots=True)
+class HarvestCapability(Capability):
+    """A registry's records by OAI-PMH (Registry Interfaces 1.1, section 3.4); ``max_records`` are those of a page."""
+
+    max_records: int = 200
+
+
 def capabilities_document(capabilities: Iterable[Capability], *, with_modes: bool = False) -> Iterator[bytes]:
     """The document, capability by capability.
 
@@ -145,12 +164,21 @@ def capabilities_document(capabilities: Iterable[Capability], *, with_modes: boo
     yield b"</vosi:capabilities>\n"
 
 
+def capability_element(capability: Capability) -> str:
+    """One capability as a registry record holds it; the prefixes are those of :mod:`skyvault.formats.voresource`."""
+    return _capability(capability, False)
+
+
 def _capability(capability: Capability, with_modes: bool) -> str:
     kind, special = None, ""
     if isinstance(capability, TapCapability):
         kind, special = "tr:TableAccess", _tap(capability, with_modes)
     elif isinstance(capability, ConeSearchCapability):
         kind, special = "cs:ConeSearch", _cone_search(capability)
+    elif isinstance(capability, SpectralCapability):
+        kind, special = "ssap:SimpleSpectralAccess", _spectral(capability)
+    elif isinstance(capability, HarvestCapability):
+        kind, special = "vg:Harvest", element("maxRecords", capability.max_records)
     interfaces = "".join(_interface(interface) for interface in capability.interfaces)
     return (
         f"<capability{attributes([('standardID', capability.standard_id), ('xsi:type', kind)])}>\n"
@@ -253,4 +281,18 @@ def _cone_search(cone: ConeSearchCapability) -> str:
     return (
         f"{element('maxSR', cone.max_radius_deg)}{element('maxRecords', cone.max_records)}"
         f"{element('verbosity', 'true' if cone.has_verbosity else 'false')}{test}"
+    )
+
+
+def _spectral(spectral: SpectralCapability) -> str:
+    return "".join(
+        (
+            element("complianceLevel", "query"),
+            *(element("dataSource", one) for one in spectral.data_sources),
+            *(element("creationType", one) for one in spectral.creation_types),
+            element("supportedFrame", "ICRS"),
+            element("maxSearchRadius", 180),
+            element("maxRecords", spectral.max_records),
+            element("defaultMaxRecords", spectral.default_records),
+        )
     )

@@ -71,18 +71,28 @@ def tableset_document(
     """
     yield f"{_HEAD}<vtm:tableset{_TABLE_NAMESPACES}>\n".encode()
     for schema in schemas:
-        yield (
-            "<schema>"
-            + element("name", schema.name)
-            + element("title", schema.title)
-            + element("description", schema.description)
-            + element("utype", schema.utype)
-            + "\n"
-        ).encode()
+        yield _schema_head(schema).encode()
         for table in schema.tables:
             yield _table(table, "table", "", detail, spell).encode()
         yield b"</schema>\n"
     yield b"</vtm:tableset>\n"
+
+
+def schema_element(schema: SchemaDescription, *, detail: Detail = "max", spell: Callable[[str], str] = str) -> str:
+    """A schema with its tables as a registry record holds it."""
+    tables = "".join(_table(table, "table", "", detail, spell) for table in schema.tables)
+    return f"{_schema_head(schema)}{tables}</schema>\n"
+
+
+def _schema_head(schema: SchemaDescription) -> str:
+    return (
+        "<schema>"
+        + element("name", schema.name)
+        + element("title", schema.title)
+        + element("description", schema.description)
+        + element("utype", schema.utype)
+        + "\n"
+    )
 
 
 def table_document(table: Table, *, spell: Callable[[str], str] = str) -> bytes:

@@ -110,9 +110,7 @@ class Registry:
 
     def get(self, ivoid: str) -> KeptRecord | None:
         """One record, in whatever case its identifier is written; deleted ones, too."""
-        row = self.database.fetch_one(
-            "SELECT * FROM registry_records WHERE key = :key", {"key": ivoid.strip().lower()}
-        )
+        row = self.database.fetch_one("SELECT * FROM registry_records WHERE key = :key", {"key": ivoid.strip().lower()})
         return None if row is None else _record(row)
 
     def listed(

@@ -52,6 +52,7 @@ class Service:
             if self.store.user_space is None
             else UserRules(settings, self.store.ledger, self.store.layout, self.store.user_space)
         )
+        self.store.registry.refresh = self._refresh_registry
         self.accounts = Accounts(self.store.ledger, Keys(settings))
         self.started = time.time()
         #: who does the jobs of each kind
@@ -74,6 +75,11 @@ class Service:
         self._seen_base = f"http://{settings.host}:{settings.port}"
         self._stopped = threading.Event()
         self._janitor = threading.Thread(target=self._tidy, name="skyvault-snapshots", daemon=True)
+
+    def _refresh_registry(self) -> None:
+        from skyvault.serve.registry_records import refresh
+
+        refresh(self.store.view(), self.store.ledger, self.settings, self.store.view)
 
     def start(self) -> None:
         self.runner.start()

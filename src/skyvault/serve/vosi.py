@@ -29,11 +29,13 @@ from skyvault.model.table import Table
 from skyvault.serve.faults import guarded
 from skyvault.serve.identity import identity_of
 from skyvault.serve.service import Service
-from skyvault.store import obscore, tap_schema
+from skyvault.store import obscore, regtap, tap_schema
 from skyvault.store.view import View, split_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from skyvault.config import Settings
 
 OBSCORE_MODEL = ("ObsCore-1.1", "ivo://ivoa.net/std/ObsCore#core-1.1")
 
@@ -63,7 +65,7 @@ class Vosi:
         base = self.service.base_url(request)
 
         def make(view: View) -> bytes:
-            return b"".join(capabilities_document(self._capabilities(base, view)))
+            return b"".join(capabilities_document(tap_capabilities(base, view, self.service.settings)))
 
         return self._document(request, ("capabilities", base), make)
 
@@ -150,55 +152,57 @@ class Vosi:
             return Response(kept[2], headers={**headers, "content-encoding": "gzip"})
         return Response(kept[1], headers=headers)
 
-    def _capabilities(self, base: str, view: View) -> list[Capability]:
-        from skyvault.adql.functions import language_features
-        from skyvault.formats.registry import OUTPUT_FORMATS
 
-        settings = self.service.settings
-        features = {
-            kind: tuple(Feature(form, description) for form, description in forms)
-            for kind, forms in language_features().items()
-        }
-        # clients written for TAPRegExt 1.0 know these two types in its own spelling only (STILTS 3.4, TOPCAT 4.8)
-        for kind in ("udf", "adqlgeo"):
-            known = features.get(f"ivo://ivoa.net/std/tapregext#features-{kind}")
-            if known:
-                features[f"ivo://ivoa.net/std/TAPRegExt#features-{kind}"] = known
-        models = (OBSCORE_MODEL,) if view.get(obscore.NAME) is not None else ()
-        tap = TapCapability(
-            "ivo://ivoa.net/std/TAP",
-            (Interface(f"{base}/tap", use="base", version="1.1"),),
-            languages=(
-                Language(
-                    "ADQL",
-                    (("2.0", "ivo://ivoa.net/std/ADQL#v2.0"), ("2.1", "ivo://ivoa.net/std/ADQL#v2.1")),
-                    description="Astronomical Data Query Language",
-                    features=features,
-                ),
+def tap_capabilities(base: str, view: View, settings: Settings) -> list[Capability]:
+    """What the TAP service at ``base`` can do, and its other documents."""
+    from skyvault.adql.functions import language_features
+    from skyvault.formats.registry import OUTPUT_FORMATS
+
+    features = {
+        kind: tuple(Feature(form, description) for form, description in forms)
+        for kind, forms in language_features().items()
+    }
+    # clients written for TAPRegExt 1.0 know these two types in its own spelling only (STILTS 3.4, TOPCAT 4.8)
+    for kind in ("udf", "adqlgeo"):
+        known = features.get(f"ivo://ivoa.net/std/tapregext#features-{kind}")
+        if known:
+            features[f"ivo://ivoa.net/std/TAPRegExt#features-{kind}"] = known
+    models: tuple[tuple[str, str], ...] = (OBSCORE_MODEL,) if view.get(obscore.NAME) is not None else ()
+    if settings.registry_full:
+        # RegTAP 1.2, section 6: only who has the whole registry may say so
+        models += (("Registry 1.1", regtap.UTYPE),)
+    tap = TapCapability(
+        "ivo://ivoa.net/std/TAP",
+        (Interface(f"{base}/tap", use="base", version="1.1"),),
+        languages=(
+            Language(
+                "ADQL",
+                (("2.0", "ivo://ivoa.net/std/ADQL#v2.0"), ("2.1", "ivo://ivoa.net/std/ADQL#v2.1")),
+                description="Astronomical Data Query Language",
+                features=features,
             ),
-            output_formats=tuple(OutputFormat(one.content_type, one.short_names, one.ivo_id) for one in OUTPUT_FORMATS),
-            data_models=models,
-            # TAP 1.1, section 2.5: http is mandatory where uploads are; the operator's list says from which hosts
-            upload_methods=tuple(
-                f"ivo://ivoa.net/std/TAPRegExt#upload-{method}" for method in ("inline", "http", "https")
-            ),
-            retention_period=(Limit(int(settings.job_life_days * 86_400), int(settings.job_life_days * 86_400)),),
-            execution_duration=(Limit(int(settings.async_time_s), int(settings.async_time_s)),),
-            output_limit=(Limit(settings.maxrec_default, settings.maxrec_hard, "row"),),
-            upload_limit=(Limit(settings.upload_bytes, settings.upload_bytes, "byte"),),
+        ),
+        output_formats=tuple(OutputFormat(one.content_type, one.short_names, one.ivo_id) for one in OUTPUT_FORMATS),
+        data_models=models,
+        # TAP 1.1, section 2.5: http is mandatory where uploads are; the operator's list says from which hosts
+        upload_methods=tuple(f"ivo://ivoa.net/std/TAPRegExt#upload-{method}" for method in ("inline", "http", "https")),
+        retention_period=(Limit(int(settings.job_life_days * 86_400), int(settings.job_life_days * 86_400)),),
+        execution_duration=(Limit(int(settings.async_time_s), int(settings.async_time_s)),),
+        output_limit=(Limit(settings.maxrec_default, settings.maxrec_hard, "row"),),
+        upload_limit=(Limit(settings.upload_bytes, settings.upload_bytes, "byte"),),
+    )
+    others = [
+        Capability(
+            f"ivo://ivoa.net/std/VOSI#{what}",
+            (Interface(f"{base}/tap/{what}", version="1.1" if what == "tables" else None),),
         )
-        others = [
-            Capability(
-                f"ivo://ivoa.net/std/VOSI#{what}",
-                (Interface(f"{base}/tap/{what}", version="1.1" if what == "tables" else None),),
-            )
-            for what in ("capabilities", "availability", "tables")
-        ]
-        examples = Capability(
-            "ivo://ivoa.net/std/DALI#examples",
-            (Interface(f"{base}/tap/examples", kind="vr:WebBrowser", role=None),),
-        )
-        return [tap, *others, examples]
+        for what in ("capabilities", "availability", "tables")
+    ]
+    examples = Capability(
+        "ivo://ivoa.net/std/DALI#examples",
+        (Interface(f"{base}/tap/examples", kind="vr:WebBrowser", role=None),),
+    )
+    return [tap, *others, examples]
 
 
 def _written(table: Table) -> Table:
@@ -211,7 +215,10 @@ def _schemas(tables: Iterable[Table]) -> list[vosi_xml.SchemaDescription]:
         by_schema.setdefault(split_name(table.name)[0], []).append(_written(table))
     return [
         vosi_xml.SchemaDescription(
-            tap_schema.spelled(name), tuple(members), tap_schema.SCHEMA_DESCRIPTIONS.get(name.lower())
+            tap_schema.spelled(name),
+            tuple(members),
+            tap_schema.SCHEMA_DESCRIPTIONS.get(name.lower()),
+            utype=tap_schema.SCHEMA_UTYPES.get(name.lower()),
         )
         for name, members in by_schema.items()
     ]

@@ -19,6 +19,7 @@ from skyvault.store.engine import Engine, SnapshotError
 from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import Layout
 from skyvault.store.query import Answer, Limits, run_query
+from skyvault.store.registry_shelf import HARVESTED, RegistryShelf
 from skyvault.store.user_space import Reader, UserSpace, mentions_user_tables
 from skyvault.store.view import View, shelved
 
@@ -48,6 +49,7 @@ class DuckStore:
             temp_bytes=settings.temp_bytes,
         )
         self.grace_s = settings.snapshot_grace_s
+        self.registry = RegistryShelf(self.engine, self.ledger.registry, settings.public_url)
         #: None: users may not keep tables here
         self.user_space = (
             UserSpace(self.ledger, anonymous=settings.user_tables_anonymous) if settings.user_tables else None
@@ -80,7 +82,9 @@ class DuckStore:
         return self.user_space.view(reader, view)
 
     def _reload(self, version: int) -> None:
-        current = self.holdings.current().values()
+        current = list(self.holdings.current().values())
+        harvested = next((h for h in current if h.name == HARVESTED), None)
+        current = [h for h in current if h is not harvested]
         items = [
             shelved(
                 h.table, h.snapshot, h.nrows, h.extra, published_at=h.published_at, bytes=h.bytes, version=h.version
@@ -88,7 +92,10 @@ class DuckStore:
             for h in current
         ]
         self._loaded += 1
-        items += tap_schema.shelve(self.engine, [h.table for h in current], self._loaded)
+        registry = self.registry.shelves(harvested)
+        described = [*(h.table for h in current), *(shelf.table for shelf in registry)]
+        items += tap_schema.shelve(self.engine, described, self._loaded)
+        items += registry
         # queries compiled a moment ago may still read the one before; two generations are kept
         if self._loaded > 2:
             tap_schema.drop(self.engine, self._loaded - 2)

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +159,20 @@ class Engine:
             try:
                 cursor.register("_loading", table)
                 cursor.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM _loading")
+            finally:
+                cursor.close()
+
+    def load_all(self, tables: Mapping[str, Any]) -> None:
+        """Keep several Arrow tables in memory, as :meth:`load`; whoever reads sees either all the new ones or none."""
+        with self._lock:
+            cursor = self.cursor()
+            try:
+                cursor.execute("BEGIN")
+                for name, table in tables.items():
+                    cursor.register("_loading", table)
+                    cursor.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM _loading")
+                    cursor.unregister("_loading")
+                cursor.execute("COMMIT")
             finally:
                 cursor.close()
 

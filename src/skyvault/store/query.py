@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from skyvault.adql.plan import ENGINE_LIMIT, Plan
 from skyvault.errors import Cancelled, LimitError, SkyvaultError
 from skyvault.formats.stream import TableStream
-from skyvault.model.frames import with_frames_of
 from skyvault.model.table import Column, Table
 from skyvault.store.engine import Engine, translated
 from skyvault.store.view import Shelved, View
@@ -94,6 +93,8 @@ def run_query(
         view = view.with_uploads(uploads.tables)
     plan, values = compile_query(text, view, limits)
     shelves = [view.item(name) for name in plan.tables]
+    for prepare in {shelf.prepare for shelf in shelves if shelf.prepare is not None}:
+        prepare()
     allowed = None if limits.rows is None else limits.rows + 1
     sql = plan.sql(values, allowed)
     files = tuple(dict.fromkeys(shelf.file for shelf in shelves if shelf.file is not None))
@@ -217,5 +218,16 @@ def _typed(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch
 
 def _described(plan: Plan, shelves: list[Shelved]) -> Table:
     """The result table: its columns, and what the tables it came from say of frames and descriptions."""
-    description = shelves[0].table.description if len(shelves) == 1 else None
-    return with_frames_of(Table("result", plan.columns, description=description), (one.table for one in shelves))
+    table = Table("result", plan.columns)
+    if len(shelves) == 1:
+        source = shelves[0].table
+        refs = {column.ref for column in plan.columns if column.ref}
+        table = replace(
+            table,
+            description=source.description,
+            frames=tuple(f for f in source.frames if f.id in refs),
+            time_frames=tuple(f for f in source.time_frames if f.id in refs),
+        )
+    else:
+        table = replace(table, columns=tuple(replace(c, ref=None, id=None) for c in plan.columns))
+    return table

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from skyvault.adql.storage import Stored, storage_names
 from skyvault.adql.words import RESERVED
 from skyvault.model.table import Column, ForeignKey, Table
+from skyvault.store import regtap
 from skyvault.store.engine import Engine
 from skyvault.store.view import Shelved, split_name
 
@@ -117,7 +118,9 @@ STANDARD = (SCHEMAS, TABLES, COLUMNS, KEYS, KEY_COLUMNS)
 SCHEMA_DESCRIPTIONS = {
     "tap_schema": "Tables that describe the tables of this service",
     "ivoa": "Tables defined by the International Virtual Observatory Alliance",
+    "rr": regtap.DESCRIPTION,
 }
+SCHEMA_UTYPES = {"rr": regtap.UTYPE}
 
 
 def shelve(engine: Engine, published: Iterable[Table], version: int) -> list[Shelved]:
@@ -141,7 +144,8 @@ def drop(engine: Engine, version: int) -> None:
 def _contents(tables: list[Table]) -> list[tuple[Table, pa.Table]]:
     schema_names = list(dict.fromkeys(split_name(table.name)[0] for table in tables))
     schemas = [
-        (spelled(name), None, SCHEMA_DESCRIPTIONS.get(name.lower()), i + 1) for i, name in enumerate(schema_names)
+        (spelled(name), SCHEMA_UTYPES.get(name.lower()), SCHEMA_DESCRIPTIONS.get(name.lower()), i + 1)
+        for i, name in enumerate(schema_names)
     ]
     table_rows = [
         (spelled(split_name(t.name)[0]), spelled_name(t.name), t.kind, t.utype, t.description, i + 1)

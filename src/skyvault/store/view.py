@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from skyvault.adql.plan import PlanCache
 from skyvault.adql.storage import Stored, StoredPosition, StoredRegion, storage_names
-from skyvault.model.frames import canonical
 from skyvault.model.table import Table
 from skyvault.store.engine import alias
 
@@ -25,6 +24,8 @@ class Shelved:
     published_at: float = 0.0
     bytes: int = 0
     version: int = 0
+    #: to be called before the table is read
+    prepare: Callable[[], None] | None = None
 
 
 def shelved(
@@ -39,7 +40,6 @@ def shelved(
 ) -> Shelved:
     """A published table from what the ledger says of it."""
     database = alias(file)
-    table = canonical(table)
     stored = Stored(
         sql=f"{database}.data",
         names=storage_names(table.column_names),

@@ -1,0 +1,438 @@
+"""What this service tells registries of itself: one record for each published table, one for each service, and those
+of the authority, the publisher and the registry itself.
+
+Made from what is published and from the settings, so that nothing has to be said twice. A table published without a
+resource.yaml has a record, too, as good as what is known of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from skyvault import __version__
+from skyvault.formats.capability import (
+    Capability,
+    ConeSearchCapability,
+    HarvestCapability,
+    Interface,
+    SpectralCapability,
+)
+from skyvault.formats.voresource import Contact, Coverage, Creator, Record, Relationship, record_element
+from skyvault.formats.vosi_xml import SchemaDescription
+from skyvault.serve import sia2, soda_parameters, ssa
+from skyvault.serve.dataset_links import LINKS
+from skyvault.serve.registry_coverage import cone_within, coverage_of_table
+from skyvault.serve.vosi import tap_capabilities
+from skyvault.store import obscore
+from skyvault.store.registry_shelf import BASE
+from skyvault.store.tap_schema import SCHEMA_DESCRIPTIONS, spelled, spelled_name
+from skyvault.store.view import Shelved, View, split_name
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
+    from skyvault.ledger.ledger import Ledger
+
+_STD: Final = "ivo://ivoa.net/std/"
+#: schemas that describe the service itself
+_OWN_SCHEMAS: Final = frozenset({"tap_schema", "rr", "tap_user", "tap_upload"})
+#: the utype by which tables of observations are found (ObsCore 1.1's data model as a table)
+_OBSCORE_TABLE: Final = "ivo://ivoa.net/std/ObsCore#table-1.1"
+#: said of a table nobody has said more of
+_SUBJECT: Final = "astronomy-databases"
+#: kinds of files -> the protocol that finds them
+_PROTOCOLS: Final = {"images": "sia2", "spectra": "ssa", "timeseries": "ssa", "xp": "ssa"}
+
+
+def refresh(view: View, ledger: Ledger, settings: Settings, current: Callable[[], View]) -> int:
+    """Bring the records in the ledger up to date with what is published; how many changed.
+
+    ``current`` gives what is published when somebody has published meanwhile.
+    """
+    registry = ledger.registry
+    for _ in range(20):
+        elsewhere = [one for one in ledger.resources.all() if one.document.get("records")]
+        made_from = _made_from(view, settings, [(one.name, one.published_at) for one in elsewhere])
+        if registry.made_from() == made_from:
+            return 0
+        records = {one.key: one for one in records_of(view, settings, [one.document for one in elsewhere])}
+        digests = {key: hashlib.sha256(_written(one, 0, 0).encode()).hexdigest()[:32] for key, one in records.items()}
+        done = registry.replace(
+            digests,
+            lambda key, created, updated, records=records: _written(records[key], created, updated),  # type: ignore[misc]
+            made_from=made_from,
+            holdings_version=view.version,
+        )
+        if done is not None:
+            return done
+        view = current()
+    return 0
+
+
+def _made_from(view: View, settings: Settings, elsewhere: Iterable[tuple[str, float]]) -> str:
+    said = [
+        __version__, view.version, settings.authority, settings.publisher, settings.contact, settings.registry_full,
+        settings.maxrec_default, settings.maxrec_hard, settings.async_time_s, settings.upload_bytes,
+        settings.job_life_days, sorted(elsewhere),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
+
+
+def _written(record: Record, created: int, updated: int) -> str:
+    return record_element(record, created=created, updated=updated, spell=spelled)
+
+
+def records_of(view: View, settings: Settings, resources: Iterable[Mapping[str, Any]] = ()) -> list[Record]:
+    """All records of this service. Addresses of its own begin with :data:`BASE`.
+
+    ``resources`` are documents of resource.yaml files whose ``records:`` describe services that run elsewhere.
+    """
+    site = Site(settings)
+    shelves = [shelf for shelf in view.tables.values() if split_name(shelf.table.name)[0].lower() not in _OWN_SCHEMAS]
+    tables = [site.table(shelf) for shelf in shelves]
+    services = [site.tap(view, shelves), *site.dataset_services(shelves)]
+    others = [record for document in resources for record in site.elsewhere(document)]
+    found = {record.key: record for record in (*others, *tables, *services, *site.itself())}
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The publisher of the records, as the settings name it."""
+
+    settings: Settings
+
+    @property
+    def publisher(self) -> str:
+        return self.settings.publisher or self.settings.authority
+
+    def ivoid(self, *path: str) -> str:
+        """An identifier below the authority."""
+        return "/".join((f"ivo://{self.settings.authority}", *path)).lower()
+
+    def _contact(self, said: str | None) -> Contact:
+        """Whom to ask; a contact may be a mail address or a page."""
+        text = said or self.settings.contact
+        is_mail = text is not None and "@" in text and "/" not in text
+        return Contact(self.publisher, email=text if is_mail else None, address=None if is_mail else text)
+
+    def _curated(self, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What all records say of who publishes, who made the data and what one may do with them."""
+        facts = facts or {}
+        creators = tuple(
+            Creator(one["name"], (f"orcid:{one['orcid']}",) if one.get("orcid") else ())
+            for one in facts.get("creators", ())
+        )
+        licence = facts.get("licence")
+        rights = facts.get("rights") or licence
+        doi, bibcode = facts.get("doi"), facts.get("bibcode")
+        identifiers = [f"doi:{_bare_doi(doi)}" if doi else None, f"bibcode:{bibcode}" if bibcode else None]
+        dates = [(facts["created"], "Created")] if _is_date(facts.get("created")) else []
+        references = [one for one in facts.get("references", ()) if one not in (doi, bibcode)]
+        return {
+            "publisher": facts.get("publisher") or self.publisher,
+            "publisher_id": self.ivoid("org") if not facts.get("publisher") else None,
+            "contacts": (self._contact(facts.get("contact")),),
+            "creators": creators,
+            "subjects": tuple(facts.get("subjects") or ()) or (_SUBJECT,),
+            "rights": ((rights, facts.get("licence_url")),) if rights else (),
+            "alt_identifiers": tuple(one for one in identifiers if one),
+            "dates": tuple(dates),
+            "version": facts.get("version"),
+            "source": (bibcode, "bibcode") if bibcode else None,
+            "content_levels": tuple(facts.get("content_level") or ()) or ("Research",),
+            "relationships": (Relationship("Cites", tuple((one, None) for one in references)),) if references else (),
+            "facilities": tuple(facts.get("facility") or ()),
+            "instruments": tuple(facts.get("instrument") or ()),
+        }
+
+    # -- tables ----------------------------------------------------------------------------------------------------
+
+    def table(self, shelf: Shelved) -> Record:
+        """The record of one published table or collection of files."""
+        table, facts = shelf.table, shelf.extra.get("resource") or {}
+        schema, name = split_name(table.name)
+        page = f"{BASE}/{schema}/{name}"
+        coverage = coverage_of_table(shelf, facts)
+        collection = shelf.extra.get("collection") or {}
+        capabilities = [_auxiliary(f"{_STD}TAP#aux", f"{BASE}/tap", "1.1")]
+        served_by = [("TAP", self.ivoid("tap"))]
+        types = ["Catalog"]
+        if shelf.stored.positions:
+            cone = cone_within(coverage.spatial)
+            capabilities.append(
+                ConeSearchCapability(
+                    f"{_STD}ConeSearch",
+                    (Interface(f"{page}/scs?", use="base", version="1.03"),),
+                    max_records=self.settings.maxrec_hard,
+                    test_cone=cone,
+                )
+            )
+        protocol = _PROTOCOLS.get(collection.get("kind", ""))
+        if protocol is not None:
+            standard, address, version = {
+                "sia2": (f"{_STD}SIA#query-aux-2.0", f"{BASE}/sia2/query", "2.0"),
+                "ssa": (f"{_STD}SSA#aux", f"{BASE}/ssa?", "1.1"),
+            }[protocol]
+            capabilities.append(_auxiliary(standard, address, version))
+            served_by.append((protocol.upper(), self.ivoid(protocol)))
+            types = ["Archive"]
+        capabilities.append(Capability(None, (Interface(page, kind="vr:WebBrowser", role=None),)))
+        curated = self._curated(facts)
+        curated["relationships"] += (Relationship("IsServedBy", tuple(served_by)),)
+        curated["dates"] += ((_day(shelf.published_at), "Updated"),)
+        if table.name.lower() == obscore.NAME.lower():
+            table = replace(table, utype=_OBSCORE_TABLE)
+        return Record(
+            "vs:CatalogService" if shelf.stored.positions else "vs:CatalogResource",
+            self.ivoid(schema, name),
+            table.title or _title(facts.get("title"), table.name),
+            table.description or facts.get("description") or f"The table {table.name}, published by {self.publisher}.",
+            page,
+            short_name=name,
+            types=tuple(types),
+            capabilities=tuple(capabilities),
+            coverage=replace(coverage, footprint=f"{BASE}/moc/{table.name}" if coverage.spatial else None),
+            schemas=(
+                SchemaDescription(
+                    spelled(schema),
+                    (replace(table, name=spelled_name(table.name)),),
+                    description=SCHEMA_DESCRIPTIONS.get(schema.lower(), facts.get("description")),
+                    title=facts.get("title"),
+                ),
+            ),
+            **curated,
+        )
+
+    # -- services --------------------------------------------------------------------------------------------------
+
+    def tap(self, view: View, shelves: Iterable[Shelved]) -> Record:
+        """The record of the TAP service. Of its tables only the names: each has a record of its own."""
+        by_schema: dict[str, list[Shelved]] = {}
+        for shelf in sorted(shelves, key=lambda one: one.table.name.lower()):
+            by_schema.setdefault(split_name(shelf.table.name)[0], []).append(shelf)
+        schemas = tuple(
+            SchemaDescription(
+                spelled(name),
+                tuple(
+                    replace(one.table, name=spelled_name(one.table.name), columns=(), foreign_keys=()) for one in all_
+                ),
+                description=SCHEMA_DESCRIPTIONS.get(name.lower()),
+            )
+            for name, all_ in by_schema.items()
+        )
+        return Record(
+            "vs:CatalogService",
+            self.ivoid("tap"),
+            f"{self.publisher} TAP service",
+            f"All tables of {self.publisher}, to be queried in ADQL; users may upload tables of their own.",
+            f"{BASE}/",
+            short_name=f"{self.publisher} TAP",
+            types=("Catalog",),
+            capabilities=tuple(tap_capabilities(BASE, view, self.settings)),
+            schemas=schemas,
+            **self._curated(),
+        )
+
+    def dataset_services(self, shelves: Iterable[Shelved]) -> list[Record]:
+        """Records of the services that find images and spectra, where there are any."""
+        by_protocol: dict[str, list[Shelved]] = {}
+        for shelf in shelves:
+            protocol = _PROTOCOLS.get((shelf.extra.get("collection") or {}).get("kind", ""))
+            if protocol is not None:
+                by_protocol.setdefault(protocol, []).append(shelf)
+        texts = {
+            "sia2": (
+                "images",
+                "Images and cubes of all collections, found by position, time, band and more (SIA 2.0).",
+            ),
+            "ssa": (
+                "spectra",
+                "Spectra and time series of all collections, found by position, time and band (SSA 1.1).",
+            ),
+        }
+        records = []
+        for protocol, members in sorted(by_protocol.items()):
+            what, description = texts[protocol]
+            collections = tuple((one.table.title or one.table.name, self.ivoid(*split_name(one.table.name)))
+                                for one in members)  # fmt: skip
+            curated = self._curated()
+            curated["relationships"] += (Relationship("IsServiceFor", collections),)
+            wavebands = {
+                word for one in members for word in coverage_of_table(one, one.extra.get("resource") or {}).wavebands
+            }
+            records.append(
+                Record(
+                    "vs:CatalogService",
+                    self.ivoid(protocol),
+                    f"{self.publisher}: {what}",
+                    description,
+                    f"{BASE}/",
+                    short_name=f"{self.publisher} {protocol}",
+                    types=("Archive",),
+                    capabilities=tuple(self._dataset_capabilities(protocol)),
+                    coverage=Coverage(wavebands=tuple(sorted(wavebands))),
+                    **curated,
+                )
+            )
+        return records
+
+    def _dataset_capabilities(self, protocol: str) -> Iterable[Capability]:
+        if protocol == "ssa":
+            yield SpectralCapability(
+                ssa.STANDARD,
+                (Interface(f"{BASE}/ssa?", use="base", version="1.1"),),
+                max_records=self.settings.maxrec_hard,
+                default_records=self.settings.maxrec_default,
+            )
+        else:
+            yield _auxiliary(sia2.STANDARD, f"{BASE}/sia2/query", "2.0")
+            for kind, standard in soda_parameters.STANDARDS.items():
+                yield _auxiliary(standard, f"{BASE}/soda/{kind}", "1.0")
+        yield _auxiliary(LINKS, f"{BASE}/datalink/links", "1.1")
+        for what in ("capabilities", "availability"):
+            yield Capability(f"{_STD}VOSI#{what}", (Interface(f"{BASE}/{protocol}/{what}"),))
+
+    # -- the publisher and the registry ----------------------------------------------------------------------------
+
+    def itself(self) -> list[Record]:
+        """The authority, the organisation and the registry: without them no registry takes the others."""
+        curated = self._curated()
+        curated |= {"subjects": ("virtual-observatories",), "reference_url": f"{BASE}/"}
+        authority = self.settings.authority
+        registry = Record(
+            "vg:Registry",
+            self.ivoid("registry"),
+            f"{self.publisher} registry",
+            f"The publishing registry of {self.publisher}: records of its tables and services by OAI-PMH.",
+            short_name="registry",
+            types=("Registry",),
+            capabilities=(
+                HarvestCapability(
+                    f"{_STD}Registry",
+                    (Interface(f"{BASE}/oai", use="base", version="1.0", kind="vg:OAIHTTP"),),
+                    max_records=self.settings.oai_page_records,
+                ),
+                _auxiliary(f"{_STD}TAP#aux", f"{BASE}/tap", "1.1"),
+                *(
+                    Capability(f"{_STD}VOSI#{what}", (Interface(f"{BASE}/tap/{what}"),))
+                    for what in ("capabilities", "availability", "tables")
+                ),
+            ),
+            managed_authorities=(authority.lower(),),
+            is_full=self.settings.registry_full,
+            **curated,
+        )
+        organisation = Record(
+            "vr:Organisation",
+            self.ivoid("org"),
+            self.publisher,
+            f"{self.publisher}, publisher of data in the Virtual Observatory.",
+            short_name=self.publisher,
+            types=("Organisation",),
+            **curated,
+        )
+        owner = Record(
+            "vg:Authority",
+            self.ivoid(),
+            f"Naming authority {authority}",
+            f"{self.publisher} gives out identifiers that begin with ivo://{authority}.",
+            short_name=authority,
+            types=("Other",),
+            managing_org=self.publisher,
+            **curated,
+        )
+        return [registry, organisation, owner]
+
+    # -- services that run elsewhere -------------------------------------------------------------------------------
+
+    def elsewhere(self, document: Mapping[str, Any]) -> Iterable[Record]:
+        """Records of services that run elsewhere and are described in a resource.yaml."""
+        for given in document.get("records", ()):
+            facts = {**document, **{key: value for key, value in given.items() if value not in (None, [], "")}}
+            facts["creators"] = [{"name": one} if isinstance(one, str) else one for one in facts.get("creators", ())]
+            capabilities = tuple(_foreign(one) for one in given.get("services", ()))
+            pages = [one["url"] for one in given.get("services", ()) if one["type"] == "web"]
+            spectral = tuple(_energies(*pair) for pair in (facts.get("coverage") or {}).get("spectral", ()))
+            coverage = facts.get("coverage") or {}
+            yield Record(
+                "vs:DataService",
+                self.ivoid(document["schema"], given["name"]),
+                given["title"],
+                given["description"],
+                given.get("reference_url") or (pages[0] if pages else given["services"][0]["url"]),
+                short_name=given["name"],
+                types=("Archive",),
+                capabilities=capabilities,
+                coverage=Coverage(
+                    coverage.get("spatial"),
+                    tuple((float(low), float(high)) for low, high in coverage.get("temporal", ())),
+                    spectral,
+                    wavebands=tuple(facts.get("waveband") or ()),
+                ),
+                **self._curated(facts),
+            )
+
+
+def _auxiliary(standard: str, url: str, version: str | None) -> Capability:
+    return Capability(standard, (Interface(url, use="base", version=version),))
+
+
+#: a service type of resource.yaml -> its standard, and the version of its interface
+FOREIGN: Final[Mapping[str, tuple[str | None, str | None]]] = {
+    "tap": (f"{_STD}TAP", "1.1"),
+    "scs": (f"{_STD}ConeSearch", "1.03"),
+    "sia": (f"{_STD}SIA", "1.0"),
+    "sia2": (f"{_STD}SIA#query-2.0", "2.0"),
+    "ssa": (f"{_STD}SSA", "1.1"),
+    "slap": (f"{_STD}SLAP", "1.0"),
+    "datalink": (f"{_STD}DataLink#links-1.1", "1.1"),
+    "soda": (f"{_STD}SODA#sync-1.0", "1.0"),
+    "hips": (f"{_STD}HiPS#hips-1.0", "1.0"),
+    "web": (None, None),
+}
+
+
+def _foreign(service: Mapping[str, Any]) -> Capability:
+    standard, version = FOREIGN[service["type"]]
+    if standard is None:
+        return Capability(None, (Interface(service["url"], kind="vr:WebBrowser", role=None),))
+    interface = Interface(service["url"], use="base", version=service.get("version") or version)
+    return Capability(standard, (interface,), service.get("description"))
+
+
+def _energies(shortest_m: float, longest_m: float) -> tuple[float, float]:
+    from skyvault.serve.registry_coverage import HC
+
+    return HC / longest_m, HC / shortest_m
+
+
+def _title(title: str | None, name: str) -> str:
+    plain = split_name(name)[-1]
+    return f"{title}: {plain}" if title else f"Table {name}"
+
+
+def _bare_doi(doi: str) -> str:
+    for beginning in ("https://doi.org/", "http://doi.org/", "http://dx.doi.org/", "https://dx.doi.org/", "doi:"):
+        if doi.lower().startswith(beginning):
+            return doi[len(beginning) :]
+    return doi
+
+
+def _is_date(text: object) -> bool:
+    from datetime import datetime
+
+    try:
+        datetime.fromisoformat(str(text))
+    except ValueError:
+        return False
+    return True
+
+
+def _day(time_s: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(time_s, UTC).date().isoformat()
