@@ -155,3 +155,31 @@ def test_each_file_of_a_dataset_says_how_large_it_is_itself(tmp_path: Path) -> N
     assert this.size == (folder / "small" / "a01.fits").stat().st_size
     assert full.size == (folder / "full" / "a01.fits").stat().st_size > 100_000
     assert rows(settings, "SELECT s_xel1 FROM plates.scans") == [{"s_xel1": 20}]
+
+
+def test_what_follows_from_a_mapped_column_follows_it(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "r",
+        "files:\n  scans: {files: '*.fits', previews: false, map: {t_min: 30000.0, t_exptime: '= 20 * 60', filter: r}}\n",
+    )
+    image(folder / "a.fits")
+    settings = Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    (row,) = rows(settings, "SELECT t_min, t_max, t_exptime, em_min, em_max FROM plates.scans")
+    assert row["t_max"] == pytest.approx(30000.0 + 1200 / 86400) and row["t_exptime"] == 1200
+    assert (row["em_min"], row["em_max"]) == pytest.approx((550e-9, 700e-9))
+
+
+def test_rules_hold_for_the_row_a_hook_gives(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "r",
+        "files:\n  scans:\n    files: '*.fits'\n    hook: wide\n    previews: false\n"
+        "    embargo: '2999-01-01'\n    obscore: '= s_fov < 5'\n",
+    )
+    (folder / "hooks.py").write_text("def wide(row, path, header):\n    return {**row, 's_fov': 90.0}\n")
+    image(folder / "a.fits")
+    settings = Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    (row,) = rows(settings, "SELECT s_fov, data_rights FROM plates.scans")
+    assert row == {"s_fov": 90.0, "data_rights": "proprietary"}
+    assert rows(settings, "SELECT obs_id FROM ivoa.ObsCore") == []

@@ -15,6 +15,7 @@ from skyvault.model.product import Product
 from skyvault.plugins.hooks import hook
 from skyvault.publish.mapping import is_expression, value_of
 from skyvault.publish.resource import FilesSection
+from skyvault.science.exposure_headers import wavelengths_of
 from skyvault.science.previews import Pictures
 from skyvault.science.reprojected import in_a_line
 from skyvault.store.products import did_of
@@ -111,10 +112,13 @@ def finished(
     row["access_estsize"] = max(1, round(facts["size"] / 1024))
     for name, value in section.map.items():
         row[name] = value_of(value, facts, header)
+    _follow(row, section.map)
     for name, extra in section.extra.items():
         row[name] = value_of(extra.value, facts, header)
     if section.hook is not None:
         _through_hook(recipe, dataset, path, header)
+        # the hook gave another row
+        row = dataset.row
     released = value_of(section.embargo, facts, header)
     row["obs_release_date"] = None if released is None else str(released)
     row["data_rights"] = "public" if released is None else "proprietary"
@@ -139,6 +143,17 @@ def finished(
     else:
         row["_in_obscore"] = section.obscore
     return dataset
+
+
+def _follow(row: dict[str, Any], mapped: Mapping[str, Any]) -> None:
+    """What follows from mapped columns and is not mapped itself: the end of an exposure, a filter's wavelengths."""
+    if "t_max" not in mapped and not {"t_min", "t_exptime"}.isdisjoint(mapped):
+        begin, seconds = row.get("t_min"), row.get("t_exptime")
+        if isinstance(begin, int | float) and isinstance(seconds, int | float):
+            row["t_max"] = begin + seconds / 86_400.0
+    if "filter" in mapped and {"em_min", "em_max"}.isdisjoint(mapped):
+        span = None if row.get("filter") is None else wavelengths_of(str(row["filter"]))
+        row["em_min"], row["em_max"] = span or (None, None)
 
 
 def kept_pictures(pictures: Pictures, recipe: Recipe, local: str, semantics: str) -> list[Product]:

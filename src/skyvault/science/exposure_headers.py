@@ -15,10 +15,10 @@ _FILTERS_NM: Final = {
     "W1": (2750, 3870), "W2": (3960, 5340), "W3": (7440, 17260), "W4": (19520, 27910),
 }  # fmt: skip
 _LONG: Final = re.compile(
-    r"(?:SDSS|DECam|sloan|PS1|ps1|LSST)?[-_ ]?([ugrizy])(?:['p]|[-_ ]?(?:band|DECam|SDSS|sdss|PS1))?"
+    r"(?:SDSS|DECam|sloan|PS1|ps1|LSST|bok)?[-_ ]?([ugrizy])(?:['pd]|\.MP\d{4}|[-_ ]?(?:band|DECam|SDSS|sdss|PS1))?"
 )
 _CLOCK: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d*)?))?)?")
-_DAYS_BEFORE_2000: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2})")
+_DAYS_BEFORE_2000: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2})(T.*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def instant_of(text: str) -> Instant:
     remark = None
     old = _DAYS_BEFORE_2000.fullmatch(cleaned)
     if old:
-        day, month, year = map(int, old.groups())
-        cleaned = f"{1900 + year:04d}-{month:02d}-{day:02d}"
+        day, month, year = map(int, old.groups()[:3])
+        cleaned = f"{1900 + year:04d}-{month:02d}-{day:02d}{old[4] or ''}"
         remark = f"{text.strip()!r} is read as {cleaned}"
     found = _CLOCK.fullmatch(cleaned)
     if found is None:
@@ -63,14 +63,15 @@ def begin_of(header: Any) -> Instant | None:
         if value is not None and 0.0 < value < 2e5:
             return Instant(value)
     complaint: ValueError | None = None
-    for card, clock in (("DATE-BEG", None), ("DATE-OBS", "TIME-OBS"), ("DATE-OBS", "UT"), ("DATE_OBS", None)):
+    for card, clocks in (("DATE-BEG", ()), ("DATE-OBS", ("TIME-OBS", "UT")), ("DATE_OBS", ())):
         text = header.get(card)
         if not isinstance(text, str) or not text.strip():
             continue
-        time_of_day = header.get(clock) if clock else None
+        time_of_day = next((header[clock] for clock in clocks if clock in header), None)
         if isinstance(time_of_day, str) and re.fullmatch(r"\s*\d{1,2}:\d{2}(:\d{2}(\.\d*)?)?\s*", time_of_day):
             bare = text.strip()
-            text = f"{bare}T{time_of_day.strip()}" if len(bare) == 10 else text
+            is_day = len(bare) == 10 or _DAYS_BEFORE_2000.fullmatch(bare) is not None
+            text = f"{bare}T{time_of_day.strip()}" if is_day else text
         try:
             return instant_of(text)
         except ValueError as problem:
@@ -106,7 +107,7 @@ def wavelengths_of(name: str) -> tuple[float, float] | None:
         first = plain.split()[0] if plain.split() else ""
         known = _FILTERS_NM.get(first.rstrip("'p") or first)
     if known is None:
-        match = _LONG.fullmatch(plain)
+        match = _LONG.fullmatch(plain) or _LONG.fullmatch(plain.partition(" ")[0])
         known = _FILTERS_NM.get(match[1]) if match else None
     return None if known is None else (known[0] * 1e-9, known[1] * 1e-9)
 
