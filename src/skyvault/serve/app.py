@@ -18,6 +18,7 @@ from skyvault.serve.dataset_vosi import DatasetVosi
 from skyvault.serve.faults import exception_handlers, form_for_people
 from skyvault.serve.links import Links
 from skyvault.serve.login_service import LoginService
+from skyvault.serve.moc import MocService
 from skyvault.serve.oai import Oai
 from skyvault.serve.pages import Pages
 from skyvault.serve.product_addresses import ProductAddresses
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         *account.routes(),
         *([] if elsewhere is None else elsewhere.routes()),
         *ConeSearch(service).routes(),
+        *MocService(service).routes(),
         *Oai(service).routes(),
         *_datasets(service),
         *Pages(service).routes(),

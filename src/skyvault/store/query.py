@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skyvault.adql.plan import ENGINE_LIMIT, Plan
 from skyvault.errors import Cancelled, LimitError, SkyvaultError
 from skyvault.formats.stream import TableStream
+from skyvault.model.frames import with_frames_of
 from skyvault.model.table import Column, Table
 from skyvault.store.engine import Engine, translated
 from skyvault.store.view import Shelved, View
@@ -218,16 +219,5 @@ def _typed(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> pa.RecordBatch
 
 def _described(plan: Plan, shelves: list[Shelved]) -> Table:
     """The result table: its columns, and what the tables it came from say of frames and descriptions."""
-    table = Table("result", plan.columns)
-    if len(shelves) == 1:
-        source = shelves[0].table
-        refs = {column.ref for column in plan.columns if column.ref}
-        table = replace(
-            table,
-            description=source.description,
-            frames=tuple(f for f in source.frames if f.id in refs),
-            time_frames=tuple(f for f in source.time_frames if f.id in refs),
-        )
-    else:
-        table = replace(table, columns=tuple(replace(c, ref=None, id=None) for c in plan.columns))
-    return table
+    description = shelves[0].table.description if len(shelves) == 1 else None
+    return with_frames_of(Table("result", plan.columns, description=description), (one.table for one in shelves))

@@ -8,6 +8,7 @@ from typing import Any
 
 from skyvault.adql.plan import PlanCache
 from skyvault.adql.storage import Stored, StoredPosition, StoredRegion, storage_names
+from skyvault.model.frames import canonical
 from skyvault.model.table import Table
 from skyvault.store.engine import alias
 
@@ -40,6 +41,7 @@ def shelved(
 ) -> Shelved:
     """A published table from what the ledger says of it."""
     database = alias(file)
+    table = canonical(table)
     stored = Stored(
         sql=f"{database}.data",
         names=storage_names(table.column_names),
