@@ -147,11 +147,77 @@ class ThisFile(_Section):
     local_semantics: Annotated[str | None, Field(description="Your own word for this kind of file")] = None
 
 
+class Hdf5Section(_Section):
+    """Where in HDF5 files the values of datasets are: paths of data sets, from the file's root or from each group."""
+
+    each: Annotated[
+        str | None, Field(description="Groups that are a dataset each: a pattern such as /stars/*; none: the file")
+    ] = None
+    rows: Annotated[bool, Field(description="Each row of the values is a dataset (with the axis in common)")] = False
+    wavelength: str | None = None
+    time: str | None = None
+    flux: Annotated[str | None, Field(description="Of spectra and light curves: the values")] = None
+    error: str | None = None
+    image: Annotated[str | None, Field(description="Of images: the pixels; the WCS is in attributes")] = None
+    id: Annotated[str | None, Field(description="Of rows: their names")] = None
+    ra: Annotated[str | None, Field(description="A data set or attribute with right ascensions, degrees")] = None
+    dec: str | None = None
+    units: Annotated[dict[str, str], Field(description="Of wavelength, time, flux, where the file does not say")] = {}
+    missing: Annotated[list[float], Field(description="Numbers that stand for no value")] = []
+
+
+class ServiceParameter(_Section):
+    """What a service of one's own may be asked."""
+
+    type: Literal["text", "integer", "real", "boolean", "timestamp"] = "text"
+    unit: str | None = None
+    ucd: str | None = None
+    xtype: str | None = None
+    description: str | None = None
+    min: float | None = None
+    max: float | None = None
+    values: Annotated[list[str], Field(description="The choices there are")] = []
+    default: str | int | float | bool | None = None
+    required: bool = False
+
+
+class OwnService(_Section):
+    """A service on each dataset that a function of hooks.py does, at once or as a job."""
+
+    name: Name
+    hook: Annotated[str, Field(description="A function of hooks.py: given the dataset's file, and the parameters")]
+    semantics: Annotated[str, Field(pattern=r"^#[a-z][a-z-]*$", description="A term of the DataLink vocabulary")] = (
+        "#proc"
+    )
+    description: str | None = None
+    content_type: Annotated[str, Field(description="Media type of what it gives")] = "application/octet-stream"
+    parameters: dict[Name, ServiceParameter] = {}
+
+    @model_validator(mode="after")
+    def _no_names_of_ours(self) -> OwnService:
+        for name in self.parameters:
+            if name.lower() in ("id", "service", "context", "row", "responseformat", "phase", "runid"):
+                raise ValueError(f"a parameter cannot be called {name}")
+        return self
+
+
 class FilesSection(_Section):
-    """Files of one kind: each (or each image in them) becomes a dataset that can be found, fetched and cut out."""
+    """Files of one kind: each (or each image in them) becomes a dataset that can be found, fetched and cut out.
+
+    Instead of files there may be rows, whose datasets a function makes when they are asked for.
+    """
 
     kind: Literal["images", "spectra", "timeseries", "events"] = "images"
-    files: Annotated[str | list[str], Field(description="Patterns below this resource's folder; ** goes deeper")]
+    files: Annotated[str | list[str], Field(description="Patterns below this resource's folder; ** goes deeper")] = []
+    rows: Annotated[
+        str | None,
+        Field(description="Instead of files: a function of hooks.py that gives rows, a table file, or an ADQL query"),
+    ] = None
+    id: Annotated[MappedValue, Field(description="Of rows: what tells one from the others")] = "= id"
+    make: Annotated[str | None, Field(description="Of rows: the function that makes a dataset of its row")] = None
+    content_type: Annotated[str, Field(description="Of rows: media type of what is made")] = "application/x-votable+xml"
+    hdf5: Annotated[Hdf5Section | None, Field(description="Of HDF5: where in the files the values are")] = None
+    services: Annotated[list[OwnService], Field(description="Services on these datasets that hooks.py does")] = []
     ignore: str | list[str] = []
     title: str | None = None
     description: str | None = None
@@ -173,6 +239,18 @@ class FilesSection(_Section):
         MappedValue, Field(description="When a file becomes public: an instant, or '= expression' that gives one")
     ] = None
     embargo_for: Annotated[list[str], Field(description="Users and groups who may have it before")] = []
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> FilesSection:
+        if bool(self.files) == (self.rows is not None):
+            raise ValueError("give one of files and rows")
+        if (self.rows is None) != (self.make is None):
+            raise ValueError("rows and make belong together")
+        names = [one.name.lower() for one in self.services]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two services are called {name!r}")
+        return self
 
 
 class Example(_Section):
