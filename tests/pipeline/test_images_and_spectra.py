@@ -127,6 +127,17 @@ def test_forced_photometry_stays_at_the_place_and_an_aperture_follows_the_star(t
     assert abs(followed.flux / flux - 1.0) < 0.04 and np.allclose((followed.x, followed.y), (100.7, 98.8), atol=0.1)
 
 
+def test_a_star_that_moves_is_measured_where_it_has_come_to(data_folder: Path) -> None:
+    # 2 arcsec a year since 2016.0, on an image of 2023.15
+    years = 2000.0 + (60000.0 - 51544.5) / 365.25 - 2016.0
+    row = {**ROW, "pmra": -1200.0, "pmdec": 1600.0, "epoch": 2016.0}
+    args = {"mags": [16.5], "offset": (1.2 * years / SCALE, 1.6 * years / SCALE)}
+    (curve,) = camera().fetch_source(row, download_args=args).lightcurves
+    assert abs(curve.data["mag"][0] - 16.5) < 0.05
+    (other,) = camera().fetch_source({**ROW, "name": "resting"}, download_args=args).lightcurves
+    assert not abs(other.data["mag"][0] - 16.5) < 1.0
+
+
 def test_errors_of_an_aperture_are_those_of_many_empty_places() -> None:
     rng = np.random.default_rng(1)
     image = rng.normal(100.0, 5.0, (400, 400))

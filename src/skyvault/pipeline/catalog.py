@@ -223,7 +223,7 @@ class Catalog(Part):
 
     def dict_from_row(self, number: int, obstime: Any = None, preferred_mag: str | None = None) -> dict[str, Any]:
         """cat_index, name, ra and dec (degrees, at ``obstime`` where given), mag, mag_err, mag_filter, alias, pmra and
-        pmdec (mas/yr), parallax (mas); what the list does not have is None."""
+        pmdec (mas/yr), parallax (mas), epoch (Julian year of place and motion); what the list does not have is None."""
         row = self.data[number]
         pars = self.pars
         mag_column, error_column, band = pars.mag_column, pars.mag_error_column, pars.mag_filter_name
@@ -249,7 +249,9 @@ class Catalog(Part):
             "pmra": self._value(row, pars.pm_ra_column),
             "pmdec": self._value(row, pars.pm_dec_column),
             "parallax": self._value(row, pars.parallax_column),
-        }
+            "epoch": julian_year(pars.catalog_observation_year if obstime is None else obstime)
+            if self.has_motions else None,
+        }  # fmt: skip
 
     @staticmethod
     def _value(row: Any, column: str | None) -> Any:

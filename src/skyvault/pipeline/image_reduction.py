@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -51,9 +51,12 @@ def photometry_of_images(
     gain: float | None = None,
     recentre_arcsec: float = 1.5,
     aperture_correction: bool = True,
+    place_at: Callable[[float], tuple[float, float]] | None = None,
 ) -> ImagePhotometry:
-    """Measure the place (ICRS degrees) on each image; times, exposures, filters and zero points of the rows (NaN, "":
-    unknown) are taken before those of the headers. ``zero_point`` and ``gain`` are for images that state none.
+    """Measure the place (ICRS degrees) on each image, or for a star that moves where ``place_at`` an MJD says it is.
+
+    Times, exposures, filters and zero points of the rows (NaN, "": unknown) are taken before those of the headers.
+    ``zero_point`` and ``gain`` are for images that state none.
 
     ``method`` "forced" measures exactly there, "aperture" at the centre of light within ``recentre_arcsec``. Without
     ``radius_arcsec`` the aperture is 1.75 times as wide as the image's stars. An image that cannot be read is a
@@ -72,7 +75,8 @@ def photometry_of_images(
         except (DataError, DataMissing) as error:
             result.problems.append(str(error))
             continue
-        at = image.place(*place)
+        when = float(mjd[number]) if np.isfinite(mjd[number]) else image.mjd
+        at = image.place(*(place if place_at is None or when is None else place_at(when)))
         scale = image.pixel_scale_arcsec()
         found = None if at is None else _measured(
             image, at, scale, method, radius_arcsec, gain, recentre_arcsec, aperture_correction
@@ -80,7 +84,6 @@ def photometry_of_images(
         if found is None:
             result.off_image += 1
             continue
-        when = float(mjd[number]) if np.isfinite(mjd[number]) else image.mjd
         if when is None:
             result.problems.append(f"no time is known of {path.name}")
             continue

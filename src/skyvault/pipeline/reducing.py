@@ -19,6 +19,7 @@ from skyvault.pipeline.spectrum_reduction import spectra_of
 from skyvault.science.light_curve_reduction import by_filter_and_season
 from skyvault.science.photometry_statistics import median_place
 from skyvault.science.samples import Indices
+from skyvault.science.star_motion import places_at
 from skyvault.science.time_scales import TDB_BARYCENTER, AlignedTimes, Site, TimeFrame, to_barycenter
 
 #: columns of raw photometry that light curves keep
@@ -69,10 +70,10 @@ class Reducing:
         """Light curves of a source measured on images: one a filter (and season), flux in microjansky (AB) where the
         images state their zero points, else in counts.
 
-        ``method`` "forced" measures at the catalogue's place, "aperture" at the centre of light near it;
-        ``aperture_radius`` is in arcsec, by default 1.75 times the width of the image's stars. ``zero_point`` and
-        ``gain_electrons`` (a count) are for images whose headers state none. Images that cannot be measured are listed
-        in altdata ``problems``. Raises DataError for a source without a place.
+        ``method`` "forced" measures where the source's motion has brought it at an image's time, "aperture" at the
+        centre of light near there; ``aperture_radius`` is in arcsec, by default 1.75 times the width of the image's
+        stars. ``zero_point`` and ``gain_electrons`` (a count) are for images whose headers state none. Images that
+        cannot be measured are listed in altdata ``problems``. Raises DataError for a source without a place.
         """
         rows = dataset.data
         if not len(rows):
@@ -89,6 +90,7 @@ class Reducing:
             zero_points=np.asarray(rows["zero_point"], np.float64) if "zero_point" in names else nothing,
             filters=[_text(one) for one in rows["filter"]] if "filter" in names else [""] * len(rows),
             gain=gain_electrons, aperture_correction=aperture_correction,
+            place_at=None if source is None else _way(source),
         )  # fmt: skip
         made: list[Lightcurve] = []
         about: dict[str, Any] = {"data_type": dataset.data_type, "method": method, "off_image": measured.off_image}
@@ -281,3 +283,21 @@ def _begin(one: Any) -> tuple[bool, float, str]:
     """By time, what has none last, then by filter."""
     mjds = one.mjds
     return not len(mjds), float(mjds[0]) if len(mjds) else 0.0, getattr(one, "filter", None) or ""
+
+
+def _way(source: Source) -> Callable[[float], tuple[float, float]] | None:
+    """Where a source of the catalogue stands at an MJD (ICRS degrees); None for one whose motion is not known."""
+    row = source.cat_row or {}
+    epoch = row.get("epoch")
+    motion = [row.get(name) for name in ("pmra", "pmdec", "parallax")]
+    if epoch is None or not any(motion):
+        return None
+    ra, dec = np.array([source.ra], np.float64), np.array([source.dec], np.float64)
+    east, north, parallax = ([0.0 if one is None else float(one)] for one in motion)
+
+    def place_at(mjd: float) -> tuple[float, float]:
+        year = 2000.0 + (mjd - 51544.5) / 365.25
+        moved = places_at(ra, dec, east, north, parallax, float(epoch), year)
+        return float(moved[0][0]), float(moved[1][0])
+
+    return place_at
