@@ -91,6 +91,7 @@ _ARGUMENTS = {
 #: whole calls, of functions whose arguments must be constants of a kind
 _CALLS = {
     "MOC": ("MOC('4/13')", "MOC(6, CIRCLE(1, 2, 3))"),
+    "gavo_vocmatch": ("gavo_vocmatch('product-type', 'image', name)",),
     "ivo_specconv": ("ivo_specconv(1.5, 'nm', 'keV')",),
     "arr_map": ("arr_map(x + ra, flux)",),
 }

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from skyvault.adql.check_expr import Clause, ExpressionChecker
 from skyvault.adql.checked import BoundColumn
+from skyvault.adql.constants import MOC_FUNCTIONS
 from skyvault.adql.faults import did_you_mean
 from skyvault.adql.functions import GEOMETRY, FunctionSpec, by_name
 from skyvault.adql.meaning import (
@@ -28,11 +29,11 @@ from skyvault.adql.meaning import (
 )
 from skyvault.adql.nodes import ColumnRef, Expr, Function, Literal, Node, Unary
 from skyvault.adql.signature import Kind, Signature
-from skyvault.errors import UnitError
+from skyvault.errors import NotFound, UnitError
 from skyvault.model.table import INTEGRAL, Column, Datatype
 
 #: functions that take a region given as a text (an s_region column, say) where a geometry is wanted
-_TAKE_REGION_TEXTS = frozenset({"CONTAINS", "INTERSECTS", "AREA", "CENTROID", "COORDSYS"})
+_TAKE_REGION_TEXTS = frozenset({"CONTAINS", "INTERSECTS", "AREA", "CENTROID", "COORDSYS", *MOC_FUNCTIONS})
 _CONSTRUCTORS = frozenset({"POINT", "CIRCLE", "BOX", "POLYGON"})
 #: frames of ivo_geom_transform: terms of http://www.ivoa.net/rdf/refframe, matched exactly
 FRAMES = ("ICRS", "FK5", "FK4", "GALACTIC", "ECLIPTIC")
@@ -384,6 +385,21 @@ class CallChecker(ExpressionChecker):
         if geometry is NULL:
             return column_of_type("POINT")
         return replace(geometry, name="", id=None, ucd=None, utype=None, description=None, unit="deg", ref=None)
+
+    def _rule_vocabulary_match(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
+        from skyvault.vocabularies import vocabulary
+
+        name, term = node.args[0], node.args[1]
+        assert isinstance(name, Literal)
+        assert isinstance(term, Literal)
+        place = name
+        try:
+            found = vocabulary(str(name.value))
+            place = term
+            found.narrower(str(term.value))
+        except NotFound as problem:
+            raise self.fail(place, problem.what, problem.hint, f"'{place.value}'") from None
+        return INT
 
     def _rule_in_unit(self, spec: FunctionSpec, node: Function, meanings: Sequence[Column]) -> Column:
         from skyvault.adql import units

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Number = Callable[[Values], float]
 Shape = Callable[[Values], "Region"]
 
+#: functions that make a coverage of two regions
+MOC_FUNCTIONS = ("gavo_mocunion", "gavo_mocintersect")
 _NUMERIC_FUNCTIONS: dict[str, Callable[..., float]] = {
     "PI": lambda: math.pi,
     "RADIANS": math.radians,
@@ -126,6 +128,8 @@ def _shape(expr: Expr) -> Shape | None:
         return lambda values: _parse(str(values[region_index]))
     if expr.name == "MOC":
         return _moc(args)
+    if expr.name in MOC_FUNCTIONS:
+        return _combined(expr.name, args)
     if expr.name == "POINT":
         pair = _numbers(args)
         if pair is None:
@@ -177,6 +181,19 @@ def _moc(args: tuple[Expr, ...]) -> Shape | None:
         return moc_of(inner(values), int(str(values[index])))
 
     return cells
+
+
+def _combined(name: str, args: tuple[Expr, ...]) -> Shape | None:
+    first, second = constant_shape(args[0]), constant_shape(args[1])
+    if first is None or second is None:
+        return None
+
+    def combine(values: Values) -> Region:
+        from skyvault.sky.coverage import combined
+
+        return combined(name == "gavo_mocunion", first(values), second(values))
+
+    return combine
 
 
 def _parse(text: str, xtype: str | None = None) -> Region:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from skyvault.adql.checked import BoundColumn, Checked, OutputColumn, Relation
-from skyvault.adql.constants import constant_shape
+from skyvault.adql.constants import MOC_FUNCTIONS, constant_shape
 from skyvault.adql.duckdb_functions import AGGREGATES, CAST_TYPES, POINT_FUNCTIONS, SQL_TYPES, TEMPLATES
 from skyvault.adql.emit_geometry import Geometry, HoleIn, Vector
 from skyvault.adql.emit_joins import Joins
@@ -53,7 +53,10 @@ MOST_SQL = 100_000
 SQL_A_NODE = 400
 #: copies of common tables that one common table may come to
 MOST_EXPANSIONS = 32
-_GEOMETRY = {"POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "MOC", "CENTROID", "ivo_geom_transform", *POINT_FUNCTIONS}
+_GEOMETRY = {
+    *("POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "MOC", "CENTROID", "ivo_geom_transform"),
+    *(*MOC_FUNCTIONS, *POINT_FUNCTIONS),
+}
 
 
 def emit(checked: Checked, storage: Storage) -> Plan:
@@ -401,6 +404,8 @@ class Emitter:
             return self.geometry.value(expr)
         if name == "ivo_healpix_index":
             return self._healpix_index(expr)
+        if name == "gavo_vocmatch":
+            return self._vocabulary_match(expr)
         if name == "ivo_histogram":
             return self._histogram(expr)
         if name == "arr_map" or (name in VECTOR_AGGREGATES and is_vector(self.meaning(expr))):
@@ -441,6 +446,15 @@ class Emitter:
         fields = ", ".join(f"a{i} := {texts[i]}" for i in bound)
         inner = [f"_v.a{i}" if i in bound else text for i, text in enumerate(texts)]
         return f"list_transform([struct_pack({fields})], lambda _v: {_filled(template, inner)})[1]"
+
+    def _vocabulary_match(self, expr: Function) -> str:
+        """One of the words that the vocabulary has at and below the term, in any case, with or without a #."""
+        from skyvault.vocabularies import vocabulary
+
+        name, term = (str(arg.value) for arg in expr.args[:2] if isinstance(arg, Literal))
+        words = {word.lower() for word in vocabulary(name).narrower(term)}
+        listed = ", ".join(literal_sql("string", word) for word in sorted(words))
+        return f"CAST(lower(ltrim({self.expr(expr.args[2])}, '#')) IN ({listed}) AS INTEGER)"
 
     def _healpix_index(self, expr: Function) -> str:
         order, *rest = expr.args

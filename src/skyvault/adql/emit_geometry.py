@@ -11,7 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from skyvault.adql.constants import Number, Shape, constant_number, constant_shape, geometry_arguments
+from skyvault.adql.constants import (
+    MOC_FUNCTIONS,
+    Number,
+    Shape,
+    constant_number,
+    constant_shape,
+    geometry_arguments,
+)
 from skyvault.adql.duckdb_functions import EPOCH_PROP_SIX, POINT_FUNCTIONS
 from skyvault.adql.nodes import Cast, ColumnRef, Comparison, Condition, Expr, Function, Literal, Logical
 from skyvault.adql.plan import Values
@@ -169,6 +176,9 @@ class Geometry:
             if expr.name == "ivo_geom_transform":
                 names = [emitter.expr(arg) for arg in expr.args[:2]]
                 return f"sv_geom_transform({names[0]}, {names[1]}, {self.shape(expr.args[2])})"
+            if expr.name in MOC_FUNCTIONS:
+                act = "sv_moc_union" if expr.name == "gavo_mocunion" else "sv_moc_intersection"
+                return f"{act}({self.shape(expr.args[0])}, {self.shape(expr.args[1])})"
             if expr.name in POINT_FUNCTIONS:
                 template = POINT_FUNCTIONS[expr.name] if len(expr.args) != 6 else EPOCH_PROP_SIX
                 return f"list_concat([1e0], {emitter.fill(template, expr.args)})"
@@ -190,6 +200,8 @@ class Geometry:
             return f"({shape})[2:]"
         if xtype == "polygon":
             return f"({shape})[3:]"
+        if xtype == "moc":
+            return f"replace(sv_format_shape({shape}), 'MOC ', '')"
         return f"sv_format_shape({shape})"
 
     def _first_point(self, args: tuple[Expr, ...]) -> tuple[str, str, tuple[Expr, ...]]:

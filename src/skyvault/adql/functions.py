@@ -188,7 +188,7 @@ _GEOMETRY = (
     ),
     define(
         GEOMETRY,
-        ("MOC(moc TEXT) -> REGION", "MOC(hpxOrder INTEGER, geom GEOMETRY) -> REGION"),
+        ("MOC(moc TEXT) -> MOC", "MOC(hpxOrder INTEGER, geom GEOMETRY) -> MOC"),
         "Cells of the sky (HEALPix, nested, ICRS) from an ASCII MOC such as 4/13 17-18 8/3002, or those of an order "
         "that a constant geometry touches.",
     ),

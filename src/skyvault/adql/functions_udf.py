@@ -136,6 +136,24 @@ _GAVO = (
         "gavo_match(pattern TEXT, string TEXT) -> INTEGER",
         "1 if the POSIX regular expression is found in the string, else 0.",
     ),
+    define(
+        UDF,
+        "gavo_mocunion(first MOC, second MOC) -> MOC",
+        "What either of two coverages covers; other regions are taken as the cells they touch.",
+    ),
+    define(
+        UDF,
+        "gavo_mocintersect(first MOC, second MOC) -> MOC",
+        "What both of two coverages cover; other regions are taken as the cells they touch.",
+    ),
+    define(
+        UDF,
+        "gavo_vocmatch(vocabulary TEXT, term TEXT, matchagainst TEXT) -> INTEGER",
+        "1 if the third argument is the term of an IVOA vocabulary, or a narrower one, else 0; vocabulary and term are "
+        "constants, such as 'product-type', 'timeseries'. In a tree all narrower terms count, in a thesaurus the next.",
+        rule="vocabulary_match",
+        literals=(0, 1),
+    ),
     define(UDF, "gavo_getauthority(ivoid TEXT) -> TEXT", "The authority part of an IVOA identifier."),
     define(
         UDF,

@@ -142,6 +142,7 @@ _TYPES: dict[str, Column] = {
     "POLYGON": Column("", "double", "*", xtype="polygon", unit="deg"),
     "REGION": Column("", "char", "*", xtype="adql:REGION"),
     "GEOMETRY": Column("", "char", "*", xtype="adql:REGION"),
+    "MOC": Column("", "char", "*", xtype="moc"),
 }
 _ARRAY = re.compile(r"([A-Z ]+)\[([0-9]*)\]")
 

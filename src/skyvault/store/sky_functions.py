@@ -25,7 +25,20 @@ from skyvault.sky.points import RegionTest, points_in_shapes
 from skyvault.sky.predicates import contains, intersects
 from skyvault.sky.region_text import box_corners, format_region
 from skyvault.sky.shape_text import shapes_of_texts
-from skyvault.sky.shapes import BOX, CIRCLE, MOC, POINT, POLYGON, Booleans, Floats, Indices, Shapes, decode, spread
+from skyvault.sky.shapes import (
+    BOX,
+    CIRCLE,
+    MOC,
+    POINT,
+    POLYGON,
+    Booleans,
+    Floats,
+    Indices,
+    Shapes,
+    decode,
+    encode,
+    spread,
+)
 from skyvault.sky.vectors import coordinates
 
 if TYPE_CHECKING:
@@ -239,6 +252,28 @@ def sv_region_holds(region: Column, lon: Column, lat: Column) -> pa.Array:
     return pa.array(found, pa.bool_())
 
 
+def sv_moc_union(first: Column, second: Column) -> pa.Array:
+    """What either of two regions covers, as a MOC."""
+    return _combined(True, first, second)
+
+
+def sv_moc_intersection(first: Column, second: Column) -> pa.Array:
+    """What both of two regions cover, as a MOC; one of no cells where they are apart."""
+    return _combined(False, first, second)
+
+
+def _combined(is_union: bool, first: Column, second: Column) -> pa.Array:
+    from skyvault.sky.coverage import combined
+
+    found: list[Floats | None] = []
+    for one, two in zip(first.to_pylist(), second.to_pylist(), strict=True):
+        try:
+            found.append(None if None in (one, two) else encode(combined(is_union, decode(one), decode(two))))
+        except SkyvaultError:
+            found.append(None)
+    return pa.array(found, pa.list_(pa.float64()))
+
+
 def sv_area(shape: Column) -> pa.Array:
     """Square degrees of a region."""
     found = areas(Shapes.from_arrow(shape))
@@ -373,6 +408,8 @@ FUNCTIONS: Final[dict[str, tuple[Callable[..., pa.Array], tuple[str, ...], str]]
     "sv_intersects": (sv_intersects, ("DOUBLE[]", "DOUBLE[]"), "BOOLEAN"),
     "sv_region_holds": (sv_region_holds, ("VARCHAR", "DOUBLE", "DOUBLE"), "BOOLEAN"),
     "sv_point_in": (sv_point_in, ("DOUBLE", "DOUBLE", "VARCHAR"), "BOOLEAN"),
+    "sv_moc_union": (sv_moc_union, ("DOUBLE[]", "DOUBLE[]"), "DOUBLE[]"),
+    "sv_moc_intersection": (sv_moc_intersection, ("DOUBLE[]", "DOUBLE[]"), "DOUBLE[]"),
     "sv_area": (sv_area, ("DOUBLE[]",), "DOUBLE"),
     "sv_centroid": (sv_centroid, ("DOUBLE[]",), "DOUBLE[]"),
     "sv_box": (sv_box, ("DOUBLE", "DOUBLE", "DOUBLE", "DOUBLE"), "DOUBLE[]"),

@@ -417,9 +417,11 @@ class Builder:
             rows = connection.execute(f"SELECT DISTINCT key FROM cells_{index}").fetchnumpy()["key"]
             orders = sorted({int(key) // KEY_STRIDE for key in rows.tolist()}) if len(rows) else []
             extra["regions"].append({"column": index, "orders": orders, **_told(self._regions.get(index))})
-        from skyvault.store.coverage_build import measure_coverage
+        # nobody asks what the small tables cover that users keep for themselves
+        if self.workbench is None:
+            from skyvault.store.coverage_build import measure_coverage
 
-        extra.update(measure_coverage(connection, self.spec, self.names, tuple(self.carried)))
+            extra.update(measure_coverage(connection, self.spec, self.names, tuple(self.carried)))
         return extra
 
     def _duplicates(self, connection: duckdb.DuckDBPyConnection, extra: dict[str, Any]) -> list[dict[str, Any]]:
