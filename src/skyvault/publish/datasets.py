@@ -7,18 +7,22 @@ import mimetypes
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from skyvault.errors import FormatError
+from skyvault.errors import ConfigError, FormatError
+from skyvault.jobs.resource_context import ResourceContext, context_of
 from skyvault.model.product import Product
-from skyvault.plugins.hooks import hook
+from skyvault.plugins.hooks import call, hook
 from skyvault.publish.mapping import is_expression, value_of
 from skyvault.publish.resource import FilesSection
 from skyvault.science.exposure_headers import wavelengths_of
 from skyvault.science.previews import Pictures
 from skyvault.science.reprojected import in_a_line
 from skyvault.store.products import did_of
+
+if TYPE_CHECKING:
+    from skyvault.config import Settings
 
 #: the media type of an answer of the links service (DataLink 1.1, section 3.3); clients compare it letter by letter
 DATALINK: Final = "application/x-votable+xml;content=datalink"
@@ -38,6 +42,15 @@ class Recipe:
     made: Path
     hooks: Path
     authority: str
+    #: for hooks that ask for their context
+    settings: Settings | None = None
+    resource: Mapping[str, Any] = field(default_factory=dict)
+
+    def context(self) -> ResourceContext:
+        """What hooks may know and use; one for each process. Raises ConfigError where there are no settings."""
+        if self.settings is None:
+            raise ConfigError("its context cannot be had here", where=self.table)
+        return context_of(self.table.partition(".")[0], self.resource, self.hooks.parent, self.settings)
 
 
 @dataclass(slots=True)
@@ -95,10 +108,17 @@ def content_type_of(name: str) -> str:
 
 
 def finished(
-    recipe: Recipe, dataset: Dataset, local: str, facts: Mapping[str, Any], header: Any, path: Path, hdu: int | None
+    recipe: Recipe,
+    dataset: Dataset,
+    local: str,
+    facts: Mapping[str, Any],
+    header: Any,
+    path: Path | None,
+    hdu: int | None,
 ) -> Dataset:
     """A dataset with what the resource says over what its header says, its identifier and its products.
 
+    Without a ``path`` it is made on demand, by the section's function ``make``.
     Raises FormatError when a value cannot be had, or the hook refuses it.
     """
     section, row = recipe.section, dataset.row
@@ -109,7 +129,7 @@ def finished(
     row.setdefault("calib_level", 2)
     row["access_url"] = links_address(did)
     row["access_format"] = DATALINK
-    row["access_estsize"] = max(1, round(facts["size"] / 1024))
+    row["access_estsize"] = None if path is None else max(1, round(facts["size"] / 1024))
     for name, value in section.map.items():
         row[name] = value_of(value, facts, header)
     _follow(row, section.map)
@@ -126,11 +146,11 @@ def finished(
         did,
         0,
         "#this",
-        "source",
-        facts["path"],
-        content_type_of(facts["name"]),
-        facts["size"],
-        sha256_of(path),
+        "hook" if path is None else "source",
+        str(section.make) if path is None else facts["path"],
+        section.content_type if path is None else content_type_of(facts["name"]),
+        None if path is None else facts["size"],
+        None if path is None else sha256_of(path),
         _said(section.this.description, {**row, **facts}, header),
         hdu,
         row.get("dataproduct_type"),
@@ -173,10 +193,12 @@ def kept_pictures(pictures: Pictures, recipe: Recipe, local: str, semantics: str
     return products
 
 
-def _through_hook(recipe: Recipe, dataset: Dataset, path: Path, header: Any) -> None:
+def _through_hook(recipe: Recipe, dataset: Dataset, path: Path | None, header: Any) -> None:
     act = hook(recipe.hooks, str(recipe.section.hook))
     try:
-        changed = act(dict(dataset.row), path, header)
+        changed = call(act, dict(dataset.row), path, header, context=recipe.context)
+    except ConfigError:
+        raise
     except Exception as problem:
         raise FormatError(f"the hook {recipe.section.hook} says: {type(problem).__name__}: {problem}") from None
     if changed is None:
