@@ -112,6 +112,20 @@ class ResourceContext:
             self._store = None
 
 
+#: contexts of this process, by name and folder
+_CONTEXTS: Final[dict[tuple[str, Path], ResourceContext]] = {}
+
+
+def context_of(name: str, resource: Mapping[str, Any], folder: Path, settings: Settings) -> ResourceContext:
+    """The context of a resource in this process, made once; it may query, not publish."""
+    found = _CONTEXTS.get((name, folder))
+    if found is None or found.settings != settings or found.resource != resource:
+        if found is not None:
+            found.close()
+        found = _CONTEXTS[(name, folder)] = ResourceContext(name, resource, folder, settings)
+    return found
+
+
 def log_to_output(level: int = logging.INFO) -> None:
     """What hooks tell their logger goes to standard output, a line each: for processes of hooks."""
     logger = logging.getLogger("skyvault.hooks")

@@ -47,7 +47,7 @@ def call(act: Callable[..., Any], *given: Any, named: Mapping[str, Any] | None =
     wanted = _parameters(act)
     for name, value in offered.items():
         if name in wanted:
-            values[name] = value() if inspect.isfunction(value) else value
+            values[name] = value() if callable(value) else value
     try:
         inspect.signature(act).bind(*given, **values)
     except TypeError as problem:
