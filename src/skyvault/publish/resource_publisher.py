@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skyvault.errors import ConfigError, IngestError
+from skyvault.model.hook_service import HookParameter, HookService
 from skyvault.publish.collection import PRODUCTS, collection_table
 from skyvault.publish.datasets import Recipe
 from skyvault.publish.file_ingest import ingest_files
@@ -16,7 +17,9 @@ from skyvault.publish.ingest_state import IngestState
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
 from skyvault.publish.registered import register
 from skyvault.publish.query_table import publish_query
+from skyvault.publish.resource import OwnService
 from skyvault.publish.resource_file import ResourceFile, read_resource
+from skyvault.publish.row_datasets import ingest_rows
 from skyvault.store.building import disk_faults
 from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import Layout
@@ -144,10 +147,14 @@ def _publish_files(
     with disk_faults(settings.home):
         layout.make()
     made = layout.home / "products" / full_name
-    recipe = Recipe(full_name, section, file.root, made, file.hooks, settings.authority)
+    document = resource.model_dump(mode="json", by_alias=True, exclude_none=True)
+    recipe = Recipe(full_name, section, file.root, made, file.hooks, settings.authority, settings, document)
     state = IngestState(layout.home / "ingest" / f"{full_name}.sqlite")
     try:
-        ingested = ingest_files(recipe, state, processes=processes, progress=progress)
+        if section.rows is not None:
+            ingested = ingest_rows(recipe, state, progress=progress)
+        else:
+            ingested = ingest_files(recipe, state, processes=processes, progress=progress)
         table = collection_table(name, section, resource, state)
         if not any(True for _ in state.datasets()):
             first = ingested.problems[0]
@@ -201,4 +208,20 @@ def collection_facts(file: ResourceFile, name: str, made: Path) -> dict[str, Any
         "link_lifetime_s": section.link_lifetime_s,
         "embargo_for": section.embargo_for,
         "services": list(file.resource.services),
+        "made_of_rows": section.rows is not None,
+        "content_type": None if section.rows is None else section.content_type,
+        "hook_services": [_service(one).facts() for one in section.services],
     }
+
+
+def _service(section: OwnService) -> HookService:
+    parameters = tuple(
+        HookParameter(
+            name, one.type, one.unit, one.ucd, one.xtype, one.description, one.min, one.max, tuple(one.values),
+            one.default, one.required,
+        )
+        for name, one in section.parameters.items()
+    )  # fmt: skip
+    return HookService(
+        section.name, section.hook, section.semantics, section.description, section.content_type, parameters
+    )
