@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from weakref import WeakKeyDictionary
 
 from skyvault.errors import NotFound
+from skyvault.model.hook_service import HookService
 from skyvault.model.product import Product
 from skyvault.store.engine import SnapshotError, alias
 
@@ -37,6 +38,15 @@ class Collection:
     #: users and groups who may have what is not public yet
     embargo_for: frozenset[str]
     file: str
+    #: services on its datasets by functions of hooks.py
+    hook_services: tuple[HookService, ...] = ()
+    #: media type of datasets that are made when asked for; None: they are files
+    made_type: str | None = None
+
+    @property
+    def schema(self) -> str:
+        """The schema its table is in: the name of its resource."""
+        return self.name.partition(".")[0]
 
     def path_of(self, product: Product) -> Path:
         """Where the bytes of a product are. Raises NotFound when the file is not there, or lies elsewhere."""
@@ -92,6 +102,8 @@ def _collection(shelf: Shelved) -> Collection | None:
         tuple(facts["services"]),
         frozenset(facts.get("embargo_for", ())),
         shelf.file,
+        tuple(HookService.of(one) for one in facts.get("hook_services", ())),
+        facts.get("content_type") if facts.get("made_of_rows") else None,
     )
 
 
