@@ -15,8 +15,8 @@ from skyvault.publish.datasets import Recipe
 from skyvault.publish.file_ingest import ingest_files
 from skyvault.publish.ingest_state import IngestState
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
-from skyvault.publish.registered import register
 from skyvault.publish.query_table import publish_query
+from skyvault.publish.registered import register
 from skyvault.publish.resource import OwnService
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.publish.row_datasets import ingest_rows
