@@ -47,18 +47,18 @@ def _report(done: PublishedResource) -> None:
         parts += [f"{read.known:,} known"] if read.known else []
         parts += [f"{read.vanished:,} vanished"] if read.vanished else []
         click.echo(f"{one.name}: {one.rows:,} datasets ({', '.join(parts)}), {one.seconds:.1f} s.")
-        _listed(read.remarks)
+        _listed(read.remarks, read.remark_count)
         if read.problems:
-            click.echo(f"  {len(read.problems):,} files could not be read and were left out:", err=True)
-            _listed(read.problems)
+            click.echo(f"  {read.problem_count:,} files could not be read and were left out:", err=True)
+            _listed(read.problems, read.problem_count)
     click.echo("Serve it:  skyvault serve", err=True)
 
 
-def _listed(told: tuple[tuple[str, str], ...]) -> None:
+def _listed(told: tuple[tuple[str, str], ...], count: int) -> None:
     for path, sentence in told[:_TOLD]:
         click.echo(f"  {path}: {sentence}", err=True)
-    if len(told) > _TOLD:
-        click.echo(f"  and {len(told) - _TOLD:,} more", err=True)
+    if count > _TOLD:
+        click.echo(f"  and {count - _TOLD:,} more", err=True)
 
 
 def _as_dict(done: PublishedResource) -> dict[str, Any]:
@@ -73,7 +73,9 @@ def _as_dict(done: PublishedResource) -> dict[str, Any]:
                 "read": one.ingested.read,
                 "known": one.ingested.known,
                 "vanished": one.ingested.vanished,
+                "problem_count": one.ingested.problem_count,
                 "problems": [{"file": path, "problem": sentence} for path, sentence in one.ingested.problems],
+                "remark_count": one.ingested.remark_count,
                 "remarks": [{"file": path, "remark": sentence} for path, sentence in one.ingested.remarks],
             }
             for one in done.collections

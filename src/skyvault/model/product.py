@@ -15,7 +15,7 @@ class Product:
 
     ``path`` is relative to the folder of its ``place``, the name of a hook, or an address. ``hdu`` is the image (or
     table) in a FITS file that the dataset is, counted from 0. ``released`` is the instant (ISO, UTC) from which
-    everybody may have it; None: now. ``size`` is in bytes.
+    everybody may have it; None: now. ``size`` is in bytes, ``mtime_ns`` the file's time of change when it was read.
     """
 
     did: str
@@ -31,6 +31,7 @@ class Product:
     content_qualifier: str | None = None
     local_semantics: str | None = None
     released: str | None = None
+    mtime_ns: int | None = None
 
     @property
     def key(self) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from skyvault.formats.arrow import arrow_type
 from skyvault.formats.stream import TableStream
-from skyvault.model.product import Product
-from skyvault.model.table import Column, Info, Table
+from skyvault.model.table import Column, Datatype, Info, Table
+from skyvault.publish.ingest_state import PRODUCT_FIELDS
 from skyvault.publish.resource import FilesSection, Resource
 from skyvault.store import obscore
 from skyvault.store.snapshot import Spec
@@ -19,7 +21,6 @@ from skyvault.store.snapshot import Spec
 if TYPE_CHECKING:
     from skyvault.publish.ingest_state import IngestState
 
-_ROWS: Final = 5_000
 #: columns beyond ObsCore's mandatory ones that files often say something of (ObsCore 1.1, table 5)
 OPTIONAL: Final[tuple[Column, ...]] = tuple(
     Column(name, "double" if unit else "char", None if unit else "*", xtype, unit, ucd, utype, description)
@@ -35,22 +36,25 @@ OPTIONAL: Final[tuple[Column, ...]] = tuple(
          "Field of view by the pointing and the instrument's geometry; s_region follows the pixels"),
     )
 )  # fmt: skip
-_EXTRA: Final = {"text": ("char", "*"), "int": ("int", None), "long": ("long", None), "double": ("double", None),
-                 "boolean": ("boolean", None)}  # fmt: skip
+_EXTRA: Final[Mapping[str, tuple[Datatype, str | None]]] = {
+    "text": ("char", "*"), "int": ("int", None), "long": ("long", None), "double": ("double", None),
+    "boolean": ("boolean", None),
+}  # fmt: skip
+#: whole numbers that a column can hold
+_LIMITS: Final = {"int": 2**31, "long": 2**63}
 
 #: the table of products in a snapshot; sorted by its first two columns
 PRODUCTS: Final = "products"
+_WHOLE_NUMBERS: Final = ("size", "hdu", "number", "mtime_ns")
 PRODUCT_SCHEMA: Final = pa.schema(
-    [
-        pa.field(one.name, pa.int64() if one.name in ("size", "hdu", "number") else pa.string())
-        for one in fields(Product)
-    ]
+    [pa.field(name, pa.int64() if name in _WHOLE_NUMBERS else pa.string()) for name in PRODUCT_FIELDS]
 )
+_LEFT_OUT_SCHEMA: Final = pa.schema([pa.field("did", pa.string()), pa.field("number", pa.int64())])
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionTable:
-    """The described table of a collection, and its rows."""
+    """The described table of a collection, and its rows; they flow from the state of the ingest, a part at a time."""
 
     spec: Spec
     state: IngestState
@@ -62,57 +66,35 @@ class CollectionTable:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         columns = self.spec.table.columns
         schema = pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
-        rows: list[dict[str, Any]] = []
-        for dataset in self.state.datasets():
-            rows.append(dataset["row"])
-            if len(rows) == _ROWS:
-                yield _batch(rows, columns, schema)
-                rows = []
-        if rows:
-            yield _batch(rows, columns, schema)
+        for rows in self.state.rows():
+            arrays = [
+                _array([row.get(column.name) for row in rows], column, field.type)
+                for column, field in zip(columns, schema, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def products(self) -> pa.RecordBatchReader:
         """The products of all datasets."""
-        return pa.RecordBatchReader.from_batches(PRODUCT_SCHEMA, self._product_batches())
-
-    def _product_batches(self) -> Iterator[pa.RecordBatch]:
-        held: list[dict[str, Any]] = []
-        for dataset in self.state.datasets():
-            held += dataset["products"]
-            if len(held) >= _ROWS:
-                yield pa.RecordBatch.from_pylist(held, schema=PRODUCT_SCHEMA)
-                held = []
-        if held:
-            yield pa.RecordBatch.from_pylist(held, schema=PRODUCT_SCHEMA)
+        batches = (_by_column(rows, PRODUCT_SCHEMA) for rows in self.state.products())
+        return pa.RecordBatchReader.from_batches(PRODUCT_SCHEMA, batches)
 
     def left_out(self) -> pa.RecordBatchReader | None:
         """Identifiers of datasets that do not join ivoa.ObsCore; None when all do."""
-        dids = [
-            one["row"]["obs_publisher_did"] for one in self.state.datasets() if not one["row"].get("_in_obscore", True)
-        ]
-        if not dids:
+        if next(self.state.left_out(), None) is None:
             return None
-        table = pa.table({"did": pa.array(dids, pa.string()), "number": pa.array([0] * len(dids), pa.int64())})
-        return table.to_reader()
+        batches = (_by_column([(did, 0) for did in dids], _LEFT_OUT_SCHEMA) for dids in self.state.left_out())
+        return pa.RecordBatchReader.from_batches(_LEFT_OUT_SCHEMA, batches)
 
 
 def collection_table(name: str, section: FilesSection, resource: Resource, state: IngestState) -> CollectionTable:
     """Describe a collection by what its section says and its datasets hold."""
-    held: set[str] = set()
-    for dataset in state.datasets():
-        held |= {key for key, value in dataset["row"].items() if value is not None}
-    extras = {key: extra for key, extra in section.extra.items()}
+    held = state.kinds()
     columns = list(obscore.COLUMNS)
-    columns += [column for column in OPTIONAL if column.name in held and column.name not in extras]
-    for key, extra in extras.items():
-        datatype, size = _EXTRA[extra.type]
-        columns.append(
-            Column(key, datatype, size, unit=extra.unit, ucd=extra.ucd, description=extra.description, principal=True)  # type: ignore[arg-type]
-        )
-    known = {column.name for column in columns} | {"_in_obscore"}
+    columns += [column for column in OPTIONAL if column.name in held and column.name not in section.extra]
+    columns += extra_columns(section)
+    known = {column.name for column in columns}
     # what hooks added without a word in the resource
-    for key in sorted(held - known):
-        columns.append(_guessed(key, state))
+    columns += [_guessed(key, held[key]) for key in sorted(set(held) - known)]
     infos = []
     if resource.licence:
         infos.append(Info("rights", resource.licence, resource.rights))
@@ -134,40 +116,104 @@ def collection_table(name: str, section: FilesSection, resource: Resource, state
     return CollectionTable(Spec(table, names.index("s_ra"), names.index("s_dec"), None, regions), state)
 
 
-def _guessed(name: str, state: IngestState) -> Column:
-    value = next(one["row"][name] for one in state.datasets() if one["row"].get(name) is not None)
-    if isinstance(value, bool):
-        return Column(name, "boolean")
-    if isinstance(value, int):
-        return Column(name, "long")
-    return Column(name, "double") if isinstance(value, float) else Column(name, "char", "*")
+def extra_columns(section: FilesSection) -> list[Column]:
+    """The columns a section describes beyond ObsCore's."""
+    found = []
+    for key, extra in section.extra.items():
+        datatype, size = _EXTRA[extra.type]
+        told = extra.description
+        found.append(Column(key, datatype, size, unit=extra.unit, ucd=extra.ucd, description=told, principal=True))
+    return found
 
 
-def _batch(rows: list[dict[str, Any]], columns: tuple[Column, ...], schema: pa.Schema) -> pa.RecordBatch:
-    arrays = [
-        pa.array([_plain(row.get(column.name), column) for row in rows], field.type)
-        for column, field in zip(columns, schema, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+def described_columns(section: FilesSection) -> dict[str, Column]:
+    """The columns whose kind is known before any file is read, by name."""
+    return {column.name: column for column in (*obscore.COLUMNS, *OPTIONAL, *extra_columns(section))}
 
 
-def _plain(value: Any, column: Column) -> Any:
-    """A value as its column holds it; headers and hooks mix texts and numbers."""
-    if value is None or column.datatype == "boolean":
-        return None if value is None else bool(value)
-    if column.is_timestamp:
-        import datetime
+def as_described(row: dict[str, Any], columns: Mapping[str, Column]) -> list[str]:
+    """Turn the values of a row into what its columns hold (headers and hooks mix texts and numbers).
 
+    What a column cannot hold becomes None, and a sentence of the result.
+    """
+    remarks = []
+    for name, value in row.items():
+        column = columns.get(name)
+        if column is None or value is None:
+            continue
         try:
-            return datetime.datetime.fromisoformat(str(value).rstrip("Zz"))
-        except ValueError:
-            return None
+            row[name] = _held(value, column)
+        except (TypeError, ValueError, OverflowError):
+            row[name] = None
+            wanted = "an instant" if column.is_timestamp else f"of the kind {column.datatype}"
+            remarks.append(f"its {name} is left empty: {str(value)[:80]!r} is not {wanted}")
+    return remarks
+
+
+def _held(value: Any, column: Column) -> Any:
+    """A value as its column holds it, None for a NaN. Raises TypeError, ValueError and OverflowError."""
+    if column.datatype == "boolean":
+        return _truth(value)
+    if column.is_timestamp:
+        return _instant(str(value)).isoformat()
     if column.is_text:
         return str(value)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
+    number = float(value)
     if number != number:
         return None
-    return round(number) if column.datatype in ("int", "long", "short", "unsignedByte") else number
+    limit = _LIMITS.get(column.datatype)
+    if limit is None:
+        return number
+    whole = value if isinstance(value, int) else round(number)
+    if not -limit <= whole < limit:
+        raise OverflowError
+    return int(whole)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, str):
+        return bool(value)
+    word = value.strip().lower()
+    if word in ("t", "true", "yes", "1"):
+        return True
+    if word in ("f", "false", "no", "0"):
+        return False
+    raise ValueError(value)
+
+
+def _instant(text: str) -> datetime.datetime:
+    """UTC without its sign, as columns of instants hold it. Raises ValueError."""
+    found = datetime.datetime.fromisoformat(text.strip())
+    return found if found.tzinfo is None else found.astimezone(datetime.UTC).replace(tzinfo=None)
+
+
+def _guessed(name: str, kinds: set[str]) -> Column:
+    """A column that only hooks know of, able to hold the kinds of values (see ``kind_of``) that it was given."""
+    if kinds == {"b"}:
+        return Column(name, "boolean")
+    if kinds == {"i"}:
+        return Column(name, "long")
+    if kinds == {"v"}:
+        return Column(name, "double", "*")
+    return Column(name, "double") if kinds <= {"i", "f"} else Column(name, "char", "*")
+
+
+def _array(values: list[Any], column: Column, kind: pa.DataType) -> pa.Array:
+    if column.is_timestamp:
+        values = [None if value is None else _instant(value) for value in values]
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        # a column of hooks that holds several kinds; numbers too large for a long are texts nobody computes with
+        if not column.is_text:
+            raise
+        return pa.array([None if value is None else _as_text(value) for value in values], kind)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _by_column(rows: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.RecordBatch:
+    arrays = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

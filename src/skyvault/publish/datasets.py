@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -60,9 +60,6 @@ class Dataset:
     row: dict[str, Any]
     products: list[Product] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"row": self.row, "products": [asdict(one) for one in self.products], "remarks": self.remarks}
 
 
 def links_address(did: str) -> str:
@@ -184,12 +181,14 @@ def kept_pictures(pictures: Pictures, recipe: Recipe, local: str, semantics: str
         (semantics, pictures.preview, ".png"),
         ("#thumbnail", pictures.thumbnail, ".small.png"),
     ):
-        place = recipe.made / f"{local}{ending}"
+        # named by what it shows: the one that is public stays until the next version is
+        name = f"{local}.{hashlib.sha256(content).hexdigest()[:12]}{ending}"
+        place = recipe.made / name
         place.parent.mkdir(parents=True, exist_ok=True)
         draft = place.with_name(f".{place.name}.part")
         draft.write_bytes(content)
         draft.replace(place)
-        products.append(Product(did, 0, term, "made", f"{local}{ending}", "image/png", len(content)))
+        products.append(Product(did, 0, term, "made", name, "image/png", len(content)))
     return products
 
 

@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
 import os
+import stat
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skyvault.errors import ConfigError, IngestError, SkyvaultError, StoreError
+from skyvault.model.product import Product
+from skyvault.publish.collection import as_described, described_columns
 from skyvault.publish.datasets import Recipe
-from skyvault.publish.ingest_state import IngestState, SeenFile
+from skyvault.publish.ingest_state import PRODUCT_FIELDS, FileRead, IngestState, SeenFile, file_read
 
 if TYPE_CHECKING:
     from skyvault.model.ports import Progress
 
 #: grows when files are read in another way than before, so that they are read again
-_READER: Final = 1
+_READER: Final = 2
 #: files a worker is given at once
 _CHUNK: Final = 8
 #: so few files are not worth other processes
 _FEW: Final = 12
+#: problems and remarks that are held to be told
+_TOLD: Final = 10_000
+#: what the processes that read need, imported once for all of them
+_PRELOADED: Final = ("astropy.io.fits", "astropy.wcs", "numpy", "PIL.Image", "skyvault.publish.image_datasets")
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What reading the files of a collection gave. ``problems`` are (path, sentence)."""
+    """What reading the files of a collection gave. ``problems`` and ``remarks`` are (path, sentence).
+
+    Of very many only the first 10,000 are held; ``problem_count`` and ``remark_count`` count all.
+    """
 
     read: int
     known: int
     vanished: int
     problems: tuple[tuple[str, str], ...]
     remarks: tuple[tuple[str, str], ...] = ()
+    problem_count: int = 0
+    remark_count: int = 0
 
 
 def files_of(root: Path, patterns: str | Sequence[str], ignore: str | Sequence[str] = ()) -> Iterator[SeenFile]:
@@ -48,27 +63,50 @@ def files_of(root: Path, patterns: str | Sequence[str], ignore: str | Sequence[s
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     left_out = [ignore] if isinstance(ignore, str) else list(ignore)
     home = root.resolve()
-    seen: set[Path] = set()
+    # one pattern names a file once
+    seen: set[str] | None = set() if len(wanted) > 1 else None
+    inside: dict[Path, bool] = {}
     for pattern in wanted:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             raise ConfigError(f"the pattern {pattern!r} leads out of the resource's folder", where=root.name)
         for path in root.glob(pattern):
-            if path in seen or not path.is_file():
-                continue
-            seen.add(path)
             relative = path.relative_to(root)
             if any(relative.match(one) for one in left_out) or any(part.startswith(".") for part in relative.parts):
                 continue
-            if not path.resolve().is_relative_to(home):
+            status = _status_inside(path, home, inside)
+            if status is None:
                 continue
+            name = relative.as_posix()
+            if seen is not None:
+                if name in seen:
+                    continue
+                seen.add(name)
+            yield SeenFile(name, status.st_size, status.st_mtime_ns)
+
+
+def _status_inside(path: Path, home: Path, inside: dict[Path, bool]) -> os.stat_result | None:
+    """What is known of a regular file below ``home``; None for anything else. ``inside`` remembers folders."""
+    folder = path.parent
+    if folder not in inside:
+        inside[folder] = folder.resolve().is_relative_to(home)
+    if not inside[folder]:
+        return None
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            if not path.resolve().is_relative_to(home):
+                return None
             status = path.stat()
-            yield SeenFile(relative.as_posix(), status.st_size, status.st_mtime_ns)
+    except OSError:
+        # it was deleted meanwhile, or is a link to nowhere
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def recipe_hash(recipe: Recipe) -> str:
     """What the datasets depend on beside the files: the section, the hooks, how we read."""
     told = {
-        "reader": _READER,
+        "reader": [_READER, *PRODUCT_FIELDS],
         "table": recipe.table,
         "authority": recipe.authority,
         "section": recipe.section.model_dump(
@@ -88,76 +126,140 @@ def ingest_files(
     """
     section = recipe.section
     hashed = recipe_hash(recipe)
-    listed = sorted(files_of(recipe.root, section.files, section.ignore), key=lambda one: one.path)
-    if not listed:
+    wanted, known, vanished = state.changed(files_of(recipe.root, section.files, section.ignore), hashed)
+    if not wanted and not known:
         raise IngestError(f"no file matches {section.files!r}", where=str(recipe.root.name), hint="Look at files:.")
-    wanted, known, vanished = state.changed(listed, hashed)
     if progress is not None and wanted:
-        progress.start(f"Reading files of {recipe.table}", len(wanted))
+        progress.start(f"Reading files of {recipe.table}", wanted)
     try:
-        for results in _read(recipe, wanted, processes or os.cpu_count() or 1):
+        for results in _read(recipe, state, wanted, processes or os.cpu_count() or 1):
             state.keep(results, hashed)
             if progress is not None:
                 progress.advance(len(results))
     finally:
         if progress is not None and wanted:
             progress.finish()
-    remarks = tuple((one["products"][0]["path"], text) for one in state.datasets() for text in one["remarks"])
-    return Ingested(len(wanted), known, vanished, tuple(state.problems()), remarks)
+    problems, remarks = tuple(state.problems(_TOLD)), tuple(state.remarks(_TOLD))
+    return Ingested(wanted, known, vanished, problems, remarks, *state.counts())
 
 
-_Result = tuple[SeenFile, list[dict[str, Any]] | None, str | None]
+def _read(recipe: Recipe, state: IngestState, count: int, processes: int) -> Iterator[list[FileRead]]:
+    suspects = state.suspects()
+    alone: list[SeenFile] = []
 
+    def chunks() -> Iterator[list[SeenFile]]:
+        for chunk in state.wanted(_CHUNK):
+            alone.extend(file for file in chunk if file.path in suspects)
+            if harmless := [file for file in chunk if file.path not in suspects]:
+                yield harmless
 
-def _read(recipe: Recipe, wanted: list[SeenFile], processes: int) -> Iterator[list[_Result]]:
-    chunks = [wanted[first : first + _CHUNK] for first in range(0, len(wanted), _CHUNK)]
-    if len(wanted) <= _FEW or processes == 1:
-        for chunk in chunks:
+    left = chunks()
+    if count <= _FEW or processes == 1:
+        for chunk in left:
             yield read_chunk(recipe, chunk)
-        return
-    # "spawn": a fork would copy locks of threads that are not copied
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(chunks)), mp_context=context) as pool:
-        waiting: set[Future[list[_Result]]] = set()
-        left = iter(chunks)
+    else:
+        while True:
+            # chunks that were with the processes when one of them died
+            lost: list[list[SeenFile]] = []
+            yield from _read_side_by_side(recipe, left, processes, lost)
+            if not lost:
+                break
+            for file in sorted((file for chunk in lost for file in chunk), key=lambda one: one.path):
+                yield [_read_alone(recipe, file)]
+    for file in alone:
+        yield [_read_alone(recipe, file)]
+
+
+def _read_side_by_side(
+    recipe: Recipe, chunks: Iterator[list[SeenFile]], processes: int, lost: list[list[SeenFile]]
+) -> Iterator[list[FileRead]]:
+    """Results as they come. Where a process dies, what was being read is ``lost``, and there is an end."""
+    with _pool(processes) as pool:
+        waiting: dict[Future[list[FileRead]], list[SeenFile]] = {}
         try:
             while True:
-                for chunk in islice(left, max(0, 2 * processes - len(waiting))):
-                    waiting.add(pool.submit(read_chunk, recipe, chunk))
+                for chunk in islice(chunks, max(0, 2 * processes - len(waiting))):
+                    try:
+                        waiting[pool.submit(read_chunk, recipe, chunk)] = chunk
+                    except BrokenProcessPool:
+                        lost.append(chunk)
+                        raise
                 if not waiting:
                     return
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for one in done:
-                    yield one.result()
+                    results = one.result()
+                    del waiting[one]
+                    yield results
         except BrokenProcessPool:
-            raise StoreError(
-                "a process that reads files was ended from outside",
-                where=recipe.table,
-                hint="What was read is kept: publish again to go on.",
-            ) from None
+            for one, chunk in waiting.items():
+                if one.done() and not one.cancelled() and one.exception() is None:
+                    yield one.result()
+                else:
+                    lost.append(chunk)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def read_chunk(recipe: Recipe, files: list[SeenFile]) -> list[_Result]:
+def _read_alone(recipe: Recipe, file: SeenFile) -> FileRead:
+    """Read a file that may end the process that reads it; where it does, it is a problem of its own."""
+    with _pool(1) as pool:
+        try:
+            return pool.submit(read_chunk, recipe, [file]).result()[0]
+        except BrokenProcessPool:
+            told = "the process that read it was ended (by a fault in a library, for want of memory, or from outside)"
+            return FileRead(file, problem=told, lasting=False)
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    # a fork of this process would copy locks of threads that are not copied; a server of forks has no threads, and
+    # imports once for all
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["skyvault.publish.file_ingest", *_PRELOADED])
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Whoever reads for a process that is no more (kill -9) ends, instead of waiting for files for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="skyvault-ingest-parent", daemon=True).start()
+
+
+def read_chunk(recipe: Recipe, files: list[SeenFile]) -> list[FileRead]:
     """The datasets of a few files, or what is wrong with each."""
-    act = _reader(recipe.section.kind)
-    results: list[_Result] = []
+    act, columns = _reader(recipe.section.kind), described_columns(recipe.section)
+    results: list[FileRead] = []
     for file in files:
         try:
-            found = [one.to_dict() for one in act(recipe.root / file.path, recipe)]
-            results.append((file, found, None))
+            found = act(recipe.root / file.path, recipe)
+            for one in found:
+                one.remarks += as_described(one.row, columns)
+                one.products = [_dated(product, file, recipe.root) for product in one.products]
+            results.append(file_read(file, found))
         except (ConfigError, StoreError):
             raise
         except SkyvaultError as problem:
-            results.append((file, None, problem.what))
+            results.append(FileRead(file, problem=problem.what))
         except OSError as problem:
-            import errno
-
-            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise StoreError("the disk is full", where=recipe.table, hint="What was read is kept.") from None
-            results.append((file, None, f"it cannot be read ({problem.strerror})"))
+            results.append(FileRead(file, problem=f"it cannot be read ({problem.strerror})"))
     return results
+
+
+def _dated(product: Product, file: SeenFile, root: Path) -> Product:
+    """A product with the time of change of its file, which says cheaply that the file is still what was read."""
+    if product.place != "source":
+        return product
+    mtime_ns = file.mtime_ns if product.path == file.path else (root / product.path).stat().st_mtime_ns
+    return replace(product, mtime_ns=mtime_ns)
 
 
 def _reader(kind: str) -> Any:

@@ -156,10 +156,10 @@ def _publish_files(
         else:
             ingested = ingest_files(recipe, state, processes=processes, progress=progress)
         table = collection_table(name, section, resource, state)
-        if not any(True for _ in state.datasets()):
+        if not state.has_datasets():
             first = ingested.problems[0]
             raise IngestError(
-                f"none of its {len(ingested.problems):,} files can be published; {first[0]}: {first[1]}",
+                f"none of its {ingested.problem_count:,} files can be published; {first[0]}: {first[1]}",
                 where=file.place("files", name),
             )
         left_out = table.left_out()
@@ -173,6 +173,7 @@ def _publish_files(
                 beside=beside,
                 more={"collection": collection_facts(file, name, made), "resource": resource_facts(resource)},
             )
+        state.remove_gone(made)
     finally:
         state.close()
     return PublishedCollection(full_name, holding.nrows, time.perf_counter() - began, ingested, holding.version)
@@ -188,7 +189,7 @@ def resource_facts(resource: Resource) -> dict[str, Any]:
         mode="json",
         by_alias=True,
         exclude_none=True,
-        exclude={"root", "tables", "files", "examples", "actions", "tests"},
+        exclude={"root", "tables", "files", "examples", "actions", "records", "tests"},
     )
     facts["creators"] = [{"name": one} if isinstance(one, str) else one for one in facts["creators"]]
     if resource.licence_url is not None:

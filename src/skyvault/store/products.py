@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
@@ -59,9 +61,26 @@ class Collection:
         # a link that was put in place of a file may lead anywhere
         if not real.is_relative_to(folder.resolve()) or not real.is_file():
             raise NotFound(f"the file of {product.did} is not there any more")
-        if product.size is not None and real.stat().st_size != product.size:
+        if not _is_unchanged(real, product):
             raise NotFound(f"the file of {product.did} was changed since it was published", hint="Tell the operator.")
         return real
+
+
+def _is_unchanged(real: Path, product: Product) -> bool:
+    status = real.stat()
+    if product.size is not None and status.st_size != product.size:
+        return False
+    if product.sha256 is None or product.mtime_ns in (None, status.st_mtime_ns):
+        return True
+    # touched, restored or written anew: what is in it tells
+    return _sha256(str(real), status.st_mtime_ns, status.st_size) == product.sha256
+
+
+@lru_cache(maxsize=10_000)
+def _sha256(path: str, mtime_ns: int, size: int) -> str:
+    """The sum of a file, computed once for each of its states."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 #: what a view holds is looked for once, since each query asks
@@ -151,13 +170,30 @@ def _products_of(store: DuckStore, dids: Sequence[str]) -> dict[str, list[Produc
     return found
 
 
+#: by snapshot: the columns of its products, NULL for those that came into use after it was written
+_SELECTED: Final[dict[str, str]] = {}
+#: snapshots that are remembered
+_MOST_SELECTED: Final = 10_000
+
+
+def _selected(file: str, cursor: Any) -> str:
+    known = _SELECTED.get(file)
+    if known is None:
+        held = {row[0] for row in cursor.execute(f"DESCRIBE {alias(file)}.products").fetchall()}
+        known = ", ".join(name if name in held else f"NULL AS {name}" for name in _COLUMNS)
+        if len(_SELECTED) >= _MOST_SELECTED:
+            _SELECTED.clear()
+        _SELECTED[file] = known
+    return known
+
+
 def _read(store: DuckStore, file: str, dids: list[str]) -> Iterable[Product]:
     engine = store.engine
-    names = ", ".join(_COLUMNS)
     with engine.using((file,)):
         cursor = engine.cursor()
         try:
             table = f"{alias(file)}.products"
+            names = _selected(file, cursor)
             if len(dids) == 1:
                 cursor.execute(f"SELECT {names} FROM {table} WHERE did = ?", dids)
             else:
