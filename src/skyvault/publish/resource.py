@@ -6,23 +6,16 @@ definitions make the JSON schema that editors use.
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from skyvault.model.licence import licence_url
 
 #: a value as it is, or "= expression" over the file's header
 MappedValue = str | int | float | bool | None
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
-
-#: addresses of the licences that are known by a short name
-LICENCES: dict[str, str] = {
-    "CC0-1.0": "https://spdx.org/licenses/CC0-1.0.html",
-    "CC-BY-4.0": "https://spdx.org/licenses/CC-BY-4.0.html",
-    "CC-BY-SA-4.0": "https://spdx.org/licenses/CC-BY-SA-4.0.html",
-    "CC-BY-3.0": "https://spdx.org/licenses/CC-BY-3.0.html",
-    "MIT": "https://spdx.org/licenses/MIT.html",
-    "ODbL-1.0": "https://spdx.org/licenses/ODbL-1.0.html",
-}
 
 
 class _Section(BaseModel):
@@ -298,6 +291,43 @@ class Coverage(_Section):
     spectral: Annotated[list[list[float]], Field(description="Wavelengths in metres, [shortest, longest]")] = []
 
 
+class ServiceElsewhere(_Section):
+    """Where a service that is not ours is reached, and by which protocol."""
+
+    type: Literal["tap", "scs", "sia", "sia2", "ssa", "slap", "datalink", "soda", "hips", "web"]
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    version: str | None = None
+    description: str | None = None
+
+
+class RecordElsewhere(_Section):
+    """A registry record for a service that runs elsewhere. What it does not say is said by the resource it stands in."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", description="Last part of its identifier, after the schema"
+        ),
+    ]
+    title: str
+    description: str
+    services: Annotated[list[ServiceElsewhere], Field(min_length=1)]
+    creators: list[Person | str] = []
+    subjects: list[str] = []
+    waveband: list[str] = []
+    facility: list[str] = []
+    instrument: list[str] = []
+    rights: str | None = None
+    licence: str | None = None
+    references: list[str] = []
+    contact: str | None = None
+    publisher: str | None = None
+    reference_url: Annotated[str | None, Field(description="A page about it; else its web page or first service")] = (
+        None
+    )
+    coverage: Coverage | None = None
+
+
 class Resource(_Section):
     """One collection."""
 
@@ -329,13 +359,27 @@ class Resource(_Section):
     services: list[Literal["scs", "sia2", "sia1", "ssa", "soda", "hips", "epntap"]] = []
     examples: list[Example] = []
     actions: list[Action] = []
+    records: Annotated[
+        list[RecordElsewhere], Field(description="Registry records for services that run elsewhere")
+    ] = []
     tests: list[RegressionTest] = []
+
+    @field_validator("created", "version", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        """YAML reads 2021-05-06 as a date and 1.2 as a number."""
+        return str(value) if isinstance(value, datetime.date | int | float) and value is not True else value
 
     @model_validator(mode="after")
     def _names_once(self) -> Resource:
         twice = set(map(str.lower, self.tables)) & set(map(str.lower, self.files))
         if twice:
             raise ValueError(f"{sorted(twice)[0]!r} names both a table and a collection of files")
+        taken = [*map(str.lower, self.tables), *map(str.lower, self.files)]
+        for record in self.records:
+            if record.name.lower() in taken:
+                raise ValueError(f"the record {record.name!r} has the name of something else in this resource")
+            taken.append(record.name.lower())
         names = [action.name or action.hook for action in self.actions]
         for name in names:
             if names.count(name) > 1:
@@ -348,6 +392,4 @@ class Resource(_Section):
 
     @property
     def licence_url(self) -> str | None:
-        if self.licence is None:
-            return None
-        return LICENCES.get(self.licence, self.licence if "://" in self.licence else None)
+        return licence_url(self.licence)

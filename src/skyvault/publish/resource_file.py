@@ -190,6 +190,7 @@ def _known_keys(place: tuple[str | int, ...]) -> list[str]:
         "files": words.FilesSection,
         "examples": words.Example,
         "actions": words.Action,
+        "records": words.RecordElsewhere,
         "tests": words.RegressionTest,
         "coverage": words.Coverage,
         "creators": words.Person,

@@ -1,19 +1,20 @@
-"""Where, when and at which energies a published table has data, as registries want it (VODataService 1.2, 3.2)."""
+"""Where, when and at which energies a published table has data, in the words of registries (VODataService 1.2, 3.2)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from skyvault.formats.voresource import Coverage
+from skyvault.store.coverage import REGISTRY_ORDER, coverage_of
 
 if TYPE_CHECKING:
-    from skyvault.store.view import Shelved
+    from skyvault.store.coverage import Coverage as Measured
+    from skyvault.store.view import View
 
-#: order of the MOC in a record: cells of a degree (VODataService 1.2, section 3.2)
-ORDER: Final = 6
-#: ranges of a coverage in a record; it stays a few dozen kilobytes
+#: ranges of a MOC in a record, which shall be a few dozen kilobytes at most
 _MOST_RANGES: Final = 3_000
 #: Planck's constant times the speed of light (J m): a photon's energy is this by its wavelength
 HC: Final = 1.986445857e-25
@@ -31,22 +32,22 @@ _BANDS: Final = (
 )
 
 
-def coverage_of_table(shelf: Shelved, facts: Mapping[str, Any]) -> Coverage:
-    """What a table covers: as its resource says, else as measured when it was published."""
-    said = facts.get("coverage") or {}
-    statistics = {one["name"].lower(): one for one in shelf.extra.get("statistics", ())}
-    temporal = [(float(low), float(high)) for low, high in said.get("temporal", ())]
-    if not temporal:
-        temporal = _limits(statistics, "t_min", "t_max")
-    lengths = [(float(low), float(high)) for low, high in said.get("spectral", ())]
-    if not lengths:
-        lengths = [(low, high) for low, high in _limits(statistics, "em_min", "em_max") if low > 0]
-    wavebands = tuple(facts.get("waveband") or ()) or bands_of(lengths)
+def coverage_of_table(view: View, name: str, wavebands: Sequence[str] = ()) -> Coverage:
+    """What a published table covers; bands that nobody has named are those of its wavelengths."""
+    found = in_record(coverage_of(view, name))
+    return replace(found, wavebands=tuple(wavebands)) if wavebands else found
+
+
+def in_record(measured: Measured) -> Coverage:
+    """A coverage as a record has it; limits that are not finite are left out."""
+    spectral = [(low, high) for low, high in measured.energies() if math.isfinite(high)]
     return Coverage(
-        spatial=_spatial(said.get("spatial") or shelf.extra.get("coverage")),
-        temporal=tuple(temporal),
-        spectral=tuple((HC / high, HC / low) for low, high in lengths),
-        wavebands=wavebands,
+        spatial=_coarse(measured),
+        temporal=tuple(
+            (span.lo, span.hi) for span in measured.temporal if math.isfinite(span.lo) and math.isfinite(span.hi)
+        ),
+        spectral=tuple(spectral),
+        wavebands=bands_of((span.lo, span.hi) for span in measured.spectral),
     )
 
 
@@ -57,41 +58,23 @@ def bands_of(lengths: Iterable[tuple[float, float]]) -> tuple[str, ...]:
 
 
 def cone_within(moc: str | None) -> tuple[float, float, float] | None:
-    """A cone (ra, dec, radius in degrees) in which there are data: a cell of the coverage."""
+    """A cone (ra, dec, radius in degrees) in which there are data: around a cell of the coverage."""
     if not moc:
         return None
-    from skyvault.sky.cells import cell_centers
+    from skyvault.sky.cells import cell_centers, largest_cell_radius
 
     order, _, words = moc.split()[0].partition("/")
     cell = words.split("-")[0].rstrip(",")
     if not (order.isdigit() and cell.isdigit()):
         return None
     lon, lat = cell_centers(int(order), [int(cell)])
-    # half the diagonal of a cell
-    return round(float(lon[0]), 4), round(float(lat[0]), 4), round(min(60.0 / 2 ** int(order) + 0.05, 90.0), 3)
+    radius = math.degrees(float(largest_cell_radius(int(order))))
+    return round(float(lon[0]), 4), round(float(lat[0]), 4), round(min(radius * 1.01, 90.0), 3)
 
 
-def _limits(statistics: Mapping[str, Mapping[str, Any]], first: str, last: str) -> list[tuple[float, float]]:
-    low = (statistics.get(first) or {}).get("minimum")
-    high = (statistics.get(last) or {}).get("maximum")
-    if isinstance(low, int | float) and isinstance(high, int | float) and low <= high:
-        return [(float(low), float(high))]
-    return []
-
-
-def _spatial(text: str | None) -> str | None:
-    if not text:
-        return None
-    from mocpy import MOC
-
-    try:
-        moc = MOC.from_string(text, format="ascii")
-    except Exception:  # whatever a parser of somebody else's makes of a text that is no MOC
-        return None
-    for order in range(ORDER, -1, -1):
-        if moc.max_order > order:
-            moc = moc.degrade_to_order(order)
-        written = " ".join(str(moc.to_string(format="ascii")).split())
-        if written.count(" ") < _MOST_RANGES:
-            return written or None
+def _coarse(measured: Measured) -> str | None:
+    for order in range(REGISTRY_ORDER, -1, -1):
+        text = measured.moc(order)
+        if text is None or text.count(" ") < _MOST_RANGES:
+            return text
     return None

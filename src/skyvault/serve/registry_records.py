@@ -23,11 +23,13 @@ from skyvault.formats.capability import (
 )
 from skyvault.formats.voresource import Contact, Coverage, Creator, Record, Relationship, record_element
 from skyvault.formats.vosi_xml import SchemaDescription
+from skyvault.model.licence import licence_url
 from skyvault.serve import sia2, soda_parameters, ssa
 from skyvault.serve.dataset_links import LINKS
-from skyvault.serve.registry_coverage import cone_within, coverage_of_table
+from skyvault.serve.registry_coverage import HC, cone_within, coverage_of_table, in_record
 from skyvault.serve.vosi import tap_capabilities
 from skyvault.store import obscore
+from skyvault.store.coverage import coverage_of, united
 from skyvault.store.registry_shelf import BASE
 from skyvault.store.tap_schema import SCHEMA_DESCRIPTIONS, spelled, spelled_name
 from skyvault.store.view import Shelved, View, split_name
@@ -92,8 +94,8 @@ def records_of(view: View, settings: Settings, resources: Iterable[Mapping[str, 
     """
     site = Site(settings)
     shelves = [shelf for shelf in view.tables.values() if split_name(shelf.table.name)[0].lower() not in _OWN_SCHEMAS]
-    tables = [site.table(shelf) for shelf in shelves]
-    services = [site.tap(view, shelves), *site.dataset_services(shelves)]
+    tables = [site.table(view, shelf) for shelf in shelves]
+    services = [site.tap(view, shelves), *site.dataset_services(view, shelves)]
     others = [record for document in resources for record in site.elsewhere(document)]
     found = {record.key: record for record in (*others, *tables, *services, *site.itself())}
     return list(found.values())
@@ -138,7 +140,7 @@ class Site:
             "contacts": (self._contact(facts.get("contact")),),
             "creators": creators,
             "subjects": tuple(facts.get("subjects") or ()) or (_SUBJECT,),
-            "rights": ((rights, facts.get("licence_url")),) if rights else (),
+            "rights": ((rights, licence_url(licence)),) if rights else (),
             "alt_identifiers": tuple(one for one in identifiers if one),
             "dates": tuple(dates),
             "version": facts.get("version"),
@@ -151,12 +153,12 @@ class Site:
 
     # -- tables ----------------------------------------------------------------------------------------------------
 
-    def table(self, shelf: Shelved) -> Record:
+    def table(self, view: View, shelf: Shelved) -> Record:
         """The record of one published table or collection of files."""
         table, facts = shelf.table, shelf.extra.get("resource") or {}
         schema, name = split_name(table.name)
         page = f"{BASE}/{schema}/{name}"
-        coverage = coverage_of_table(shelf, facts)
+        coverage = coverage_of_table(view, table.name, facts.get("waveband", ()))
         collection = shelf.extra.get("collection") or {}
         capabilities = [_auxiliary(f"{_STD}TAP#aux", f"{BASE}/tap", "1.1")]
         served_by = [("TAP", self.ivoid("tap"))]
@@ -237,7 +239,7 @@ class Site:
             **self._curated(),
         )
 
-    def dataset_services(self, shelves: Iterable[Shelved]) -> list[Record]:
+    def dataset_services(self, view: View, shelves: Iterable[Shelved]) -> list[Record]:
         """Records of the services that find images and spectra, where there are any."""
         by_protocol: dict[str, list[Shelved]] = {}
         for shelf in shelves:
@@ -261,9 +263,7 @@ class Site:
                                 for one in members)  # fmt: skip
             curated = self._curated()
             curated["relationships"] += (Relationship("IsServiceFor", collections),)
-            wavebands = {
-                word for one in members for word in coverage_of_table(one, one.extra.get("resource") or {}).wavebands
-            }
+            covered = united([coverage_of(view, one.table.name) for one in members])
             records.append(
                 Record(
                     "vs:CatalogService",
@@ -274,7 +274,7 @@ class Site:
                     short_name=f"{self.publisher} {protocol}",
                     types=("Archive",),
                     capabilities=tuple(self._dataset_capabilities(protocol)),
-                    coverage=Coverage(wavebands=tuple(sorted(wavebands))),
+                    coverage=in_record(covered),
                     **curated,
                 )
             )
@@ -405,8 +405,6 @@ def _foreign(service: Mapping[str, Any]) -> Capability:
 
 
 def _energies(shortest_m: float, longest_m: float) -> tuple[float, float]:
-    from skyvault.serve.registry_coverage import HC
-
     return HC / longest_m, HC / shortest_m
 
 
