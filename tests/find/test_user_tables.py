@@ -22,6 +22,7 @@ from pyarrow import parquet
 from serve.accounts import make_token, make_users
 from skyvault.cli.main import run
 from skyvault.errors import Conflict, Forbidden, NotFound, ParameterError, SkyvaultError, UsageError
+from skyvault.find import user_table_sending
 from skyvault.find import user_tables as module
 from skyvault.find.tap import Service, get_tap_service
 from skyvault.net.retry import RetryPolicy
@@ -288,7 +289,7 @@ class Cutter:
 def test_an_upload_over_connections_that_break_arrives_whole(
     alice: Service, site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PIECE_BYTES", 50_000)
+    monkeypatch.setattr(user_table_sending, "PIECE_BYTES", 50_000)
     cutter = Cutter(site.base_url)
     service, chance = service_of(site, "alice", cutter.base_url), np.random.default_rng(4)
     cutter.after = lambda: int(chance.integers(20_000, 200_000))
@@ -301,7 +302,7 @@ def test_an_upload_over_connections_that_break_arrives_whole(
 def test_an_upload_that_was_given_up_goes_on_later(
     alice: Service, site: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "PIECE_BYTES", 50_000)
+    monkeypatch.setattr(user_table_sending, "PIECE_BYTES", 50_000)
     path = tmp_path / "t.csv"
     path.write_text("ra,dec,k\n" + "".join(f"{n % 360},{n % 90},{n}\n" for n in range(40_000)))
 

@@ -13,7 +13,8 @@ from skyvault.cli.options import json_option, print_json, settings_from
 from skyvault.errors import UsageError
 
 if TYPE_CHECKING:
-    from skyvault.find.user_tables import UserTable, UserTables
+    from skyvault.find.user_table_answers import UserTable
+    from skyvault.find.user_tables import UserTables
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
