@@ -121,11 +121,13 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     # datasets: all may find them; a file that is not public yet is for alice and her group
     *(
         (f"GET /{one}/{document}", None, "200 200 200 200 401 200")
-        for one in ("sia2", "ssa", "datalink", "soda")
+        for one in ("sia1", "sia2", "ssa", "datalink", "soda")
         for document in ("capabilities", "availability")
     ),
     ("GET /moc", None, "200 200 200 200 401 200"),
     ("GET /moc/{table}", None, "200 200 200 200 401 200"),
+    ("GET /sia1", {"POS": "10,20", "SIZE": "1"}, "200 200 200 200 401 200"),
+    ("POST /sia1", {"POS": "10,20", "SIZE": "1"}, "200 200 200 200 401 200"),
     ("GET /sia2/query", {"POS": "CIRCLE 10 20 1"}, "200 200 200 200 401 200"),
     ("POST /sia2/query", {"POS": "CIRCLE 10 20 1"}, "200 200 200 200 401 200"),
     ("GET /ssa", {"REQUEST": "queryData", "POS": "10,20"}, "200 200 200 200 401 200"),

@@ -26,6 +26,7 @@ from skyvault.serve.product_files import ProductFiles
 from skyvault.serve.rate_limit import RateLimit
 from skyvault.serve.scs import ConeSearch
 from skyvault.serve.service import Service
+from skyvault.serve.sia1 import Sia1
 from skyvault.serve.sia2 import Sia2
 from skyvault.serve.soda import Soda
 from skyvault.serve.ssa import Ssa
@@ -99,6 +100,7 @@ def _datasets(service: Service) -> list[BaseRoute]:
     addresses = ProductAddresses(service.accounts.keys)
     return [
         *DatasetVosi(service).routes(),
+        *Sia1(service, addresses).routes(),
         *Sia2(service).routes(),
         *Ssa(service).routes(),
         *Links(service, addresses).routes(),

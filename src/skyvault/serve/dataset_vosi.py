@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from skyvault.formats import vosi_xml
 from skyvault.formats.capability import Capability, InputParam, Interface, capabilities_document
-from skyvault.serve import links, sia2, soda_parameters, ssa
+from skyvault.serve import links, sia1, sia2, soda_parameters, ssa
 from skyvault.serve.dataset_links import LINKS
 from skyvault.serve.faults import guarded
 from skyvault.serve.params import Parameter
@@ -22,14 +22,14 @@ _VOTABLE: Final = "application/x-votable+xml"
 
 
 class DatasetVosi:
-    """The documents of /sia2, /datalink and /soda."""
+    """The documents of /sia1, /sia2, /datalink and /soda."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     def routes(self) -> list[Route]:
         routes = []
-        for name in ("sia2", "ssa", "datalink", "soda"):
+        for name in ("sia1", "sia2", "ssa", "datalink", "soda"):
             routes.append(Route(f"/{name}/capabilities", guarded()(self.capabilities), name=name))
             routes.append(Route(f"/{name}/availability", guarded()(self.availability)))
         return routes
@@ -50,6 +50,9 @@ def capabilities_of(name: str, base: str) -> list[Capability]:
     """What one of the services does, and its two documents."""
     root = f"{base}/{name}"
     own = {
+        "sia1": lambda: [
+            _capability(sia1.STANDARD, root, "1.0", _inputs(sia1.PARAMETERS.parameters), sia1.CONTENT_TYPE)
+        ],
         "sia2": lambda: [_capability(sia2.STANDARD, f"{root}/query", "2.0", _inputs(sia2.PARAMETERS.parameters))],
         "ssa": lambda: [_capability(ssa.STANDARD, root, "1.1", _inputs(ssa.PARAMETERS.parameters))],
         "datalink": lambda: [_capability(LINKS, f"{root}/links", "1.1", _inputs(links.PARAMETERS.parameters))],
