@@ -134,6 +134,8 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     ("POST /ssa", {"REQUEST": "queryData", "POS": "10,20"}, "200 200 200 200 401 200"),
     ("GET /datalink/links", {"ID": "{did}"}, "200 200 200 200 401 200"),
     ("POST /datalink/links", {"ID": "{did}"}, "200 200 200 200 401 200"),
+    ("GET /dataset", {"ID": "{did}"}, "200 200 200 200 401 200"),
+    ("GET /thumbnail", {"ID": "{did}"}, "404 404 404 404 401 404"),
     ("GET /get/{table}/{local:path}", None, "200 403 200 403 401 200"),
     ("GET /soda/sync", {"ID": "{did}", "PIXEL_1": "1 2"}, "200 403 200 403 401 200"),
     ("POST /soda/sync", {"ID": "{did}", "PIXEL_1": "1 2"}, "200 403 200 403 401 200"),

@@ -20,6 +20,7 @@ from skyvault.serve.links import Links
 from skyvault.serve.login_service import LoginService
 from skyvault.serve.moc import MocService
 from skyvault.serve.oai import Oai
+from skyvault.serve.page_dataset import DatasetPages
 from skyvault.serve.pages import Pages
 from skyvault.serve.product_addresses import ProductAddresses
 from skyvault.serve.product_files import ProductFiles
@@ -106,6 +107,7 @@ def _datasets(service: Service) -> list[BaseRoute]:
         *Links(service, addresses).routes(),
         *Soda(service, addresses).routes(),
         *ProductFiles(service, addresses).routes(),
+        *DatasetPages(service, addresses).routes(),
     ]
 
 

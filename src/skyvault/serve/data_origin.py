@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from skyvault.formats.stream import TableStream
     from skyvault.serve.service import Service
 
+TAP: Final = "ivo://ivoa.net/std/TAP"
 #: letters of a request that are repeated
 _LONGEST_REQUEST: Final = 4000
 #: so many collections of ivoa.ObsCore are told in a result; of more only where their page is
 _MOST_MEMBERS: Final = 12
 _MOST_PERSONS: Final = 30
+#: how the registry records of our services are named, by their protocols
+_SERVICES: Final = {TAP: "tap", "ivo://ivoa.net/std/SIA#query-2.0": "sia2", "ivo://ivoa.net/std/SSA": "ssa"}
 #: INFOs of a source file that say whose the data are
 _OF_DATASETS: Final = frozenset({
     "data_ivoid", "citation", "resource_version", "rights_uri", "rights", "creator", "journal", "editor", "article",
@@ -44,7 +47,8 @@ def with_origin(
     ``tables`` are the qualified names of what was read, ``base`` the address of the service's root, ``protocol`` the
     standard's identifier, ``request`` the address that would give the same (:func:`request_address`).
     """
-    query = (*_of_query(service, protocol, request), *_of_tables(service, tuple(tables), base))
+    origin = _of_tables(service, tuple(tables), base)
+    query = (*_of_query(service, protocol, request), *origin)
     stream.infos = (*stream.infos, *query)
 
 
@@ -60,6 +64,8 @@ def _of_query(service: Service, protocol: str, request: str | None) -> Iterator[
         yield Info("publisher", settings.publisher, "Data centre that produced this document")
     yield Info("server_software", _software())
     yield Info("service_protocol", protocol)
+    if (name := _SERVICES.get(protocol)) is not None and is_registered(settings.authority):
+        yield Info("service_ivoid", f"ivo://{settings.authority}/{name}".lower())
     if request:
         yield Info("request", request)
     now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
@@ -75,35 +81,42 @@ def _software() -> str:
 
 
 def _of_tables(service: Service, tables: tuple[str, ...], base: str) -> tuple[Info, ...]:
-    view = service.store.view()
+    view, authority = service.store.view(), service.settings.authority
     kept = _KNOWN.setdefault(view, {})
     key = (base, *tables)
     found = kept.get(key)
     if found is None:
         if len(kept) > 1000:
             kept.clear()
-        told = (one for name in tables for one in _of_table(view, name, base))
+        told = (one for name in tables for one in _of_table(view, name, base, authority))
         found = kept[key] = tuple(dict.fromkeys(told))
     return found
 
 
-def _of_table(view: View, name: str, base: str) -> Iterator[Info]:
+def _of_table(view: View, name: str, base: str, authority: str) -> Iterator[Info]:
     shelf = view.tables.get(name)
     # what somebody uploaded or keeps for himself he knows; TAP_SCHEMA is about the others
     if shelf is None or shelf.file is None:
         return
     if name.lower() != obscore.NAME.lower():
-        yield from dataset_infos(shelf, base)
+        yield from dataset_infos(shelf, base, authority)
         return
     members = [view.tables[one] for one in shelf.extra.get("members", ()) if one in view.tables]
     yield Info("reference_url", page_address(name, base), "Page of all collections")
     for member in members[:_MOST_MEMBERS]:
-        yield from dataset_infos(member, base)
+        yield from dataset_infos(member, base, authority)
 
 
-def dataset_infos(shelf: Shelved, base: str) -> Iterator[Info]:
+def is_registered(authority: str) -> bool:
+    """Whether identifiers of ours mean anything to a registry: the operator has named an authority."""
+    return not authority.lower().endswith(".invalid")
+
+
+def dataset_infos(shelf: Shelved, base: str, authority: str) -> Iterator[Info]:
     """What one published table says of its origin."""
     table = shelf.table
+    if is_registered(authority):
+        yield Info("data_ivoid", f"ivo://{authority}/{'/'.join(split_name(table.name))}".lower())
     said: Mapping[str, Any] = shelf.extra.get("resource") or {}
     yield Info("reference_url", page_address(table.name, base), f"Page of {table.name}")
     if not said:

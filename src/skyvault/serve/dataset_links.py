@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LINKS: Final = "ivo://ivoa.net/std/DataLink#links-1.1"
 #: addresses of ours begin so in the tables, since the service's own address may change
 _OURS: Final = ("/datalink/", "/get/", "/soda/")
-_DID_UTYPE: Final = "curation.publisherdid"
+PUBLISHER_DID: Final = "curation.publisherdid"
 
 
 def with_links(stream: TableStream, service: Service, base: str) -> TableStream:
@@ -28,7 +28,7 @@ def with_links(stream: TableStream, service: Service, base: str) -> TableStream:
     addresses = [i for i, one in enumerate(columns) if one.is_text and (one.ucd or "").startswith("meta.ref.url")]
     if addresses:
         stream.batches = _whole(stream.batches, addresses, base)
-    place = next((i for i, one in enumerate(columns) if (one.utype or "").lower().endswith(_DID_UTYPE)), None)
+    place = next((i for i, one in enumerate(columns) if (one.utype or "").lower().endswith(PUBLISHER_DID)), None)
     if place is not None:
         identifier = columns[place].id or "dataset_id"
         columns[place] = replace(columns[place], id=identifier)

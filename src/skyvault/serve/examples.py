@@ -174,7 +174,7 @@ def _kinds(shelf: Shelved) -> Example | None:
 
 def _cone(shelf: Shelved) -> Example | None:
     """A cone that holds something: around the centre of a cell that holds rows, as wide as the cell."""
-    if not shelf.stored.positions or shelf.stored.regions or (place := _some_place(shelf)) is None:
+    if not shelf.stored.positions or shelf.stored.regions or (place := some_place(shelf)) is None:
         return None
     table, (lon, lat, radius) = shelf.table, place
     return Example(
@@ -189,7 +189,7 @@ def _cone(shelf: Shelved) -> Example | None:
 
 def _region(shelf: Shelved) -> Example | None:
     """Footprints that meet a circle."""
-    if not shelf.stored.regions or (place := _some_place(shelf)) is None:
+    if not shelf.stored.regions or (place := some_place(shelf)) is None:
         return None
     table, (lon, lat, radius) = shelf.table, place
     region = spelled(table.columns[shelf.stored.regions[0].column].name)
@@ -252,7 +252,7 @@ def _coordinates(shelf: Shelved) -> list[str]:
     return [spelled(shelf.table.columns[i].name) for i in (place.lon, place.lat, place.point) if i is not None]
 
 
-def _some_place(shelf: Shelved) -> tuple[float, float, float] | None:
+def some_place(shelf: Shelved) -> tuple[float, float, float] | None:
     """A circle (lon, lat, radius in degrees) that surely meets data: it surrounds a covered cell.
 
     The cell lies in the midst of others. There, in dense tables, the circle is smaller, but so that some hundred rows

@@ -6,16 +6,19 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
 
 from starlette.responses import Response
 
 from skyvault.errors import ParameterError, QueryError
+from skyvault.serve.data_origin import TAP, with_origin
+from skyvault.serve.dataset_links import PUBLISHER_DID, with_links
 from skyvault.serve.page_reply import SECURITY
 from skyvault.serve.page_text import web_address
 from skyvault.serve.params import Form, ParameterSet
 from skyvault.serve.table_response import TableResponse, collect
 from skyvault.serve.tap_query import PARAMETERS, encoded, read_query, start
+from skyvault.store.dataset_previews import pictures_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +47,8 @@ MOST_CELL_LETTERS = 1000
 #: letters of a line shown before and after a mistake
 MOST_AROUND = 120
 _ACTIONS = ("run", "job", "edit")
+#: what a cell may lead to
+LinkKind: TypeAlias = Literal["address", "bibcode", "doi", "dataset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,15 @@ class FormValues:
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """A result as a page shows it: texts of all cells (None: NULL), a row a tuple, and whether each is an address."""
+    """A result as a page shows it: texts of all cells (None: NULL), a row a tuple, and what each column links to.
+
+    ``pictures`` are identifiers of datasets of ours with a picture, by row; empty where no row has one.
+    """
 
     columns: tuple[Column, ...]
     rows: Sequence[tuple[str | None, ...]]
-    links: tuple[bool, ...]
+    links: tuple[LinkKind | None, ...]
+    pictures: tuple[str | None, ...]
     overflow: bool
     limit: int | None
     error: str | None
@@ -98,7 +107,7 @@ def uploaded(form: Form) -> UploadFile | None:
     return file if file is not None and file.size else None
 
 
-def run_as_page(service: Service, values: FormValues, form: Form, reader: Reader) -> ResultPage:
+def run_as_page(service: Service, values: FormValues, form: Form, reader: Reader, base: str) -> ResultPage:
     """Run the query and take in at most what a page can show. Raises QueryError and others of skyvault.errors."""
     began = time.perf_counter()
     query = read_query(*_parameters(values, form, values.maxrec or str(PAGE_ROWS)), service.settings)
@@ -106,18 +115,20 @@ def run_as_page(service: Service, values: FormValues, form: Form, reader: Reader
     answer = start(query, service.store, reader=reader)
     try:
         stream = answer.stream
+        with_links(stream, service, base)
         columns = stream.table.columns
         most = max(50, MOST_PAGE_CELLS // max(1, len(columns)))
         rows: list[tuple[str | None, ...]] = []
         for batch in stream.batches:
-            rows += _texts(batch.slice(0, most - len(rows)), columns)
+            rows += texts_of(batch.slice(0, most - len(rows)), columns)
             if len(rows) >= most:
                 break
         is_cut = len(rows) >= most
         return ResultPage(
             columns,
             rows,
-            tuple(_are_addresses(column, [row[i] for row in rows[:20]]) for i, column in enumerate(columns)),
+            tuple(_link_kind(column, [row[i] for row in rows[:20]], base) for i, column in enumerate(columns)),
+            _pictures(service, columns, rows),
             stream.overflow or is_cut,
             len(rows) if stream.overflow or is_cut else stream.limit,
             stream.error,
@@ -129,7 +140,8 @@ def run_as_page(service: Service, values: FormValues, form: Form, reader: Reader
         answer.close()
 
 
-def _texts(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[tuple[str | None, ...]]:
+def texts_of(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[tuple[str | None, ...]]:
+    """The rows of a batch as texts, cut to what a cell of a page can show."""
     import pyarrow.compute as pc
 
     from skyvault.formats.cell_text import cell_texts
@@ -143,16 +155,39 @@ def _texts(batch: pa.RecordBatch, columns: tuple[Column, ...]) -> Iterator[tuple
     return zip(*texts, strict=True)
 
 
-def _are_addresses(column: Column, some: list[str | None]) -> bool:
-    """Whether the cells of a column may be made links."""
+def _link_kind(column: Column, some: list[str | None], base: str) -> LinkKind | None:
+    """What the cells of a column are links to: told by the UCD, and by the values where they are addresses."""
     known = [text for text in some if text]
-    return column.is_text and bool(known) and all(web_address(text) for text in known)
+    if not column.is_text or not known:
+        return None
+    ucds = (column.ucd or "").lower().split(";")
+    if "meta.bib.bibcode" in ucds:
+        return "bibcode"
+    if "meta.ref.doi" in ucds or "meta.bib.doi" in ucds:
+        return "doi"
+    if all(text.startswith(f"{base}/datalink/links?ID=") for text in known):
+        return "dataset"
+    return "address" if all(web_address(text) for text in known) else None
 
 
-def run_as_file(service: Service, values: FormValues, form: Form, reader: Reader) -> Response:
+def _pictures(
+    service: Service, columns: tuple[Column, ...], rows: Sequence[tuple[str | None, ...]]
+) -> tuple[str | None, ...]:
+    """For each row the identifier of its dataset, if that has a picture; nothing where no row has."""
+    place = next((i for i, one in enumerate(columns) if (one.utype or "").lower().endswith(PUBLISHER_DID)), None)
+    if place is None:
+        return ()
+    dids = [row[place] or "" for row in rows]
+    shown = pictures_of(service.store, [did for did in dids if did])
+    return tuple(did if did in shown else None for did in dids) if shown else ()
+
+
+def run_as_file(service: Service, values: FormValues, form: Form, reader: Reader, base: str) -> Response:
     """Run the query and send its result as a file to keep."""
     query = read_query(*_parameters(values, form, values.maxrec), service.settings)
     answer = start(query, service.store, reader=reader)
+    with_origin(answer.stream, service, answer.plan.tables, base, TAP)
+    with_links(answer.stream, service, base)
     first, rest = collect(encoded(query, answer))
     headers = {
         **SECURITY,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from skyvault.errors import NotFound
 from skyvault.serve import page_text
+from skyvault.serve.page_citation import bibcode_address, doi_address
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -85,6 +86,7 @@ def _environment() -> Environment:
         cache_size=64,
     )
     environment.filters.update({one.__name__: one for one in page_text.FILTERS})
+    environment.filters.update(bibcode_address=bibcode_address, doi_address=doi_address)
     return environment
 
 

@@ -125,7 +125,7 @@ def schemas(view: View) -> list[SchemaFacts]:
             SCHEMA_DESCRIPTIONS.get(name.lower()),
             tuple(with_picture(shelf, small=True) if draws else TableFacts(shelf) for shelf in members),
         )
-        for name, members in sorted(by_schema.items(), key=lambda item: (_is_own(item[0]), item[0].lower()))
+        for name, members in sorted(by_schema.items(), key=lambda item: (is_own(item[0]), item[0].lower()))
     ]
 
 
@@ -133,5 +133,6 @@ def _sorted(shelves: Iterable[Shelved]) -> list[Shelved]:
     return sorted(shelves, key=lambda shelf: shelf.table.name.lower())
 
 
-def _is_own(schema: str) -> bool:
-    return schema.lower() == "tap_schema"
+def is_own(schema: str) -> bool:
+    """Whether a schema is about services and tables (TAP_SCHEMA, RegTAP), not data."""
+    return schema.lower() in ("tap_schema", "rr")

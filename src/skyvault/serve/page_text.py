@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
 from skyvault.model.table import Column
@@ -98,8 +98,31 @@ def contact_address(text: str | None) -> str | None:
     return web_address(text)
 
 
+def day(mjd: float) -> str:
+    """A Modified Julian Date as a day of the calendar; the number itself where no calendar has it."""
+    try:
+        return (datetime(1858, 11, 17, tzinfo=UTC) + timedelta(days=mjd)).strftime("%Y-%m-%d")
+    except (OverflowError, ValueError):
+        return f"MJD {mjd:g}"
+
+
+def wavelength(metres: float) -> str:
+    """A wavelength in the unit its astronomers use: "551 nm", "21 cm", "0.12 nm"."""
+    for limit, factor, unit in (
+        (1e-12, 1e15, "fm"),
+        (1e-9, 1e12, "pm"),
+        (1e-6, 1e9, "nm"),
+        (1e-3, 1e6, "\u00b5m"),
+        (1e-2, 1e3, "mm"),
+        (1.0, 1e2, "cm"),
+    ):
+        if metres < limit:
+            return f"{metres * factor:.3g} {unit}"
+    return f"{metres:.3g} m"
+
+
 #: what templates may use
-FILTERS = (count, size, area, date, value, percent, kind, sentence, web_address, contact_address)
+FILTERS = (count, size, area, date, value, percent, kind, sentence, web_address, contact_address, day, wavelength)
 
 
 # ---------------------------------------------------------------- how to ask from elsewhere

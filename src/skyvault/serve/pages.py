@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -12,9 +13,13 @@ from starlette.routing import Route
 
 from skyvault.adql.statements import CreateTable, DropTable
 from skyvault.errors import NotFound, QueryError, SkyvaultError
+from skyvault.serve.data_origin import page_address
 from skyvault.serve.examples import Example, cone_query, examples, table_examples
 from skyvault.serve.faults import as_skyvault_error, form_for_people, guarded
 from skyvault.serve.identity import identity_of
+from skyvault.serve.page_citation import origin_of
+from skyvault.serve.page_dataset import dataset_address, thumbnail_address
+from skyvault.serve.page_frame import around, root_path
 from skyvault.serve.page_position import RADIUS_UNITS, read_position, read_radius
 from skyvault.serve.page_query import (
     FORM_FORMATS,
@@ -25,18 +30,23 @@ from skyvault.serve.page_query import (
     run_as_page,
     uploaded,
 )
-from skyvault.serve.page_reply import Document, document, render, static_response, static_version
+from skyvault.serve.page_reply import Document, document, render, static_response
+from skyvault.serve.page_services import services_of
 from skyvault.serve.page_sky import SKY_DEG2, graticule
-from skyvault.serve.page_table import schemas, with_picture
-from skyvault.serve.page_text import curl_snippet, pyvo_snippet
+from skyvault.serve.page_table import is_own, schemas, with_picture
 from skyvault.serve.params import Form, FormLimits, read_form
 from skyvault.serve.service import Service
 from skyvault.serve.user_statements import statement_of
+from skyvault.store.coverage import coverage_of
+from skyvault.store.dataset_previews import some_datasets
+from skyvault.store.products import local_part
 from skyvault.store.query import Limits, compile_query
 from skyvault.store.user_space import Reader
 from skyvault.store.view import Shelved, View
 
 XHTML = "application/xhtml+xml; charset=utf-8"
+#: pictures on the page of a collection
+MOST_THUMBNAILS = 24
 #: bytes of pages kept; there is one for each table and each address the service is known by
 MOST_KEPT_BYTES = 32_000_000
 
@@ -81,7 +91,7 @@ class Pages:
             found = schemas(view)
             known = self._examples_of(view)
             sample = next((one for one in known if one.id.endswith(("-cone", "-brightest"))), known[0])
-            own = [schema for schema in found if schema.name.lower() != "tap_schema"]
+            own = [schema for schema in found if not is_own(schema.name)]
             return render(
                 "index.html.j2", **around, schemas=found, own=own, sample=sample, graticule=graticule(),
                 table_count=sum(len(schema.tables) for schema in own),
@@ -92,7 +102,7 @@ class Pages:
 
     async def tap(self, request: Request) -> Response:
         """GET /tap, where the base address of the TAP service leads a person: to the first page."""
-        return RedirectResponse(f"{self._root(request)}/#connect", status_code=303)
+        return RedirectResponse(f"{root_path(self.service, request)}/#connect", status_code=303)
 
     async def table(self, request: Request) -> Response:
         """GET /{schema}/{table}: everything about one table."""
@@ -100,11 +110,17 @@ class Pages:
 
         def make(view: View, around: dict[str, Any]) -> bytes:
             facts = with_picture(shelf)
+            base, root = around["base"], around["root"]
+            dids = some_datasets(self.service.store, shelf, MOST_THUMBNAILS)
+            page = page_address(shelf.table.name, base)
             return render(
                 "table.html.j2", **around, facts=facts, table=shelf.table, examples=table_examples(shelf),
                 downloads=facts.downloads(around["root"], self.service.settings.maxrec_hard),
                 maxrec_hard=self.service.settings.maxrec_hard, graticule=graticule(), sky_deg2=SKY_DEG2,
-                radius_units=list(RADIUS_UNITS),
+                radius_units=list(RADIUS_UNITS), coverage=coverage_of(view, shelf.table.name),
+                origin=origin_of(shelf, page, self.service.settings.publisher),
+                services=services_of(shelf, base, dids[0] if dids else None),
+                gallery=[(dataset_address(root, did), thumbnail_address(root, did), local_part(did)) for did in dids],
             )  # fmt: skip
 
         return await self._page(request, ("table", shelf.table.name), make)
@@ -164,13 +180,15 @@ class Pages:
         service, identity = self.service, identity_of(request)
         identity.need("read")
         reader = Reader(identity.owner, identity.groups)
+        base, root = service.base_url(request), root_path(service, request)
         if values.format != "html":
-            return await service.in_thread(run_as_file, service, values, form, reader)
-        around = self._around(request)
+            return await service.in_thread(run_as_file, service, values, form, reader, base)
+        content = around(service, request)
 
         def make() -> Document:
-            result = run_as_page(service, values, form, reader)
-            return document(render("result.html.j2", **around, result=result, values=values), level=1)
+            result = run_as_page(service, values, form, reader, base)
+            addresses = {"dataset": partial(dataset_address, root), "thumbnail": partial(thumbnail_address, root)}
+            return document(render("result.html.j2", **content, **addresses, result=result, values=values), level=1)
 
         made = await service.in_thread(make)
         return made.response(request, cache="no-store")
@@ -188,16 +206,16 @@ class Pages:
             if not isinstance(statement, DropTable):
                 await self.service.in_thread(compile_query, text, view, limits)
         extra = {"PHASE": "RUN", "LANG": "ADQL"} | ({"UPLOAD": "mine,param:mine"} if has_upload else {})
-        return RedirectResponse(f"{self._root(request)}/tap/async?{urlencode(extra)}", status_code=307)
+        return RedirectResponse(f"{root_path(self.service, request)}/tap/async?{urlencode(extra)}", status_code=307)
 
     async def _form(self, request: Request, values: FormValues, problem: SkyvaultError | None = None) -> Response:
-        around = self._around(request)
+        content = around(self.service, request)
         settings = self.service.settings
 
         def make() -> Document:
             view = self.service.store.view()
             body = render(
-                "query.html.j2", **around, values=values, formats=FORM_FORMATS, examples=self._examples_of(view),
+                "query.html.j2", **content, values=values, formats=FORM_FORMATS, examples=self._examples_of(view),
                 problem=problem, mistake=mistake(values.query, problem) if isinstance(problem, QueryError) else None,
                 maxrec_default=settings.maxrec_default, maxrec_hard=settings.maxrec_hard,
                 sync_time_s=settings.sync_time_s, async_time_s=settings.async_time_s,
@@ -223,27 +241,6 @@ class Pages:
             raise NotFound(f"there is nothing at {shown}", hint="The tables of this service are listed at /.")
         return shelf
 
-    def _root(self, request: Request) -> str:
-        """The path of the service's root, without a slash at the end: where a proxy has put it."""
-        return urlsplit(self.service.base_url(request)).path.rstrip("/")
-
-    def _around(self, request: Request) -> dict[str, Any]:
-        """What every page needs."""
-        from skyvault import __version__
-
-        base = self.service.base_url(request)
-        return {
-            "base": base,
-            "root": self._root(request),
-            "tap": f"{base}/tap",
-            "settings": self.service.settings,
-            "version": __version__,
-            "static_version": static_version(),
-            "pyvo_snippet": pyvo_snippet,
-            "curl_snippet": curl_snippet,
-            "urlencode": urlencode,
-        }
-
     async def _page(
         self,
         request: Request,
@@ -257,7 +254,7 @@ class Pages:
         if kept is None or kept[0] is not view:
 
             def finish() -> Document:
-                body = make(view, self._around(request))
+                body = make(view, around(self.service, request))
                 return document(body, content_type) if content_type else document(body)
 
             made = await self.service.in_thread(finish)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from skyvault.adql.statements import CreateTable, DropTable
 from skyvault.errors import Busy, Cancelled, UsageError
 from skyvault.model.job import Job
-from skyvault.serve.data_origin import request_address, with_origin
+from skyvault.serve.data_origin import TAP, request_address, with_origin
 from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import guarded
 from skyvault.serve.identity import Identity, identity_of
@@ -29,7 +29,6 @@ from skyvault.serve.user_tables_cadc import INDEX_TABLE
 from skyvault.serve.uws import UwsService, UwsSettings
 from skyvault.store.user_space import Reader
 
-STANDARD = "ivo://ivoa.net/std/TAP"
 #: a query that runs so long is watched for a client that goes away
 WATCH_AFTER_S = 0.05
 #: so long a CREATE or DROP waits for a place among the queries
@@ -198,7 +197,7 @@ class Tap:
             return Response(body, headers={"content-type": query.format.content_type, **headers})
         reader = Reader(identity.owner, identity.groups)
         answer = start(query, self.service.store, wish.on_cursor, reader)
-        with_origin(answer.stream, self.service, answer.plan.tables, base, STANDARD, address)
+        with_origin(answer.stream, self.service, answer.plan.tables, base, TAP, address)
         with_links(answer.stream, self.service, base)
         chunks = encoded(query, answer)
         first, rest = collect(chunks)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from skyvault.errors import QuotaError, UsageError
-from skyvault.serve.data_origin import with_origin
+from skyvault.serve.data_origin import TAP, with_origin
 from skyvault.serve.dataset_links import with_links
 from skyvault.serve.identity import NOBODY, Identity
 from skyvault.serve.params import ParameterSet
@@ -53,7 +53,7 @@ def run_tap_job(context: JobContext, service: Service) -> None:
                 withdraw()
         return
     answer = start(query, service.store, on_cursor, Reader(identity.owner, identity.groups))
-    with_origin(answer.stream, service, answer.plan.tables, service.address, "ivo://ivoa.net/std/TAP")
+    with_origin(answer.stream, service, answer.plan.tables, service.address, TAP)
     with_links(answer.stream, service, service.address)
     source = answer.stream.batches
 

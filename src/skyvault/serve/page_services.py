@@ -1,0 +1,150 @@
+"""How to get at one table: the protocols that know it, their addresses, and a line to try in each."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from skyvault.serve.data_origin import page_address
+from skyvault.serve.examples import some_place
+from skyvault.store import obscore
+from skyvault.store.tap_schema import spelled_name
+
+if TYPE_CHECKING:
+    from skyvault.store.view import Shelved
+
+_SHELL: Final = "Shell, with curl"
+#: kinds of collections that SSA finds, and what it calls them
+_SERIES: Final = {"spectra": "spectrum", "timeseries": "timeseries"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableService:
+    """A protocol that gives out a table or its datasets. ``snippets`` are (label, text)."""
+
+    name: str
+    address: str
+    purpose: str
+    snippets: tuple[tuple[str, str], ...]
+
+
+def services_of(shelf: Shelved, base: str, did: str | None = None) -> list[TableService]:
+    """The services of a table; ``base`` is the absolute address of the root, ``did`` a dataset for examples."""
+    return list(_services(shelf, base, did))
+
+
+def _services(shelf: Shelved, base: str, did: str | None) -> Iterator[TableService]:
+    place = some_place(shelf)
+    lon, lat, radius = place if place is not None else (10.0, 20.0, 0.1)
+    yield _tap(shelf, f"{base}/tap")
+    if shelf.stored.positions:
+        yield _cone(f"{page_address(shelf.table.name, base)}/scs", lon, lat, radius)
+    facts = shelf.extra.get("collection")
+    is_obscore = shelf.table.name.lower() == obscore.NAME.lower()
+    if facts is None and not is_obscore:
+        return
+    kind = str(facts["kind"]) if facts is not None else "images"
+    if kind == "images":
+        yield _images(f"{base}/sia2/query", lon, lat, radius)
+    if kind in _SERIES or is_obscore:
+        yield _spectra(f"{base}/ssa", lon, lat, radius, _SERIES.get(kind, "spectrum"))
+    if did is None:
+        return
+    yield _links(f"{base}/datalink/links", did)
+    if kind == "images" and facts is not None and "soda" in facts.get("services", ()):
+        yield _cutouts(f"{base}/soda/sync", did, lon, lat, min(radius, 0.02))
+
+
+def _tap(shelf: Shelved, address: str) -> TableService:
+    query = f"SELECT TOP 10 * FROM {spelled_name(shelf.table.name)}"
+    lines = ("tap = pyvo.dal.TAPService({0!r})", "rows = tap.search({1!r}).to_table()")
+    stilts = f"stilts tapquery tapurl={shlex.quote(address)} adql={shlex.quote(query)} ofmt=ascii"
+    return TableService(
+        "TAP",
+        address,
+        "Queries in ADQL, joins with your own tables, results in many formats",
+        (
+            _python(*lines, told=(address, query)),
+            (_SHELL, _curl(f"{address}/sync", LANG="ADQL", FORMAT="csv", QUERY=query)),
+            ("Shell, with STILTS", stilts),
+            ("TOPCAT", f"VO > Table Access Protocol (TAP) Query\nTAP URL: {address}\nADQL: {query}"),
+        ),
+    )
+
+
+def _cone(address: str, lon: float, lat: float, radius: float) -> TableService:
+    lines = ("cone = pyvo.dal.SCSService({0!r})", "rows = cone.search(pos=({1}, {2}), radius={3}).to_table()")
+    topcat = f"VO > Cone Search\nCone Search URL: {address}?\nRA {lon}, Dec {lat}, Radius {radius} degrees"
+    return TableService(
+        "Simple Cone Search",
+        address,
+        "Rows around a position",
+        (
+            _python(*lines, told=(f"{address}?", lon, lat, radius)),
+            (_SHELL, _curl(address, RA=f"{lon}", DEC=f"{lat}", SR=f"{radius}")),
+            ("TOPCAT", topcat),
+        ),
+    )
+
+
+def _images(address: str, lon: float, lat: float, radius: float) -> TableService:
+    lines = ("images = pyvo.dal.SIA2Service({0!r})", "found = images.search(pos=({1}, {2}, {3}))")
+    return TableService(
+        "SIA 2.0",
+        address,
+        "Images by place, time and wavelength, over all collections",
+        (
+            _python(*lines, told=(address, lon, lat, radius)),
+            (_SHELL, _curl(address, POS=f"CIRCLE {lon} {lat} {radius}")),
+        ),
+    )
+
+
+def _spectra(address: str, lon: float, lat: float, radius: float, kind: str) -> TableService:
+    search = "found = spectra.search(pos=({1}, {2}), diameter={3:g}, DPTYPE={4!r})"
+    return TableService(
+        "SSA 1.1",
+        address,
+        "Spectra and light curves by place, time and wavelength, over all collections",
+        (
+            _python("spectra = pyvo.dal.SSAService({0!r})", search, told=(address, lon, lat, 2 * radius, kind)),
+            (_SHELL, _curl(address, REQUEST="queryData", POS=f"{lon},{lat}", SIZE=f"{2 * radius:g}", DPTYPE=kind)),
+        ),
+    )
+
+
+def _links(address: str, did: str) -> TableService:
+    lines = (
+        "links = pyvo.dal.adhoc.DatalinkResults.from_result_url({0!r})",
+        "for link in links:",
+        "    print(link.semantics, link.access_url)",
+    )
+    whole = f"{address}?ID={quote(did, safe='')}"
+    return TableService(
+        "DataLink 1.1",
+        address,
+        "Files, previews and services of datasets, many at once",
+        (_python(*lines, told=(whole,)), (_SHELL, _curl(address, ID=did))),
+    )
+
+
+def _cutouts(address: str, did: str, lon: float, lat: float, radius: float) -> TableService:
+    circle = f"{lon} {lat} {radius:g}"
+    return TableService(
+        "SODA 1.0",
+        address,
+        "Cutouts of an image: circle, polygon, wavelengths, pixels",
+        ((_SHELL, _curl(address, "-o cutout.fits", ID=did, CIRCLE=circle)),),
+    )
+
+
+def _python(*lines: str, told: tuple[object, ...]) -> tuple[str, str]:
+    return "Python, with pyvo", "\n".join(["import pyvo", "", *(line.format(*told) for line in lines)])
+
+
+def _curl(address: str, *options: str, **asked: str) -> str:
+    data = [f"--data-urlencode {shlex.quote(f'{name}={value}')}" for name, value in asked.items()]
+    return " \\\n  ".join([f"curl -G {shlex.quote(address)}", *options, *data])
