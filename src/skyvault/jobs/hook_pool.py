@@ -192,7 +192,8 @@ class HookPool:
 def _raised(task: HookTask, answer: Mapping[str, Any]) -> SkyvaultError:
     """The error that a hook means, or a plain one for what it did not mean."""
     kind = getattr(errors, str(answer["fault"]), None)
-    if isinstance(kind, type) and issubclass(kind, errors.UsageError) and kind is not errors.QueryError:
+    ours = (errors.QueryError, errors.ConfigError)
+    if isinstance(kind, type) and issubclass(kind, errors.UsageError) and not issubclass(kind, ours):
         try:
             return kind(str(answer["what"]), hint=answer.get("hint"))
         except TypeError:

@@ -75,8 +75,10 @@ def answered(task: HookTask, target: Path, settings: Settings, contexts: dict[st
 
     try:
         act = hook(task.hooks, task.name)
-        given = row() if task.path is None else task.path
-        value = call(act, given, named=task.named, context=context, row=row)
+        if task.path is None:
+            value = call(act, row(), named=task.named, context=context)
+        else:
+            value = call(act, task.path, named=task.named, context=context, row=row)
         if value is None:
             raise NotFound("there is nothing of this dataset")
         with target.open("wb") as file:

@@ -16,6 +16,7 @@ from skyvault.model.service_descriptor import ServiceDescriptor
 from skyvault.model.table import Column, Info, Table
 from skyvault.serve.dataset_links import LINKS
 from skyvault.serve.faults import guarded
+from skyvault.serve.hook_products import hook_descriptor
 from skyvault.serve.params import Parameter, ParameterSet, read_form
 from skyvault.serve.product_addresses import ProductAddresses
 from skyvault.serve.soda_parameters import soda_descriptor
@@ -128,10 +129,12 @@ class Links:
     def _service_rows(
         self, this: Product, collection: Collection, base: str, services: dict[str, ServiceDescriptor]
     ) -> list[tuple[Any, ...]]:
-        """The services that work on a dataset: cutouts of images. One description serves all rows that name it."""
-        if "soda" not in collection.services or collection.kind != "images" or this.semantics != "#this":
+        """The services that work on a dataset: cutouts, and those of hooks.py. A description serves all its rows."""
+        if this.semantics != "#this":
             return []
-        rows = []
+        rows = self._hook_rows(this, collection, base, services) if collection.hook_services else []
+        if "soda" not in collection.services or collection.kind != "images" or this.place == "hook":
+            return rows
         for name, text in (("sync", "Cutout of the image"), ("async", "Cutouts of the image, as a job")):
             identifier = f"soda-{name}"
             if identifier not in services:
@@ -139,6 +142,23 @@ class Links:
             rows.append(
                 (this.did, None, identifier, None, "#cutout", None, text, "application/fits", None, None, "false", True)
             )
+        return rows
+
+    def _hook_rows(
+        self, this: Product, collection: Collection, base: str, services: dict[str, ServiceDescriptor]
+    ) -> list[tuple[Any, ...]]:
+        """Services that functions of the resource's hooks.py do; each collection has its own."""
+        rows = []
+        table = collection.name.replace(".", "-").lower()
+        for own in collection.hook_services:
+            identifier = f"{own.name}-{table}"
+            if identifier not in services:
+                services[identifier] = hook_descriptor(own, identifier, f"{base}/soda/sync", _ID)
+            told = own.description or own.name
+            rows.append(
+                (this.did, None, identifier, None, own.semantics, own.name, told, own.content_type, None, None,
+                 "false", True)
+            )  # fmt: skip
         return rows
 
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from skyvault.errors import Forbidden, NotFound
 from skyvault.model.product import Product
 from skyvault.serve.faults import guarded
+from skyvault.serve.hook_products import HookProducts
 from skyvault.serve.identity import identity_of
 from skyvault.serve.product_addresses import ProductAddresses
 from skyvault.store.products import Collection, collection, did_of, products_of
@@ -25,9 +26,10 @@ _SHOWN: Final = frozenset({"image/png", "image/jpeg", "text/plain", "application
 class ProductFiles:
     """Hands out the files of published datasets, and nothing else."""
 
-    def __init__(self, service: Service, addresses: ProductAddresses) -> None:
+    def __init__(self, service: Service, addresses: ProductAddresses, hooks: HookProducts) -> None:
         self.service = service
         self.addresses = addresses
+        self.hooks = hooks
 
     def routes(self) -> list[Route]:
         return [Route("/get/{table}/{local:path}", guarded("text")(self.get), methods=["GET", "HEAD"])]
@@ -42,7 +44,7 @@ class ProductFiles:
                 f"the file is not public before {product.released}", hint="Log in as one of those who may see it."
             )
         if product.place == "hook":
-            return await self.service.in_thread(self._made, product, found)
+            return await self.hooks.product(product, found)
         path = await self.service.in_thread(found.path_of, product)
         # packed FITS goes as it lies: astropy and others unpack it by its name
         content_type = product.content_type or "application/octet-stream"
@@ -77,19 +79,6 @@ class ProductFiles:
         """Those whom the collection names see what is not public yet."""
         identity = identity_of(request)
         return identity.user is not None and bool({identity.user.name, *identity.groups} & found.embargo_for)
-
-    def _made(self, product: Product, found: Collection) -> Response:
-        """What a function of the resource's hooks.py makes of the dataset when it is asked for."""
-        from skyvault.plugins.hooks import hook
-
-        this = products_of(self.service.store, [product.did])[product.did][0]
-        act = hook(found.hooks, product.path)
-        content = act(found.path_of(this))
-        if isinstance(content, str):
-            content = content.encode()
-        if not isinstance(content, bytes):
-            raise NotFound(f"the hook {product.path} made no bytes of this dataset")
-        return Response(content, media_type=product.content_type or "application/octet-stream")
 
 
 def _base64(hexadecimal: str) -> str:

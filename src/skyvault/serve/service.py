@@ -57,6 +57,8 @@ class Service:
         self.started = time.time()
         #: who does the jobs of each kind
         self.work: dict[str, Callable[[JobContext], None]] = {}
+        #: what else is to be closed with the service
+        self.closing: list[Callable[[], object]] = []
         self.runner = Runner(
             self.store.ledger,
             self._work,
@@ -114,6 +116,8 @@ class Service:
         if self.actions is not None:
             self.actions.stop()
         self.runner.stop(grace_s=min(self.settings.stop_grace_s, 5.0))
+        for close in self.closing:
+            close()
         self._threads.shutdown(cancel_futures=True)
         self._builders.shutdown(cancel_futures=True)
         if self.user_rules is not None:

@@ -13,10 +13,11 @@ from skyvault.errors import Busy, Forbidden, NotFound, QuotaError, SkyvaultError
 from skyvault.model.span import Span
 from skyvault.quiet import quiet
 from skyvault.serve.faults import as_skyvault_error
+from skyvault.serve.hook_products import HookProducts, asked_service, dids_of
 from skyvault.serve.identity import Identity, identity_of
-from skyvault.serve.params import FormLimits, read_form
+from skyvault.serve.params import FormLimits, Pairs, read_form
 from skyvault.serve.product_addresses import ProductAddresses
-from skyvault.serve.soda_parameters import PARAMETERS, CutoutRequest, MultiValued, read_requests
+from skyvault.serve.soda_parameters import MOST_CUTOUTS, PARAMETERS, CutoutRequest, MultiValued, read_requests
 from skyvault.serve.table_response import TableResponse, collect
 from skyvault.serve.uws import UwsService, UwsSettings
 from skyvault.store.products import collection, products_of, table_of
@@ -34,9 +35,10 @@ _MOST_DRAWN: Final = 64_000_000
 class Soda:
     """Cutouts at once and as jobs."""
 
-    def __init__(self, service: Service, addresses: ProductAddresses) -> None:
+    def __init__(self, service: Service, addresses: ProductAddresses, hooks: HookProducts) -> None:
         self.service = service
         self.addresses = addresses
+        self.hooks = hooks
         settings = service.settings
         self.uws = UwsService(
             "/soda/async",
@@ -63,6 +65,9 @@ class Soda:
         """One cutout, its bytes as they are read."""
         try:
             async with await read_form(request) as form:
+                own = asked_service(form.pairs)
+                if own is not None:
+                    return await self.hooks.serve(own, form.pairs, identity_of(request))
                 wanted = read_requests(form.pairs, several=False)[0]
             return await self.service.in_thread(self._answer, wanted, identity_of(request))
         except Exception as problem:
@@ -83,7 +88,7 @@ class Soda:
         if not products or table is None or products[0].semantics != "#this":
             raise NotFound(f"there is no dataset {wanted.did[:200]!r} here")
         found, this = collection(self.service.store, table), products[0]
-        if found.kind != "images" or "soda" not in found.services:
+        if found.kind != "images" or "soda" not in found.services or this.place == "hook":
             raise UsageError(f"the datasets of {found.name} are not cut out here")
         known = set() if identity.user is None else {identity.user.name, *identity.groups}
         if self.addresses.is_held(this) and not known & found.embargo_for:
@@ -145,12 +150,16 @@ class Soda:
         from skyvault.science.fits_cutouts import NoPixels
 
         pairs = [(name, value) for name, values in context.parameters.items() for value in values]
-        requests = read_requests(pairs, several=True)
         users = self.service.store.ledger.users
         identity = Identity()
         if context.owner is not None:
             user = users.get(context.owner)
             identity = Identity(user, users.groups_of(user.id))
+        own = asked_service(pairs)
+        if own is not None:
+            self._run_hook(context, own, pairs, identity)
+            return
+        requests = read_requests(pairs, several=True)
         for number, wanted in enumerate(requests, start=1):
             context.raise_if_cancelled()
             name = "cutout" if len(requests) == 1 else f"cutout-{number}"
@@ -172,6 +181,23 @@ class Soda:
                     raise QuotaError("the server's disk is full", hint="Ask for less, or tell the operator.") from None
                 raise
             context.progress(fraction=number / len(requests))
+
+    def _run_hook(self, context: JobContext, own: str, pairs: Pairs, identity: Identity) -> None:
+        """What a service of hooks.py makes of each dataset of a job, one result each."""
+        dids = dids_of(pairs)
+        if not dids or len(dids) > MOST_CUTOUTS:
+            raise UsageError(f"the job names {len(dids)} datasets", hint=f"Give 1 to {MOST_CUTOUTS:,} by ID.")
+        for number, did in enumerate(dids, start=1):
+            context.raise_if_cancelled()
+            task = self.hooks.task(own, did, pairs, identity)
+            made = self.hooks.make(task, seconds=context.remaining_s, stopping=context.cancelled)
+            name = "result" if len(dids) == 1 else f"result-{number}"
+            with context.result_path(name).open("wb") as file:
+                for chunk in made.chunks():
+                    context.raise_if_cancelled()
+                    file.write(chunk)
+            context.set_result(name, content_type=made.content_type)
+            context.progress(fraction=number / len(dids))
 
 
 def _whole_pixels(span: Span, size: int) -> tuple[int, int]:

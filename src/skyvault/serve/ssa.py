@@ -15,15 +15,18 @@ from starlette.routing import Route
 from skyvault.errors import ParameterError
 from skyvault.formats import negotiate
 from skyvault.formats.stream import TableStream
+from skyvault.model.product import Product
 from skyvault.model.table import Column, Info, Table
 from skyvault.serve.data_origin import request_address, with_origin
 from skyvault.serve.dataset_links import with_links
 from skyvault.serve.faults import guarded
 from skyvault.serve.params import Parameter, ParameterSet, read_form
+from skyvault.serve.product_addresses import ProductAddresses
 from skyvault.serve.service import Service
 from skyvault.serve.table_response import TableResponse, collect
 from skyvault.serve.tap_query import TapQuery, encoded, start
 from skyvault.store import obscore
+from skyvault.store.products import collections
 from skyvault.store.query import Limits
 
 if TYPE_CHECKING:
@@ -87,8 +90,9 @@ _ENDINGS: Final = {r"\.(vot|xml)$": "application/x-votable+xml", r"\.csv(\.gz)?$
 class Ssa:
     """The search for spectra of a service, over all its collections."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, addresses: ProductAddresses) -> None:
         self.service = service
+        self.addresses = addresses
 
     def routes(self) -> list[Route]:
         return [Route("/ssa", guarded()(self.query), methods=["GET", "POST"])]
@@ -117,12 +121,45 @@ class Ssa:
         query = TapQuery(text, chosen, Limits(rows=rows, seconds=settings.sync_time_s), None)
         answer = start(query, self.service.store)
         answer.stream.table = ssa_table()
-        answer.stream.batches = _files(answer.stream.batches)
+        answer.stream.batches = self._files(answer.stream.batches, base)
         answer.stream.infos = _INFOS
         with_origin(answer.stream, self.service, answer.plan.tables, base, STANDARD, address)
         with_links(answer.stream, self.service, base)
         first, rest = collect(encoded(query, answer))
         return TableResponse(self.service, first, rest, chosen.content_type, {"cache-control": "no-cache"})
+
+    def _files(self, batches: Iterator[Any], base: str) -> Iterator[Any]:
+        """SSA's access reference is the file itself: what our addresses of links stand for."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        known = {one.name.lower(): one for one in collections(self.service.store).values()}
+        try:
+            for batch in batches:
+                url, mime, did = batch.column(0), batch.column(1), batch.column(5)
+                ours = pc.fill_null(pc.starts_with(url, _FILES), False)
+                if pc.any(ours).as_py():
+                    path = pc.replace_substring_regex(did, r"^ivo://[^/]*/~\?([^/]+)/(.*)$", r"/get/\1/\2")
+                    kinds = pa.scalar("application/fits", mime.type)
+                    for ending, kind in _ENDINGS.items():
+                        kinds = pc.if_else(pc.match_substring_regex(path, ending), pa.scalar(kind, mime.type), kinds)
+                    tables = pc.replace_substring_regex(did, r"^ivo://[^/]*/~\?([^/]+)/(.*)$", r"\1")
+                    for table in pc.unique(tables.filter(ours)).to_pylist():
+                        found = known.get(str(table).lower())
+                        is_of = pc.and_(ours, pc.equal(tables, table))
+                        if found is not None and found.made_type is not None:
+                            kinds = pc.if_else(is_of, pa.scalar(found.made_type, mime.type), kinds)
+                        if found is not None and found.is_signed:
+                            signed = [
+                                self.addresses.address(Product(one, 0, "#this", "source", ""), found, base)
+                                for one in did.filter(is_of).to_pylist()
+                            ]
+                            path = pc.replace_with_mask(path, is_of, pa.array(signed, path.type))
+                    batch = batch.set_column(0, batch.schema.field(0), pc.if_else(ours, path, url))
+                    batch = batch.set_column(1, batch.schema.field(1), pc.if_else(ours, kinds, mime))
+                yield batch
+        finally:
+            getattr(batches, "close", lambda: None)()
 
 
 _INFOS: Final = (Info("SERVICE_PROTOCOL", "1.1", "SSAP"), Info("REQUEST", "queryData"))
@@ -231,24 +268,3 @@ def _day(name: str, text: str) -> float:
     except ValueError:
         raise ParameterError(f"{name}={text[:64]!r} is no date", hint="Write 2001-02-03/2001-02-04.") from None
     return (at - datetime.datetime(1858, 11, 17)) / datetime.timedelta(days=1)
-
-
-def _files(batches: Iterator[Any]) -> Iterator[Any]:
-    """SSA's access reference is the file itself: what our addresses of links stand for."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        for batch in batches:
-            url, mime, did = batch.column(0), batch.column(1), batch.column(5)
-            ours = pc.starts_with(url, _FILES)
-            if pc.any(ours).as_py():
-                path = pc.replace_substring_regex(did, r"^ivo://[^/]*/~\?([^/]+)/(.*)$", r"/get/\1/\2")
-                batch = batch.set_column(0, batch.schema.field(0), pc.if_else(ours, path, url))
-                kinds = pa.scalar("application/fits", mime.type)
-                for ending, kind in _ENDINGS.items():
-                    kinds = pc.if_else(pc.match_substring_regex(path, ending), pa.scalar(kind, mime.type), kinds)
-                batch = batch.set_column(1, batch.schema.field(1), pc.if_else(ours, kinds, mime))
-            yield batch
-    finally:
-        getattr(batches, "close", lambda: None)()
