@@ -16,6 +16,7 @@ from skyvault.serve.account_elsewhere import AccountElsewhere
 from skyvault.serve.authentication import Authentication
 from skyvault.serve.dataset_vosi import DatasetVosi
 from skyvault.serve.faults import exception_handlers, form_for_people
+from skyvault.serve.hook_products import HookProducts
 from skyvault.serve.links import Links
 from skyvault.serve.login_service import LoginService
 from skyvault.serve.moc import MocService
@@ -99,14 +100,16 @@ def _elsewhere(account: Account) -> AccountElsewhere | None:
 def _datasets(service: Service) -> list[BaseRoute]:
     """Searches for datasets, their links, their files, and cutouts of them."""
     addresses = ProductAddresses(service.accounts.keys)
+    hooks = HookProducts(service, addresses)
+    service.closing.append(hooks.close)
     return [
         *DatasetVosi(service).routes(),
         *Sia1(service, addresses).routes(),
         *Sia2(service).routes(),
-        *Ssa(service).routes(),
+        *Ssa(service, addresses).routes(),
         *Links(service, addresses).routes(),
-        *Soda(service, addresses).routes(),
-        *ProductFiles(service, addresses).routes(),
+        *Soda(service, addresses, hooks).routes(),
+        *ProductFiles(service, addresses, hooks).routes(),
         *DatasetPages(service, addresses).routes(),
     ]
 
