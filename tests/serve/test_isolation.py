@@ -135,7 +135,7 @@ TABLE: list[tuple[str, dict[str, str] | bytes | None, str]] = [
     ("GET /datalink/links", {"ID": "{did}"}, "200 200 200 200 401 200"),
     ("POST /datalink/links", {"ID": "{did}"}, "200 200 200 200 401 200"),
     ("GET /dataset", {"ID": "{did}"}, "200 200 200 200 401 200"),
-    ("GET /thumbnail", {"ID": "{did}"}, "404 404 404 404 401 404"),
+    ("GET /thumbnail", {"ID": "{did}"}, "307 307 307 307 401 307"),
     ("GET /get/{table}/{local:path}", None, "200 403 200 403 401 200"),
     ("GET /soda/sync", {"ID": "{did}", "PIXEL_1": "1 2"}, "200 403 200 403 401 200"),
     ("POST /soda/sync", {"ID": "{did}", "PIXEL_1": "1 2"}, "200 403 200 403 401 200"),
