@@ -301,7 +301,7 @@ class ServiceElsewhere(_Section):
 
 
 class RecordElsewhere(_Section):
-    """A registry record for a service that runs elsewhere. What it does not say is said by the resource it stands in."""
+    """A registry record for a service that runs elsewhere; what it does not say, the resource it stands in says."""
 
     name: Annotated[
         str,
