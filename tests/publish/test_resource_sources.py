@@ -183,3 +183,14 @@ def test_rules_hold_for_the_row_a_hook_gives(tmp_path: Path) -> None:
     (row,) = rows(settings, "SELECT s_fov, data_rights FROM plates.scans")
     assert row == {"s_fov": 90.0, "data_rights": "proprietary"}
     assert rows(settings, "SELECT obs_id FROM ivoa.ObsCore") == []
+
+
+def test_an_image_without_coordinates_does_not_take_those_of_the_files_first(tmp_path: Path) -> None:
+    folder = write(tmp_path / "r", "files: {scans: {files: '*.fits', hdu: all, previews: false}}\n")
+    image(folder / "a.fits")
+    with fits.open(folder / "a.fits", mode="append") as file:
+        # the beam of the map
+        file.append(fits.ImageHDU(np.ones((5, 5), np.float32)))
+    settings = Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    assert rows(settings, "SELECT s_xel1 FROM plates.scans") == [{"s_xel1": 20}]

@@ -6,7 +6,7 @@ from what a header says of the telescope's field. Distorted edges are followed b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,7 +85,9 @@ def _chosen(file: Any, wanted: str | int, where: str) -> list[ImageFacts]:
         if wanted in ("first", "all") and name.upper() in COMPANIONS:
             continue
         try:
-            found.append(facts_of(_whole_header(file, number), number, name, file))
+            # the place is what the image's own header says: coordinates of the file's first one are of the first image
+            facts = facts_of(hdu.header, number, name, file)
+            found.append(replace(facts, header=_whole_header(file, number)))
         except FormatError as problem:
             complaint = problem.what
             continue
