@@ -23,6 +23,7 @@ from skyvault.formats.capability import (
 )
 from skyvault.formats.voresource import Contact, Coverage, Creator, Record, Relationship, record_element
 from skyvault.formats.vosi_xml import SchemaDescription
+from skyvault.ledger.table_json import table_from_json, table_to_json
 from skyvault.model.licence import licence_url
 from skyvault.serve import sia2, soda_parameters, ssa
 from skyvault.serve.dataset_links import LINKS
@@ -93,12 +94,34 @@ def records_of(view: View, settings: Settings, resources: Iterable[Mapping[str, 
     ``resources`` are documents of resource.yaml files whose ``records:`` describe services that run elsewhere.
     """
     site = Site(settings)
-    shelves = [shelf for shelf in view.tables.values() if split_name(shelf.table.name)[0].lower() not in _OWN_SCHEMAS]
+    shelves = [
+        _without_marker(shelf)
+        for shelf in view.tables.values()
+        if split_name(shelf.table.name)[0].lower() not in _OWN_SCHEMAS
+    ]
     tables = [site.table(view, shelf) for shelf in shelves]
     services = [site.tap(view, shelves), *site.dataset_services(view, shelves)]
-    others = [record for document in resources for record in site.elsewhere(document)]
+    others = [record for document in resources for record in site.elsewhere(_unmarked(document))]
     found = {record.key: record for record in (*others, *tables, *services, *site.itself())}
     return list(found.values())
+
+
+def _unmarked(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document without the sign that stands for our own address, should a publisher have written it."""
+    text = json.dumps(document, ensure_ascii=False)
+    cleaned: dict[str, Any] = json.loads(text.replace(BASE, "")) if BASE in text else dict(document)
+    return cleaned
+
+
+def _without_marker(shelf: Shelved) -> Shelved:
+    text = table_to_json(shelf.table)
+    said = shelf.extra.get("resource") or {}
+    marks = (BASE, json.dumps(BASE)[1:-1])
+    if any(mark in text for mark in marks):
+        for mark in marks:
+            text = text.replace(mark, "")
+        shelf = replace(shelf, table=table_from_json(text))
+    return replace(shelf, extra={**shelf.extra, "resource": _unmarked(said)}) if BASE in str(said) else shelf
 
 
 @dataclass(frozen=True, slots=True)
