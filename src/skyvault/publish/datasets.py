@@ -184,10 +184,11 @@ def kept_pictures(pictures: Pictures, recipe: Recipe, local: str, semantics: str
         # named by what it shows: the one that is public stays until the next version is
         name = f"{local}.{hashlib.sha256(content).hexdigest()[:12]}{ending}"
         place = recipe.made / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = place.with_name(f".{place.name}.part")
-        draft.write_bytes(content)
-        draft.replace(place)
+        if not place.is_file() or place.stat().st_size != len(content):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft = place.with_name(f".{place.name}.part")
+            draft.write_bytes(content)
+            draft.replace(place)
         products.append(Product(did, 0, term, "made", name, "image/png", len(content)))
     return products
 

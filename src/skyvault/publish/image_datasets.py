@@ -5,28 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from skyvault.model.product import Product
 from skyvault.publish.datasets import Dataset, Recipe, facts_of_file, finished, kept_pictures
 from skyvault.science.exposure_headers import begin_of, exposure_s, filter_of, text_of, wavelengths_of
-from skyvault.science.fits_images import ImageFacts, images_of, polygon_text
-from skyvault.science.previews import pictures_of
+from skyvault.science.fits_images import ImageFacts, images_in, opened_fits, polygon_text
+from skyvault.science.previews import pictures_in
 
 
 def image_datasets(path: Path, recipe: Recipe) -> list[Dataset]:
     """The datasets of one file. Raises FormatError with what is wrong with it."""
     facts = facts_of_file(path, recipe.root)
-    images = images_of(path, wanted=recipe.section.hdu)
+    with opened_fits(path) as file:
+        images = images_in(file, path.name, wanted=recipe.section.hdu)
+        # a header that is whole with pixels that are not: nobody should be offered such a file
+        seen = [pictures_in(file, one.hdu, path.name) if recipe.section.previews else None for one in images]
     is_several = recipe.section.hdu == "all"
     found = []
-    for image in images:
+    for image, pictures in zip(images, seen, strict=True):
         local = f"{facts['path']}:{image.hdu}" if is_several else str(facts["path"])
         dataset = Dataset(_row(image))
         _when(dataset, image.header)
         if is_several:
             dataset.row["obs_id"] = facts["stem"]
         known = {**facts, "ra": image.ra, "dec": image.dec, "hdu": image.hdu, "extname": image.name}
-        if recipe.section.previews:
-            dataset.products = _pictures(path, recipe, local, image.hdu)
+        if pictures is not None:
+            dataset.products = kept_pictures(pictures, recipe, local, "#preview-image")
         found.append(finished(recipe, dataset, local, known, image.header, path, image.hdu))
     return found
 
@@ -70,11 +72,3 @@ def _when(dataset: Dataset, header: Any) -> None:
         dataset.remarks.append(begin.remark)
     dataset.row["t_min"] = begin.mjd
     dataset.row["t_max"] = begin.mjd + (dataset.row["t_exptime"] or 0.0) / 86_400.0
-
-
-def _pictures(path: Path, recipe: Recipe, local: str, hdu: int) -> list[Product]:
-    """The pictures, written below the folder of what we make; their products.
-
-    A header that is whole with pixels that are not is a FormatError: nobody should be offered such a file.
-    """
-    return kept_pictures(pictures_of(path, hdu), recipe, local, "#preview-image")

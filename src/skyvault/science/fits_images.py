@@ -6,6 +6,8 @@ from what a header says of the telescope's field. Distorted edges are followed b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -54,15 +56,33 @@ def images_of(path: Path, *, wanted: str | int = "first") -> list[ImageFacts]:
     ``wanted`` is "first" (the first image that is no mask or error plane), "all", a number or an EXTNAME. Raises
     FormatError, with what is wrong, when there is none.
     """
+    with opened_fits(path) as file:
+        return images_in(file, path.name, wanted=wanted)
+
+
+@contextmanager
+def opened_fits(path: Path) -> Iterator[Any]:
+    """A FITS file (``astropy.io.fits.HDUList``) whose HDUs are read as they are looked at. Raises FormatError."""
     from astropy.io import fits
 
     try:
-        with quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as file:
-            return _chosen(file, wanted, path.name)
+        with quiet():
+            file = fits.open(path, memmap=False, lazy_load_hdus=True)
+    except Exception as problem:
+        raise FormatError(f"it cannot be read as FITS ({in_a_line(problem)})", where=path.name) from None
+    with file:
+        yield file
+
+
+def images_in(file: Any, where: str, *, wanted: str | int = "first") -> list[ImageFacts]:
+    """The same as :func:`images_of` for an open file, ``where`` being its name."""
+    try:
+        with quiet():
+            return _chosen(file, wanted, where)
     except FormatError:
         raise
     except Exception as problem:
-        raise FormatError(f"it cannot be read as FITS ({in_a_line(problem)})", where=path.name) from None
+        raise FormatError(f"it cannot be read as FITS ({in_a_line(problem)})", where=where) from None
 
 
 def _chosen(file: Any, wanted: str | int, where: str) -> list[ImageFacts]:
@@ -158,7 +178,8 @@ def celestial_wcs(header: Any, file: Any = None) -> Any:
             whole = WCS(header, file, fix=False)
             if not whole.has_celestial:
                 raise FormatError("it has no WCS of the sky")
-            sky = whole.celestial
+            # two axes of the sky in their order are its part already
+            sky = whole if whole.naxis == 2 and whole.wcs.lng == 0 and whole.wcs.lat == 1 else whole.celestial
             sky.wcs.set()
             scale = np.linalg.det(sky.pixel_scale_matrix)
             reference = np.asarray(sky.wcs.crval, np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,8 @@ import numpy as np
 
 from skyvault.errors import FormatError
 from skyvault.quiet import quiet
+from skyvault.science.fits_images import opened_fits
+from skyvault.science.grey_png import grey_png
 from skyvault.science.reprojected import in_a_line
 from skyvault.science.samples import Floats
 from skyvault.science.stretch import Stretch, sky_of
@@ -18,6 +19,8 @@ from skyvault.science.stretch import Stretch, sky_of
 #: longest sides, pixels
 PREVIEW: Final = 512
 THUMBNAIL: Final = 128
+#: steps of the table of greys
+_STEPS: Final = 4096
 #: an image with more pixels is looked at in strips
 _STRIP_PIXELS: Final = 1 << 24
 
@@ -35,15 +38,19 @@ def pictures_of(path: Path, hdu: int) -> Pictures:
 
     North is where the image has it: pictures show pixels, row 1 at the bottom. Raises FormatError.
     """
-    from astropy.io import fits
+    with opened_fits(path) as file:
+        return pictures_in(file, hdu, path.name)
 
+
+def pictures_in(file: Any, hdu: int, where: str) -> Pictures:
+    """The same of an open FITS file (``astropy.io.fits.HDUList``), ``where`` being its name."""
     try:
-        with quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as file:
+        with quiet():
             pixels = reduced(file[hdu], PREVIEW)
     except FormatError:
         raise
     except Exception as problem:
-        raise FormatError(f"its pixels cannot be read ({in_a_line(problem)})", where=path.name) from None
+        raise FormatError(f"its pixels cannot be read ({in_a_line(problem)})", where=where) from None
     return pictures(pixels)
 
 
@@ -51,22 +58,32 @@ def pictures(pixels: Floats) -> Pictures:
     """Pictures of pixel values, shape (rows, columns); blank ones (NaN) are black."""
     from PIL import Image
 
+    grey = np.ascontiguousarray(_greys(pixels)[::-1])
+    small = Image.fromarray(grey)
+    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return Pictures(grey_png(grey), grey_png(np.asarray(small)))
+
+
+def _greys(pixels: Any) -> Any:
+    """Bytes of grey; the stretch is looked up in a table, finer than the greys are."""
     sky = sky_of(pixels)
     if not np.isfinite(sky.level):
-        grey = np.zeros(pixels.shape, np.uint8)
-    else:
-        grey = np.nan_to_num(Stretch().grey(pixels, sky), nan=0.0)
-        grey = (np.clip(grey, 0.0, 1.0) * 255.0).astype(np.uint8)
-    picture = Image.fromarray(np.ascontiguousarray(grey[::-1]))
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return Pictures(_png(picture), _png(small))
-
-
-def _png(picture: Any) -> bytes:
-    held = io.BytesIO()
-    picture.save(held, "PNG", compress_level=4)
-    return held.getvalue()
+        return np.zeros(pixels.shape, np.uint8)
+    stretch = Stretch()
+    noise = sky.noise if sky.noise > 0.0 else 1.0
+    low, high = sky.level + stretch.low * noise, sky.level + stretch.high * noise
+    table = stretch.grey(np.linspace(low, high, _STEPS), sky)
+    greys = (np.clip(table, 0.0, 1.0) * 255.0).astype(np.uint8)
+    steps = np.subtract(pixels, np.float32(low), dtype=np.float32)
+    np.multiply(steps, np.float32((_STEPS - 1) / (high - low)), out=steps)
+    # blank pixels compare as false, and are black with what is below
+    with np.errstate(invalid="ignore"):
+        np.maximum(steps, 0.0, out=steps)
+        np.minimum(steps, _STEPS - 1, out=steps)
+    blank = np.isnan(steps)
+    if blank.any():
+        steps[blank] = 0.0
+    return greys[steps.astype(np.uint16)]
 
 
 def reduced(hdu: Any, most: int) -> Floats:
