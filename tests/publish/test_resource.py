@@ -222,7 +222,7 @@ def test_the_real_plates_are_understood_or_told(shared_data: Path, tmp_path: Pat
     write(tmp_path / "r", HEAD + "files:\n  all_of_them: {files: ['**/*.fits', '**/*.fits.gz', '**/*.fits.bz2']}\n")
     done = publish_resource(tmp_path / "r", settings=settings)
     remarks = dict(done.collections[0].ingested.remarks)
-    assert remarks["plates_dss/M6707HH.fits.gz"] == "'29/11/51' is read as 1951-11-29"
+    assert remarks["plates_dss/M6707HH.fits.gz"] == "'29/11/51T12:07:00.00' is read as 1951-11-29T12:07:00.00"
     assert "next hour" in remarks["plates_dss/dss_hd219829.fits.gz"]
     assert done.problems == []
     found = rows(settings, "SELECT obs_id, s_ra, s_dec, t_min FROM plates.all_of_them WHERE obs_id = 'dss_hd219829'")
