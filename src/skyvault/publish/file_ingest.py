@@ -275,4 +275,6 @@ def _reader(kind: str) -> Any:
         from skyvault.publish.light_curve_datasets import light_curve_datasets
 
         return light_curve_datasets
-    raise ConfigError(f"files of the kind {kind!r} are not read yet", hint="images, spectra and timeseries are.")
+    from skyvault.publish.event_datasets import event_datasets
+
+    return event_datasets
