@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from skyvault.errors import Forbidden
 from skyvault.model.product import Product
-from skyvault.store.products import Collection, local_part
+from skyvault.store.products import Collection
 
 if TYPE_CHECKING:
     from skyvault.serve.secret import Keys
@@ -27,8 +27,10 @@ class ProductAddresses:
         """Where a product is to be fetched now."""
         if product.place == "elsewhere":
             return product.path
-        path = f"/get/{collection.name}/{quote(local_part(product.did), safe='/:._-~')}"
-        query = [] if product.key == "this" else [f"part={quote(product.key)}"]
+        # the identifier holds the dataset's name quoted as an address needs it
+        path = f"/get/{collection.name}/{product.did.partition('/~?')[2].partition('/')[2]}"
+        key = product.key
+        query = [] if key == "this" else [f"part={quote(key)}"]
         if collection.is_signed:
             until = int(time.time()) + collection.link_lifetime_s
             query += [f"until={until}", f"sig={self._signature(product, until)}"]
