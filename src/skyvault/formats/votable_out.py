@@ -306,8 +306,11 @@ def _table(table: Table, identifiers: _Identifiers) -> str:
         out.append(element("DESCRIPTION", {}, escape(table.description)))
     for group in table.groups:
         identifiers.reserve(group)
+    # what columns refer to (the axis of vectors) is known before them
+    wanted = {column.ref for column in table.columns if column.ref}
+    out.extend(_field(param, identifiers) for param in table.params if param.id in wanted)
     out.extend(_field(column, identifiers) for column in table.columns)
-    out.extend(_field(param, identifiers) for param in table.params)
+    out.extend(_field(param, identifiers) for param in table.params if param.id not in wanted)
     out.extend(_group(group, identifiers) for group in table.groups)
     out.extend(_link(link) for link in table.links)
     return "".join(out)

@@ -1,4 +1,4 @@
-"""Frames of place, scales of time and photometric systems under names made of what they say.
+"""Frames of place, scales of time, photometric systems and axes of vectors under names made of what they say.
 
 Two tables that are joined may both call their frame "sys"; when a name is made of its content, equal names mean equal
 frames, and the columns of a join keep theirs.
@@ -110,6 +110,17 @@ def group_name(group: Group) -> str:
     return f"{_named('phot_', (system.filter if system else None,))}_{zlib.crc32(said.encode('utf-8', 'replace')):08x}"
 
 
+def axis_name(axis: Column) -> str:
+    """The identifier of the values that vectors are given at: its name, and a sum of what it says."""
+    said = f"{axis.unit}\n{axis.value}"
+    return f"{_named('axis_', (axis.name,))}_{zlib.crc32(said.encode('utf-8', 'replace')):08x}"
+
+
+def is_axis(param: Column) -> bool:
+    """Whether a PARAM is an axis (wavelengths of spectra, say) that columns of vectors refer to by its ID."""
+    return param.id is not None and param.value is not None and param.is_array
+
+
 def _named(prefix: str, parts: Iterable[str | None]) -> str:
     words = [part.strip() for part in parts if part and part.strip()]
     text = prefix + _OTHER.sub("_", "_".join(words)).strip("_").lower()
@@ -125,16 +136,26 @@ def is_photometric(group: Group) -> bool:
 
 
 def canonical(table: Table) -> Table:
-    """The table with its frames and photometric systems renamed by their content, and its columns' references.
+    """The table with its frames, photometric systems and axes renamed by their content, and its columns' references.
 
     References to what is not there are dropped.
     """
-    if not (table.frames or table.time_frames or table.groups) and not any(column.ref for column in table.columns):
+    if not (table.frames or table.time_frames or table.groups) and not any(
+        one.ref or is_axis(one) for one in (*table.columns, *table.params)
+    ):
         return table
     frames = {frame.id: replace(frame, id=frame_name(frame)) for frame in table.frames}
     times = {frame.id: replace(frame, id=time_name(frame)) for frame in table.time_frames}
     systems = {group.id: replace(group, id=group_name(group)) for group in table.groups if is_photometric(group)}
-    names: dict[str, str | None] = {str(old): new.id for old, new in systems.items()}
+    wanted = {column.ref for column in table.columns if column.ref}
+    params = tuple(
+        replace(param, id=axis_name(param)) if is_axis(param) and param.id in wanted else param
+        for param in table.params
+    )
+    names: dict[str, str | None] = {
+        str(old.id): new.id for old, new in zip(table.params, params, strict=True) if is_axis(old)
+    }
+    names |= {str(old): new.id for old, new in systems.items()}
     names |= {old: new.id for old, new in times.items()}
     names |= {old: new.id for old, new in frames.items()}
     columns = tuple(
@@ -147,6 +168,7 @@ def canonical(table: Table) -> Table:
     return replace(
         table,
         columns=columns,
+        params=params,
         frames=tuple({frame.id: frame for frame in frames.values()}.values()),
         time_frames=tuple({frame.id: frame for frame in times.values()}.values()),
         groups=(*others, *{group.id: group for group in systems.values()}.values()),
@@ -154,7 +176,7 @@ def canonical(table: Table) -> Table:
 
 
 def with_frames_of(table: Table, sources: Iterable[Table]) -> Table:
-    """A result with the frames and systems its columns refer to, as the tables it was made of describe them.
+    """A result with the frames, systems and axes its columns refer to, as the tables it was made of describe them.
 
     The sources' names must be made of their content (:func:`canonical`). A photometric system names its columns, which
     get IDs for that. References to what none of the sources has are dropped.
@@ -165,12 +187,14 @@ def with_frames_of(table: Table, sources: Iterable[Table]) -> Table:
     frames: dict[str, CoordinateFrame] = {}
     times: dict[str, TimeFrame] = {}
     systems: dict[str, Group] = {}
+    axes: dict[str, Column] = {}
     for source in sources:
         frames |= {frame.id: frame for frame in source.frames if frame.id in refs}
         times |= {frame.id: frame for frame in source.time_frames if frame.id in refs}
+        axes |= {str(param.id): param for param in source.params if param.id in refs and is_axis(param)}
         systems |= {str(group.id): group for group in source.groups if group.id in refs and is_photometric(group)}
     columns = list(table.columns)
-    taken = {column.id for column in columns if column.id} | {*frames, *times, *systems}
+    taken = {column.id for column in columns if column.id} | {*frames, *times, *systems, *axes}
     members: dict[str, list[str]] = {}
     for i, column in enumerate(columns):
         if column.ref is None:
@@ -180,11 +204,12 @@ def with_frames_of(table: Table, sources: Iterable[Table]) -> Table:
             taken.add(identifier)
             members.setdefault(column.ref, []).append(identifier)
             columns[i] = replace(column, id=identifier)
-        elif column.ref not in frames and column.ref not in times:
+        elif not any(column.ref in known for known in (frames, times, axes)):
             columns[i] = replace(column, ref=None)
     return replace(
         table,
         columns=tuple(columns),
+        params=(*table.params, *axes.values()),
         frames=tuple(frames.values()),
         time_frames=tuple(times.values()),
         groups=(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-#: where the bytes are: in the collection's own folder, in a folder of ours, made when asked for, or at an address
-Place = Literal["source", "made", "hook", "elsewhere"]
+#: where the bytes are: in the collection's own folder, in a folder of ours, made when asked for by a hook or from the
+#: row of a table (its ``path``), or at an address
+Place = Literal["source", "made", "hook", "table", "elsewhere"]
 
 
 @dataclass(frozen=True, slots=True)

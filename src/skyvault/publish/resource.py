@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from skyvault.model.licence import licence_url
+from skyvault.publish.xp_section import XpSection
 
 #: a value as it is, or "= expression" over the file's header
 MappedValue = str | int | float | bool | None
@@ -356,6 +357,7 @@ class Resource(_Section):
     coverage: Coverage = Coverage()
     tables: dict[Name, TableSection] = {}
     files: dict[Name, FilesSection] = {}
+    xp: Annotated[dict[Name, XpSection], Field(description="Gaia XP spectra, sampled as they are published")] = {}
     services: list[Literal["scs", "sia2", "sia1", "ssa", "soda", "hips", "epntap"]] = []
     examples: list[Example] = []
     actions: list[Action] = []
@@ -376,6 +378,11 @@ class Resource(_Section):
         if twice:
             raise ValueError(f"{sorted(twice)[0]!r} names both a table and a collection of files")
         taken = [*map(str.lower, self.tables), *map(str.lower, self.files)]
+        for name in map(str.lower, self.xp):
+            for one in (name, f"{name}_obs"):
+                if one in taken:
+                    raise ValueError(f"{one!r} names both XP spectra and something else")
+                taken.append(one)
         for record in self.records:
             if record.name.lower() in taken:
                 raise ValueError(f"the record {record.name!r} has the name of something else in this resource")

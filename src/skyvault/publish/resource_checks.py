@@ -90,6 +90,14 @@ def _sources(file: ResourceFile) -> Iterator[Finding]:
                 yield Finding("error", place, f"no file matches {section.files!r}", "")
         except SkyvaultError as problem:
             yield Finding("error", place, problem.what, problem.hint or "")
+    for name, spectra in file.resource.xp.items():
+        if next(iter(files_of(root, spectra.files, spectra.ignore)), None) is None:
+            yield Finding("error", file.place("xp", name, "files"), f"no file matches {spectra.files!r}", "")
+        if spectra.positions is None:
+            yield Finding("note", file.place("xp", name), "places follow from source_id, right to half an arcminute",
+                          "Name a table with source_id, ra and dec under positions:.")  # fmt: skip
+        elif not (root / spectra.positions).is_file():
+            yield Finding("error", file.place("xp", name, "positions"), f"there is no file {spectra.positions!r}", "")
 
 
 def _run(file: ResourceFile, index: int, test: RegressionTest, ask: Ask) -> Iterator[Finding]:

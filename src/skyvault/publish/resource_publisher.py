@@ -20,6 +20,7 @@ from skyvault.publish.registered import register
 from skyvault.publish.resource import OwnService
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.publish.row_datasets import ingest_rows
+from skyvault.publish.xp_publisher import publish_xp
 from skyvault.store.building import disk_faults
 from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import Layout
@@ -78,7 +79,7 @@ def publish_resource(
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
     file = read_resource(path)
     resource = file.resource
-    names = [*resource.tables, *resource.files]
+    names = [*resource.tables, *resource.files, *resource.xp]
     if unknown := [one for one in only if one not in names]:
         raise ConfigError(
             f"there is no {unknown[0]!r} in it", where=file.path.name, hint=f"There are {', '.join(names)}."
@@ -106,6 +107,13 @@ def publish_resource(
         if only and name not in only:
             continue
         done.collections.append(_publish_files(file, name, settings, processes, progress))
+    for name in resource.xp:
+        if only and name not in only:
+            continue
+        spectra = publish_xp(file, name, settings, resource_facts(resource), progress=progress)
+        done.collections.append(
+            PublishedCollection(spectra.name, spectra.rows, spectra.seconds, spectra.ingested, spectra.version)
+        )
     for name, section in resource.tables.items():
         if section.query is None or (only and name not in only):
             continue
@@ -189,7 +197,7 @@ def resource_facts(resource: Resource) -> dict[str, Any]:
         mode="json",
         by_alias=True,
         exclude_none=True,
-        exclude={"root", "tables", "files", "examples", "actions", "records", "tests"},
+        exclude={"root", "tables", "files", "xp", "examples", "actions", "records", "tests"},
     )
     facts["creators"] = [{"name": one} if isinstance(one, str) else one for one in facts["creators"]]
     if resource.licence_url is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 #: what the ledger keeps of a table beside what was measured when it was built
-KEPT = ("obscore", "beside", "collection", "resource")
+KEPT = ("obscore", "beside", "collection", "resource", "registry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,9 @@ def _refuse(holding: Holding, layout: Layout) -> None:
 
 def _rebuild(holding: Holding, publisher: Publisher) -> bool:
     """Write one table anew; False when somebody has published it meanwhile, and so in today's format."""
-    place: dict[str, int | None] = next(iter(holding.extra.get("positions", ())), {})
+    place: dict[str, int | None] = {}
+    for one in holding.extra.get("positions", ()):
+        place |= {axis: number for axis, number in one.items() if number is not None}
     regions = tuple(region["column"] for region in holding.extra.get("regions", ()))
     spec = Spec(holding.table, place.get("lon"), place.get("lat"), place.get("point"), regions)
     stream = TableStream(holding.table, rows_of(publisher.layout, holding.table, holding.snapshot))

@@ -14,6 +14,7 @@ from skyvault.serve.faults import guarded
 from skyvault.serve.hook_products import HookProducts
 from skyvault.serve.identity import identity_of
 from skyvault.serve.product_addresses import ProductAddresses
+from skyvault.serve.table_products import TableProducts
 from skyvault.store.products import Collection, collection, did_of, products_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class ProductFiles:
         self.service = service
         self.addresses = addresses
         self.hooks = hooks
+        self.tables = TableProducts(service)
 
     def routes(self) -> list[Route]:
         return [Route("/get/{table}/{local:path}", guarded("text")(self.get), methods=["GET", "HEAD"])]
@@ -45,6 +47,8 @@ class ProductFiles:
             )
         if product.place == "hook":
             return await self.hooks.product(product, found)
+        if product.place == "table":
+            return await self.service.in_thread(self.tables.answer, product, found)
         path = await self.service.in_thread(found.path_of, product)
         # packed FITS goes as it lies: astropy and others unpack it by its name
         content_type = product.content_type or "application/octet-stream"

@@ -40,6 +40,8 @@ REGION_ROWS = 4_000
 class Spec:
     """What to build: the described table, its main position, region columns and columns with an index of their own
     (all by column index).
+
+    ``point`` may be given beside ``lon`` and ``lat`` where it is the same position in one column: all find by it.
     """
 
     table: Table
@@ -408,7 +410,11 @@ class Builder:
         extra["duplicate_ids"] = self._duplicates(connection, extra)
         if self.spec.positioned:
             spec = self.spec
-            extra["positions"] = [{"lon": spec.lon, "lat": spec.lat} if spec.point is None else {"point": spec.point}]
+            pair = {"lon": spec.lon, "lat": spec.lat}
+            extra["positions"] = [
+                *([pair] if spec.lon is not None else []),
+                *([{"point": spec.point}] if spec.point is not None else []),
+            ]
         if self.spec.indexed:
             extra["indexed"] = list(self.spec.indexed)
         if self.spec.regions:
