@@ -234,7 +234,8 @@ def _end_with_parent() -> None:
 
 def read_chunk(recipe: Recipe, files: list[SeenFile]) -> list[FileRead]:
     """The datasets of a few files, or what is wrong with each."""
-    act, columns = _reader(recipe.section.kind), described_columns(recipe.section)
+    kind = "hdf5" if recipe.section.hdf5 is not None else recipe.section.kind
+    act, columns = _reader(kind), described_columns(recipe.section)
     results: list[FileRead] = []
     for file in files:
         try:
@@ -275,6 +276,10 @@ def _reader(kind: str) -> Any:
         from skyvault.publish.light_curve_datasets import light_curve_datasets
 
         return light_curve_datasets
+    if kind == "hdf5":
+        from skyvault.publish.hdf5_datasets import hdf5_datasets
+
+        return hdf5_datasets
     from skyvault.publish.event_datasets import event_datasets
 
     return event_datasets

@@ -216,7 +216,8 @@ def collection_facts(file: ResourceFile, name: str, made: Path) -> dict[str, Any
         "links": section.links,
         "link_lifetime_s": section.link_lifetime_s,
         "embargo_for": section.embargo_for,
-        "services": list(file.resource.services),
+        # cutouts are of FITS
+        "services": [one for one in file.resource.services if one != "soda" or section.hdf5 is None],
         "made_of_rows": section.rows is not None,
         "content_type": None if section.rows is None else section.content_type,
         "hook_services": [_service(one).facts() for one in section.services],
