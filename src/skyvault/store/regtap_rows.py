@@ -83,11 +83,16 @@ class Rows:
     def __init__(self) -> None:
         self._rows: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
-    def add(self, resource: Element) -> str:
-        """Take in one ``ri:Resource``; returns its identifier in lower case. Raises ValueError when it has none."""
+    def add(self, resource: Element, *, expected: str | None = None) -> str:
+        """Take in one ``ri:Resource``; returns its identifier in lower case.
+
+        Raises ValueError, with what is wrong, when it has none, or another one than ``expected``, or no title.
+        """
         ivoid = _lower(_text(resource, "identifier"))
         if ivoid is None or not ivoid.startswith("ivo://"):
             raise ValueError("it has no IVOA identifier")
+        if expected is not None and ivoid != expected:
+            raise ValueError(f"the record says it is {ivoid[:200]}")
         if _text(resource, "title") is None:
             raise ValueError("it has no title")
         rows = _rows_of(resource, ivoid)
