@@ -33,6 +33,7 @@ def publish_resource_and_tell(source: Path, settings: Settings, *, only: tuple[s
         print_json(_as_dict(done))
     else:
         _report(done)
+    _make_hips(done, settings, is_quiet=as_json)
     return 3 if done.problems or any(table.bad_rows for table in done.tables) else 0
 
 
@@ -52,6 +53,26 @@ def _report(done: PublishedResource) -> None:
             click.echo(f"  {read.problem_count:,} files could not be read and were left out:", err=True)
             _listed(read.problems, read.problem_count)
     click.echo("Serve it:  skyvault serve", err=True)
+
+
+def _make_hips(done: PublishedResource, settings: Settings, *, is_quiet: bool) -> None:
+    """Tiles of the collections of images, where the resource wants them; what is published is served already."""
+    from skyvault.errors import UsageError
+    from skyvault.publish.resource_file import read_resource
+
+    resource = read_resource(done.path).resource
+    if "hips" not in resource.services:
+        return
+    from skyvault.cli.hips import make_and_tell
+
+    for one in done.collections:
+        if resource.files[one.name.rpartition(".")[2]].kind != "images":
+            continue
+        try:
+            make_and_tell(one.name, settings, is_quiet=is_quiet)
+        except UsageError as problem:
+            # images that are not public yet, say: the others have theirs
+            click.echo(f"  {one.name}: no HiPS: {problem}", err=True)
 
 
 def _listed(told: tuple[tuple[str, str], ...], count: int) -> None:

@@ -17,6 +17,7 @@ from skyvault.serve.authentication import Authentication
 from skyvault.serve.dataset_vosi import DatasetVosi
 from skyvault.serve.faults import exception_handlers, form_for_people
 from skyvault.serve.hook_products import HookProducts
+from skyvault.serve.hips import HipsService
 from skyvault.serve.links import Links
 from skyvault.serve.login_service import LoginService
 from skyvault.serve.moc import MocService
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         *([] if elsewhere is None else elsewhere.routes()),
         *ConeSearch(service).routes(),
         *MocService(service).routes(),
+        *HipsService(service).routes(),
         *Oai(service).routes(),
         *_datasets(service),
         *Pages(service).routes(),

@@ -163,19 +163,7 @@ def space_fits(
     """A coverage as FITS in one of the two codings."""
     import numpy as np
 
+    from skyvault.sky.moc import uniq_numbers
+
     numbers = (moc.ranges + np.array([0, 1])).ravel() if ordering == "RANGE" else uniq_numbers(moc)
     return moc_fits.space_moc_fits(numbers, order, ordering, name=name)
-
-
-def uniq_numbers(moc: Moc) -> Any:
-    """4 * 4**order + cell of each cell, sorted (MOC 2.0, section 4.3.1)."""
-    import numpy as np
-
-    from skyvault.sky.moc import cell_runs
-    from skyvault.sky.shapes import spread
-
-    found = [
-        spread(runs[:, 0], runs[:, 1] - runs[:, 0] + 1)[1] + (4 << (2 * order))
-        for order, runs in cell_runs(moc).items()
-    ]
-    return np.concatenate(found) if found else np.empty(0, np.int64)

@@ -108,6 +108,13 @@ def outline_vectors(order: int, cells: Cells, steps: int) -> Floats:
     return flat.reshape(len(cells), count, 3)
 
 
+def places_in_cells(order: int | Cells, cells: Cells, east: Floats, west: Floats) -> Floats:
+    """Unit vectors (n, 3) of places within cells: how far from the southern corner along the sides to the east and to
+    the west, 0 to 1.
+    """
+    return _unprojected(order, cells, east, west)
+
+
 def _unprojected(order: int | Cells, cells: Cells, east: Floats, west: Floats) -> Floats:
     """Unit vectors of places within cells: ``east`` and ``west`` from 0, the southern corner, to 1.
 

@@ -204,6 +204,22 @@ def detailed_cells(shapes: Shapes, order: int, most: int) -> tuple[Cells, Cells,
     return np.concatenate([p[1] for p in pieces]), np.concatenate([p[2] for p in pieces]), ranges
 
 
+def cells_touched(shapes: Shapes, order: int) -> tuple[Indices, Cells]:
+    """The cells of one order that each region touches: (row, cell), sorted by cell; along edges perhaps a few more."""
+    geometry = Geometry(shapes)
+    parts, cells, orders = _cells_of(geometry, levels=1, deepest=order, most=MOST_CELLS, room=1.5)
+    found_parts, found_cells = [parts[:0]], [cells[:0]]
+    for own in np.unique(orders).tolist():
+        at = np.flatnonzero(orders == own)
+        for part, cell, _ in _divide(geometry, parts[at], own, cells[at], order - own, order, 12 << (2 * order)):
+            found_parts.append(part)
+            found_cells.append(cell)
+    pairs = np.unique(
+        np.stack([np.concatenate(found_cells), geometry.parts.row[np.concatenate(found_parts)]], axis=1), axis=0
+    )
+    return pairs[:, 1], pairs[:, 0]
+
+
 def cells_for_lookup(region: Region, orders: Iterable[int]) -> list[tuple[int, int, int]]:
     """Which entries of a region index can touch ``region``: (order, first cell, last cell), both ends included.
 

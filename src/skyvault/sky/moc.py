@@ -131,6 +131,15 @@ def cell_runs(moc: Moc) -> dict[int, Cells]:
     return {order: _sorted_runs(runs) for order, runs in found.items()}
 
 
+def uniq_numbers(moc: Moc) -> Cells:
+    """4 * 4**order + cell of each cell, sorted (NUNIQ of MOC 1.1 and 2.0, section 4.3.1)."""
+    found = []
+    for order, runs in cell_runs(moc).items():
+        _, cells = spread(runs[:, 0], runs[:, 1] - runs[:, 0] + 1)
+        found.append(cells + (4 << (2 * order)))
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
 def _sorted_runs(runs: Cells) -> Cells:
     runs = runs[np.argsort(runs[:, 0], kind="stable")]
     starts = np.flatnonzero(np.r_[True, runs[1:, 0] > runs[:-1, 1] + 1])
