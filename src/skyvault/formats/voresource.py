@@ -136,8 +136,8 @@ def record_element(
         # the elements of VOResource are in no namespace, wherever the record stands
         ("xmlns", ""), ("xmlns:ri", RI), ("xmlns:vr", VR), ("xmlns:vs", VS), ("xmlns:vg", VG), ("xmlns:tr", TR),
         ("xmlns:cs", CS), ("xmlns:ssap", SSA), ("xmlns:xsi", XSI), ("xsi:type", record.kind),
-        ("created", to_the_second(created)), ("updated", to_the_second(updated)), ("status", "deleted" if is_deleted else "active"),
-        ("version", "1.1"),
+        ("created", to_the_second(created)), ("updated", to_the_second(updated)),
+        ("status", "deleted" if is_deleted else "active"), ("version", "1.1"),
     )  # fmt: skip
     parts = [f"<ri:Resource{attributes(pairs)}>\n", _head(record), _curation(record), _content(record)]
     if record.kind not in _PLAIN:
