@@ -22,10 +22,11 @@ from astropy.io.votable.dataorigin import extract_data_origin
 from starlette.testclient import TestClient
 
 from skyvault.config import Settings
+from skyvault.model.table import TimeFrame
 from skyvault.publish.resource_publisher import publish_resource
 from skyvault.serve.app import create_app
 from skyvault.serve.page_citation import bibcode_address, doi_address, reference
-from skyvault.serve.page_text import day, wavelength
+from skyvault.serve.page_text import angle, day, frame_of_times, instant, sexagesimal, wavelength
 from skyvault.store.products import did_of
 
 HOSTILE = "<script>alert(1)</script>"
@@ -363,6 +364,16 @@ def test_what_is_no_bibcode_or_doi_is_no_link() -> None:
         doi_address("10.1") is None
         and doi_address('10.1086/"><script>') == "https://doi.org/10.1086/%22%3E%3Cscript%3E"
     )
+
+
+def test_positions_and_angles_as_people_read_them() -> None:
+    assert sexagesimal(84.05338, -1.20192) == "05:36:12.81 -01:12:06.9"
+    assert sexagesimal(359.9999999, 89.99999999) == "00:00:00.00 +90:00:00.0"
+    assert sexagesimal(10.0, -0.5) == "00:40:00.00 -00:30:00.0"
+    assert [angle(value) for value in (12.0, 0.5, 0.01)] == ["12\u00b0", "30'", '36"']
+    assert instant(51544.5) == "2000-01-01 12:00:00" and instant(1e12) == "MJD 1e+12"
+    assert frame_of_times(TimeFrame("x", "TDB", "BARYCENTER", "2454833.0")) == "TDB, barycenter, since JD 2454833.0"
+    assert frame_of_times(TimeFrame("x", "UTC", "TOPOCENTER", "MJD-origin")) == "UTC, topocenter, MJD"
 
 
 def test_days_and_wavelengths_as_people_read_them() -> None:

@@ -129,8 +129,11 @@ def _column_frame(found: Frames, index: int, name: str, said: Mapping[str, Any])
         ref = found.keep_frame(frame)
     elif "timescale" in said:
         ref = found.keep_times(_time_frame(column, said, where))
+        column = replace(column, ucd=column.ucd or "time.epoch")
     elif "filter" in said:
         ref = found.keep_system(_system(said, where))
+        if column.unit is None and column.ucd is None:
+            column = replace(column, unit="mag", ucd="phot.mag")
     else:
         raise IngestError(
             f"{sorted(said)[0]} says nothing alone",

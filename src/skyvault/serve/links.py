@@ -51,7 +51,7 @@ COLUMNS: Final = (
     Column("link_auth", "char", "*", ucd="meta.code", description="Whether one must log in: false, optional or true"),
     Column("link_authorized", "boolean", ucd="meta.code", description="Whether you may fetch it as you are"),
 )
-_WORDS: Final[Mapping[str, str]] = {
+WORDS: Final[Mapping[str, str]] = {
     "#this": "The dataset itself",
     "#preview": "Preview",
     "#preview-image": "Preview picture",
@@ -118,7 +118,7 @@ class Links:
             None,
             product.semantics,
             product.local_semantics,
-            product.description or _WORDS.get(product.semantics),
+            product.description or WORDS.get(product.semantics),
             product.content_type,
             product.size,
             product.content_qualifier,

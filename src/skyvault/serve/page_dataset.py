@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,9 +18,11 @@ from skyvault.model.table import Column
 from skyvault.serve.data_origin import page_address
 from skyvault.serve.faults import form_for_people, guarded
 from skyvault.serve.identity import identity_of
+from skyvault.serve.links import WORDS
 from skyvault.serve.page_citation import Origin, origin_of
 from skyvault.serve.page_frame import around, root_path
 from skyvault.serve.page_reply import Document, document, render
+from skyvault.serve.page_text import angle, day, instant, sexagesimal, wavelength
 from skyvault.store.dataset_previews import LARGE, picture
 from skyvault.store.products import Collection, collections, products_of, table_of
 from skyvault.store.query import Limits
@@ -81,6 +83,7 @@ class DatasetPage:
     origin: Origin | None
     cutout: str | None = None
     is_cube: bool = False
+    is_image: bool = True
 
 
 class DatasetPages:
@@ -149,6 +152,7 @@ class DatasetPages:
             origin_of(shelf, page_address(found.name, base), self.service.settings.publisher),
             _cutout(found, this, named) if may_have else None,
             named.get("dataproduct_type") == "cube",
+            found.kind == "images",
         )
 
     def _products(self, did: str) -> tuple[Collection, list[Product]]:
@@ -173,7 +177,7 @@ class DatasetPages:
 
     def _link(self, request: Request, product: Product, found: Collection, root: str) -> LinkShown:
         return LinkShown(
-            product.description or product.semantics.lstrip("#"),
+            product.description or WORDS.get(product.semantics) or product.semantics.lstrip("#"),
             product.semantics,
             product.content_type,
             product.size,
@@ -200,20 +204,54 @@ def thumbnail_address(root: str, did: str) -> str:
 
 
 def _facts(columns: Sequence[Column], values: Sequence[str | None]) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
-    """What is known, the collection's own columns last; the rest of ObsCore's technical words apart."""
+    """What people look for, in their units, and the collection's own columns; all of ObsCore's words apart."""
     told = [
         (column, Fact(column.name, value, column.unit, column.description))
         for column, value in zip(columns, values, strict=True)
         if value not in (None, "", "NaN") and column.name not in _ELSEWHERE
     ]
-    first = tuple(fact for column, fact in told if column.name in _FIRST or not column.std)
-    return first, tuple(fact for column, fact in told if not (column.name in _FIRST or not column.std))
+    named = {column.name: fact.value for column, fact in told}
+    own = [
+        fact for column, fact in told if not column.std and column.name not in ("obs_title", "s_pixel_scale", "filter")
+    ]
+    return (*_for_people(named), *own), tuple(fact for column, fact in told if column.std)
 
 
-_FIRST: Final = frozenset({
-    "dataproduct_type", "obs_collection", "obs_id", "target_name", "s_ra", "s_dec", "s_fov", "t_min", "t_max",
-    "t_exptime", "em_min", "em_max", "facility_name", "instrument_name",
-})  # fmt: skip
+def _for_people(named: Mapping[str, str]) -> Iterator[Fact]:
+    """ObsCore's numbers as an astronomer would say them."""
+
+    def number(name: str) -> float | None:
+        try:
+            return float(named[name])
+        except (KeyError, ValueError):
+            return None
+
+    lon, lat, fov, scale = (number(name) for name in ("s_ra", "s_dec", "s_fov", "s_pixel_scale"))
+    for label, name in (("Object", "target_name"), ("Kind", "dataproduct_type"), ("Observation", "obs_id")):
+        if name in named:
+            yield Fact(label, named[name])
+    if lon is not None and lat is not None:
+        yield Fact("Position", f"{sexagesimal(lon, lat)} ({lon:.5f}, {lat:+.5f})", None, "ICRS; degrees in brackets")
+    if fov is not None:
+        sides = [named[name] for name in ("s_xel1", "s_xel2") if name in named]
+        pixels = f", {' x '.join(sides)} pixels" if len(sides) == 2 else ""
+        grain = f" of {scale:.3g} arcsec" if scale is not None and pixels else ""
+        yield Fact("Field of view", f"{angle(fov)}{pixels}{grain}")
+    begin, end, exposure = number("t_min"), number("t_max"), number("t_exptime")
+    if begin is not None:
+        last = "" if end is None or end - begin < 1.0 else f" to {day(end)}"
+        yield Fact("Time", f"{instant(begin)}{last}", "UTC" if not last else None)
+    if exposure is not None:
+        yield Fact("Exposure", f"{exposure:.6g}", "s")
+    low, high = number("em_min"), number("em_max")
+    filter_name = f"{named['filter']}, " if "filter" in named else ""
+    if low is not None and high is not None:
+        yield Fact("Wavelengths", f"{filter_name}{wavelength(low)} to {wavelength(high)}")
+    elif filter_name:
+        yield Fact("Filter", named["filter"])
+    made = [named[name] for name in ("facility_name", "instrument_name") if name in named]
+    if made:
+        yield Fact("Instrument", ", ".join(made))
 
 
 def _cutout(found: Collection, this: Product, named: dict[str, str | None]) -> str | None:

@@ -64,6 +64,12 @@ class TableFacts:
         return self.shelf.stored.nrows
 
     @property
+    def has_images(self) -> bool:
+        """Whether its datasets are images, which are shown on black."""
+        facts = self.shelf.extra.get("collection") or {}
+        return facts.get("kind") == "images"
+
+    @property
     def is_positioned(self) -> bool:
         return bool(self.shelf.stored.positions)
 

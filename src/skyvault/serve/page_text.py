@@ -7,7 +7,7 @@ import shlex
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
-from skyvault.model.table import Column
+from skyvault.model.table import Column, TimeFrame
 
 _SIZES = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
@@ -106,6 +106,39 @@ def day(mjd: float) -> str:
         return f"MJD {mjd:g}"
 
 
+def instant(mjd: float) -> str:
+    """A Modified Julian Date to the second."""
+    try:
+        at = datetime(1858, 11, 17, tzinfo=UTC) + timedelta(days=mjd)
+        return (at + timedelta(microseconds=500_000)).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError):
+        return f"MJD {mjd:g}"
+
+
+def sexagesimal(lon: float, lat: float) -> str:
+    """A position in degrees as hours and degrees: 05:36:12.76 -01:12:06.9."""
+    hundredths = round(lon % 360 / 15 * 360_000) % (24 * 360_000)
+    tenths = round(abs(lat) * 36_000)
+    hours = f"{hundredths // 360_000:02d}:{hundredths // 6_000 % 60:02d}:{hundredths % 6_000 / 100:05.2f}"
+    degrees = f"{tenths // 36_000:02d}:{tenths // 600 % 60:02d}:{tenths % 600 / 10:04.1f}"
+    return f"{hours} {'-' if lat < 0 else '+'}{degrees}"
+
+
+def angle(degrees: float) -> str:
+    """An angle in degrees, arcminutes or arcseconds, whichever reads best."""
+    for factor, unit in ((1.0, "\u00b0"), (60.0, "'")):
+        if degrees * factor >= 1.0:
+            return f"{degrees * factor:.3g}{unit}"
+    return f'{degrees * 3600:.3g}"'
+
+
+def frame_of_times(frame: TimeFrame) -> str:
+    """A scale of time as people say it: "UTC, topocenter, MJD"; "TDB, barycenter, days since JD 2454833.0"."""
+    origin = (frame.timeorigin or "").strip()
+    zero = {"MJD-origin": "MJD", "JD-origin": "JD", "": ""}.get(origin, f"since JD {origin}")
+    return ", ".join(one for one in (frame.timescale, frame.refposition.lower(), zero) if one)
+
+
 def wavelength(metres: float) -> str:
     """A wavelength in the unit its astronomers use: "551 nm", "21 cm", "0.12 nm"."""
     for limit, factor, unit in (
@@ -122,7 +155,21 @@ def wavelength(metres: float) -> str:
 
 
 #: what templates may use
-FILTERS = (count, size, area, date, value, percent, kind, sentence, web_address, contact_address, day, wavelength)
+FILTERS = (
+    count,
+    size,
+    area,
+    date,
+    value,
+    percent,
+    kind,
+    sentence,
+    web_address,
+    contact_address,
+    day,
+    wavelength,
+    frame_of_times,
+)
 
 
 # ---------------------------------------------------------------- how to ask from elsewhere
