@@ -122,7 +122,10 @@ def extra_columns(section: FilesSection) -> list[Column]:
     for key, extra in section.extra.items():
         datatype, size = _EXTRA[extra.type]
         told = extra.description
-        found.append(Column(key, datatype, size, unit=extra.unit, ucd=extra.ucd, description=told, principal=True))
+        # "" says that there is no unit, as None does elsewhere
+        unit = extra.unit or None
+        column = Column(key, datatype, size, unit=unit, ucd=extra.ucd, description=told, principal=True)
+        found.append(obscore.in_standard_words(column))
     return found
 
 

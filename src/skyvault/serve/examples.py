@@ -41,6 +41,11 @@ class Example:
     table: str
     upload: bool = False
 
+    @property
+    def spelled_table(self) -> str:
+        """The table's name as queries write it: some names are words of ADQL."""
+        return spelled_name(self.table)
+
 
 def examples(view: View) -> list[Example]:
     """Examples over all that is published: TAP_SCHEMA first, then ObsCore, then the other tables by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -180,7 +181,10 @@ def _quoted(text: str) -> str:
 
 def self_descriptor(base: str) -> ServiceDescriptor:
     """The search itself, as its answers describe it (SIA 2.0, section 4.4)."""
-    inputs = tuple(one.as_column() for one in PARAMETERS.parameters)
+    pair: dict[str, Any] = {"datatype": "double", "arraysize": "2"}
+    columns = (one.as_column() for one in PARAMETERS.parameters)
+    # an interval is a pair of numbers (DALI 1.1, section 3.3.4)
+    inputs = tuple(replace(one, **pair) if one.xtype == "interval" else one for one in columns)
     return ServiceDescriptor(
         "sia2", f"{base}/sia2/query", inputs, STANDARD, None, "Search for images", "this", is_self=True
     )

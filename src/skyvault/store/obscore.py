@@ -54,6 +54,26 @@ _ROWS: tuple[tuple[str, str, str | None, str | None, str | None, str, str, str],
     ("instrument_name", "char", "*", None, None, "meta.id;instr", "Provenance.ObsConfig.instrument.name", "Instrument"),
 )  # fmt: skip
 
+#: columns an archive may add, by name: unit, UCD, utype (ObsCore 1.1, table 5)
+_OPTIONAL: Mapping[str, tuple[str | None, str, str]] = {
+    "dataproduct_subtype": (None, "meta.code.class", "ObsDataset.dataProductSubtype"),
+    "target_class": (None, "src.class", "Target.Class"),
+    "obs_creation_date": (None, "time;meta.dataset", "DataID.Date"),
+    "obs_creator_name": (None, "meta.id", "DataID.Creator"),
+    "obs_creator_did": (None, "meta.id", "DataID.CreatorDID"),
+    "obs_title": (None, "meta.title;obs", "DataID.Title"),
+    "publisher_id": (None, "meta.ref.ivoid", "Curation.PublisherID"),
+    "bib_reference": (None, "meta.bib", "Curation.Reference"),
+    "data_rights": (None, "meta.code", "Curation.Rights"),
+    "obs_release_date": (None, "time.release", "Curation.releaseDate"),
+    "s_pixel_scale": ("arcsec", "phys.angSize;instr.pixel", "Char.SpatialAxis.Sampling.RefVal.SamplingPeriod"),
+    "s_calib_status": (None, "meta.code.qual", "Char.SpatialAxis.calibrationStatus"),
+    "t_calib_status": (None, "meta.code.qual", "Char.TimeAxis.calibrationStatus"),
+    "em_calib_status": (None, "meta.code.qual", "Char.SpectralAxis.calibrationStatus"),
+    "o_calib_status": (None, "meta.code.qual", "Char.ObservableAxis.calibStatus"),
+    "proposal_id": (None, "meta.id;obs.proposal", "Provenance.Proposal.identifier"),
+}
+
 #: columns that may not be NULL (ObsCore 1.1, table 1)
 NEEDED = frozenset({"calib_level", "obs_collection", "obs_id", "obs_publisher_did"})
 
@@ -155,6 +175,15 @@ def obscore_table(extensions: Iterable[Column] = ()) -> Table:
         frames=(PLACES,),
         time_frames=(TIMES,),
     )
+
+
+def in_standard_words(column: Column) -> Column:
+    """A column with the standard's unit, UCD and utype, if it bears the name of one that archives may add."""
+    known = _OPTIONAL.get(column.name.lower())
+    if known is None or column.is_array:
+        return column
+    unit, ucd, utype = known
+    return replace(column, unit=column.unit or unit, ucd=ucd, utype=f"obscore:{utype}")
 
 
 def as_observations(table: Table) -> Table:
