@@ -8,7 +8,7 @@ from typing import Any
 from skyvault.publish.datasets import Dataset, Recipe, facts_of_file, finished, kept_pictures
 from skyvault.science.exposure_headers import begin_of, exposure_s, filter_of, text_of, wavelengths_of
 from skyvault.science.fits_images import ImageFacts, images_in, opened_fits, polygon_text
-from skyvault.science.previews import pictures_in
+from skyvault.science.previews import Pictures, pictures_in
 
 
 def image_datasets(path: Path, recipe: Recipe) -> list[Dataset]:
@@ -19,18 +19,25 @@ def image_datasets(path: Path, recipe: Recipe) -> list[Dataset]:
         # a header that is whole with pixels that are not: nobody should be offered such a file
         seen = [pictures_in(file, one.hdu, path.name) if recipe.section.previews else None for one in images]
     is_several = recipe.section.hdu == "all"
-    found = []
-    for image, pictures in zip(images, seen, strict=True):
-        local = f"{facts['path']}:{image.hdu}" if is_several else str(facts["path"])
-        dataset = Dataset(_row(image))
-        _when(dataset, image.header)
-        if is_several:
-            dataset.row["obs_id"] = facts["stem"]
-        known = {**facts, "ra": image.ra, "dec": image.dec, "hdu": image.hdu, "extname": image.name}
-        if pictures is not None:
-            dataset.products = kept_pictures(pictures, recipe, local, "#preview-image")
-        found.append(finished(recipe, dataset, local, known, image.header, path, image.hdu))
-    return found
+    return [
+        image_dataset(image, pictures, path, recipe, facts, str(image.hdu) if is_several else None)
+        for image, pictures in zip(images, seen, strict=True)
+    ]
+
+
+def image_dataset(
+    image: ImageFacts, pictures: Pictures | None, path: Path, recipe: Recipe, facts: dict[str, Any], key: str | None
+) -> Dataset:
+    """The dataset of one image of a file; ``key`` tells it from the file's others. Raises FormatError."""
+    local = str(facts["path"]) if key is None else f"{facts['path']}:{key}"
+    dataset = Dataset(_row(image))
+    _when(dataset, image.header)
+    if key is not None:
+        dataset.row["obs_id"] = facts["stem"]
+    known = {**facts, "ra": image.ra, "dec": image.dec, "hdu": image.hdu, "extname": image.name}
+    if pictures is not None:
+        dataset.products = kept_pictures(pictures, recipe, local, "#preview-image")
+    return finished(recipe, dataset, local, known, image.header, path, image.hdu)
 
 
 def _row(image: ImageFacts) -> dict[str, Any]:

@@ -21,10 +21,18 @@ _MISSION_BANDS = {"tess": (6.0e-7, 1.0e-6), "kepler": (4.2e-7, 9.0e-7)}
 def light_curve_datasets(path: Path, recipe: Recipe) -> list[Dataset]:
     """The dataset of one file. Raises FormatError with what is wrong with it."""
     facts = facts_of_file(path, recipe.root)
-    series = time_series_of(path)
-    local = str(facts["path"])
+    return [light_curve_dataset(time_series_of(path), path, recipe, facts)]
+
+
+def light_curve_dataset(
+    series: TimeSeries, path: Path, recipe: Recipe, facts: dict[str, Any], key: str | None = None
+) -> Dataset:
+    """The dataset of one light curve of a file; ``key`` tells it from the file's others. Raises FormatError."""
+    local = str(facts["path"]) if key is None else f"{facts['path']}:{key}"
     dataset = Dataset(_row(series))
     _when(dataset, series)
+    if key is not None:
+        dataset.row["obs_id"] = f"{facts['stem']}_{key}"
     if recipe.section.previews:
         pictures = line_pictures(series.mjd, series.value, points=True, flipped=series.is_magnitude)
         dataset.products = kept_pictures(pictures, recipe, local, "#preview-plot")
@@ -32,7 +40,7 @@ def light_curve_datasets(path: Path, recipe: Recipe) -> list[Dataset]:
     done = finished(recipe, dataset, local, known, series.words, path, series.hdu)
     if done.row.get("s_ra") is None or done.row.get("s_dec") is None:
         raise FormatError("it does not say which place it is of: map s_ra and s_dec")
-    return [done]
+    return done
 
 
 def _row(series: TimeSeries) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Datasets that are made when somebody asks for them: rows of a table, a query or a function, each with an identifier."""
+"""Datasets that are made when somebody asks for them: rows of a table, a query or a function, each with its name."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ class _Spool:
             identifier = "" if found is None else str(found)
             if not identifier or len(identifier) > _LONGEST_ID or not identifier.isprintable():
                 raise IngestError(
-                    f"a row has no identifier ({text[:80]})", where=recipe.table, hint="Say which by id: '= expression'."
+                    f"a row has no identifier ({text[:80]})",
+                    where=recipe.table,
+                    hint="Say which by id: '= expression'.",
                 )
             try:
                 self._connection.execute("INSERT INTO rows VALUES (?, ?)", (identifier, text))
@@ -158,4 +160,3 @@ def _dataset(recipe: Recipe, identifier: str, row: dict[str, Any], columns: Mapp
     if done.row.get("s_ra") is None or done.row.get("s_dec") is None:
         raise FormatError("it does not say where it is: map s_ra and s_dec")
     return done
-

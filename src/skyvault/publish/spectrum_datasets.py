@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from skyvault.errors import FormatError
-from skyvault.model.product import Product
 from skyvault.publish.datasets import Dataset, Recipe, facts_of_file, finished, kept_pictures
 from skyvault.science.exposure_headers import begin_of, exposure_s, text_of
 from skyvault.science.line_pictures import line_pictures
@@ -18,24 +17,24 @@ from skyvault.science.spectrum_files import Spectrum, spectra_of
 def spectrum_datasets(path: Path, recipe: Recipe) -> list[Dataset]:
     """The datasets of one file. Raises FormatError with what is wrong with it."""
     facts = facts_of_file(path, recipe.root)
-    found = []
-    for spectrum in spectra_of(path):
-        local = str(facts["path"]) if spectrum.key is None else f"{facts['path']}:{spectrum.key}"
-        dataset = Dataset(_row(spectrum))
-        _when(dataset, spectrum.words)
-        if spectrum.key is not None:
-            dataset.row["obs_id"] = f"{facts['stem']}_{spectrum.key}"
-        products: list[Product] = []
-        if recipe.section.previews:
-            pictures = line_pictures(spectrum.wavelength, spectrum.flux)
-            products = kept_pictures(pictures, recipe, local, "#preview-plot")
-        dataset.products = products
-        known = {**facts, "ra": spectrum.ra, "dec": spectrum.dec, "hdu": spectrum.hdu, "extname": ""}
-        done = finished(recipe, dataset, local, known, spectrum.words, path, spectrum.hdu)
-        if done.row.get("s_ra") is None or done.row.get("s_dec") is None:
-            raise FormatError("it does not say where the spectrum was taken: map s_ra and s_dec")
-        found.append(done)
-    return found
+    return [spectrum_dataset(spectrum, path, recipe, facts) for spectrum in spectra_of(path)]
+
+
+def spectrum_dataset(spectrum: Spectrum, path: Path, recipe: Recipe, facts: dict[str, Any]) -> Dataset:
+    """The dataset of one spectrum of a file. Raises FormatError."""
+    local = str(facts["path"]) if spectrum.key is None else f"{facts['path']}:{spectrum.key}"
+    dataset = Dataset(_row(spectrum))
+    _when(dataset, spectrum.words)
+    if spectrum.key is not None:
+        dataset.row["obs_id"] = f"{facts['stem']}_{spectrum.key}"
+    if recipe.section.previews:
+        pictures = line_pictures(spectrum.wavelength, spectrum.flux)
+        dataset.products = kept_pictures(pictures, recipe, local, "#preview-plot")
+    known = {**facts, "ra": spectrum.ra, "dec": spectrum.dec, "hdu": spectrum.hdu, "extname": ""}
+    done = finished(recipe, dataset, local, known, spectrum.words, path, spectrum.hdu)
+    if done.row.get("s_ra") is None or done.row.get("s_dec") is None:
+        raise FormatError("it does not say where the spectrum was taken: map s_ra and s_dec")
+    return done
 
 
 def _row(spectrum: Spectrum) -> dict[str, Any]:

@@ -6,7 +6,7 @@ What comes out is one form: wavelengths in vacuum in metres, ascending or not as
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -218,3 +218,10 @@ def _position(words: Any) -> tuple[float | None, float | None]:
         if np.isfinite(ra) and abs(dec) <= 90:
             return ra % 360.0, dec
     return None, None
+
+
+def spectrum_of_columns(
+    columns: Mapping[str, Any], units: Mapping[str, str | None], words: Mapping[str, Any], key: str | None = None
+) -> Spectrum:
+    """The spectrum of columns named as in files (wavelength, flux, error). Raises FormatError."""
+    return replace(_spectrum(_Found(columns, units, words)), key=key)

@@ -211,3 +211,15 @@ def _place(words: Any) -> tuple[float | None, float | None]:
         if np.isfinite(ra) and abs(dec) <= 90:
             return ra % 360.0, dec
     return None, None
+
+
+def time_series_of_columns(
+    columns: Mapping[str, Any], units: Mapping[str, str | None], words: Mapping[str, Any]
+) -> TimeSeries:
+    """The light curve of columns named as in files (time or mjd, flux or mag, flux_err). Raises FormatError."""
+    found = _series(columns, units, words, None)
+    if found is None:
+        raise FormatError("no times with fluxes or magnitudes are in it")
+    if len(found.mjd) != len(found.value):
+        raise FormatError(f"it has {len(found.mjd)} times and {len(found.value)} values")
+    return found
