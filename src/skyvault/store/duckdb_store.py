@@ -83,7 +83,7 @@ class DuckStore:
 
     def _reload(self, version: int) -> None:
         current = list(self.holdings.current().values())
-        harvested = next((h for h in current if h.name == HARVESTED), None)
+        harvested = next((h for h in current if h.name == HARVESTED and "registry" in h.extra), None)
         current = [h for h in current if h is not harvested]
         items = [
             shelved(
@@ -92,7 +92,9 @@ class DuckStore:
             for h in current
         ]
         self._loaded += 1
-        registry = self.registry.shelves(harvested)
+        # who publishes a registry's tables as they are (the sandbox does) has them instead of ours
+        taken = {h.name.lower() for h in current}
+        registry = [shelf for shelf in self.registry.shelves(harvested) if shelf.table.name not in taken]
         described = [*(h.table for h in current), *(shelf.table for shelf in registry)]
         items += tap_schema.shelve(self.engine, described, self._loaded)
         items += registry
