@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from skyvault.errors import UsageError
 from skyvault.formats.oai_in import OaiRecord, read_page
 from skyvault.formats.stream import TableStream
 from skyvault.store.building import disk_faults
@@ -64,6 +65,10 @@ def merged(changes: Changes, publisher: Publisher) -> Changes:
     """
     layout = publisher.layout
     before = publisher.holdings.find(HARVESTED)
+    if before is not None and "registry" not in before.extra:
+        raise UsageError(
+            f"{HARVESTED} is published here by other means", hint="Unpublish it, and harvests can have its name."
+        )
     counted = Changes(changes.origin, changes.own_authority, changes.pages, changes.is_full)
     scratch = layout.temporary / f"build-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     with disk_faults(layout.home):

@@ -83,7 +83,12 @@ def site_coverage(view: View) -> Coverage:
 
 def published(view: View) -> list[str]:
     """The tables that have a coverage of their own: not those that are made from others, nor the service's own."""
-    return sorted(name for name, shelf in view.tables.items() if shelf.file is not None and not _members(view, shelf))
+    return sorted(
+        name
+        for name, shelf in view.tables.items()
+        # what has to be prepared is about services (RegTAP's tables), not data
+        if shelf.file is not None and shelf.prepare is None and not _members(view, shelf)
+    )
 
 
 def united(coverages: Sequence[Coverage]) -> Coverage:
