@@ -81,6 +81,24 @@ def test_times_of_one_frame_are_declared_and_those_of_unknown_frames_are_not(dat
         assert 0 < abs(row["t_min"] - first[row["target_name"]]) * 1440.0 < 10.0
 
 
+def test_magnitudes_of_one_known_filter_are_annotated_with_its_system_and_times(data_folder: Path) -> None:
+    from skyvault.formats.mivot import annotated
+    from skyvault.model.frames import canonical
+
+    stored = run(2)
+    assert [one.table for one in PublishableRun(stored, base_url="http://here").offers()][2].groups == ()
+    with stored.database().writing() as connection:
+        known = {"time_scale": "tdb", "time_position": "barycenter"}
+        connection.execute(sa.update(Lightcurve).values(altdata=known, observatory="ZTF", filter="zr"))
+    epochs = [one.table for one in PublishableRun(stored, base_url="http://here").offers()][2]
+    (group,) = epochs.groups
+    assert group.params[0].value == "Palomar/ZTF.r"
+    assert {one.name for one in epochs.columns if one.ref == group.id} == {"mag", "magerr"}
+    _, block = annotated(canonical(epochs))
+    assert 'dmtype="mango:Brightness"' in block and 'dmtype="coords:MJD"' in block
+    assert 'dmrole="mango:PhotometricProperty.error"' in block
+
+
 def test_utc_at_the_earth_is_what_the_barycentre_was_made_from() -> None:
     from skyvault.science.time_scales import TimeFrame, to_barycenter, utc_at_geocenter
 

@@ -15,6 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from skyvault.errors import SkyvaultError
+from skyvault.model.frames import PhotometricSystem
 from skyvault.model.offer import Offer
 from skyvault.model.table import Column, CoordinateFrame, Table, TimeFrame
 from skyvault.pipeline import run_columns as cols
@@ -186,7 +187,22 @@ class PublishableRun:
 
     def _light_curves(self, held: Any, frames: tuple[TimeFrame, ...]) -> Offer:
         table = self._table("light_curves", cols.LIGHT_CURVES, "Epochs of the light curves", frames)
+        system = self._photometric_system(held)
+        if system is not None:
+            group = system.group()
+            listed = (replace(c, ref=group.id) if c.name in ("mag", "magerr") else c for c in table.columns)
+            table = replace(table, columns=tuple(listed), groups=(group,))
         return Offer(table, lambda: self._epochs(held), ("ra", "dec"))
+
+    def _photometric_system(self, held: Any) -> PhotometricSystem | None:
+        """The system of all magnitudes of the run, where it is one and known."""
+        query = sa.select(Lightcurve.observatory, Lightcurve.filter).where(*self._curves(), Lightcurve.number > 0)
+        with held.reading() as connection:
+            found = connection.execute(query.distinct().limit(2)).all()
+        if len(found) != 1:
+            return None
+        observatory, label = found[0]
+        return cols.SYSTEMS.get((observatory, label or observatory))
 
     def _epochs(self, held: Any) -> Iterator[pa.RecordBatch]:
         query = (

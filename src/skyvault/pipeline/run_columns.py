@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from skyvault.model.frames import PhotometricSystem
 from skyvault.model.table import Column
 
 _TIME: Final = "times"
@@ -114,6 +115,15 @@ BY_FILTER: Final[dict[str, Column]] = {
         Column("stetson_k", "double", ucd="src.var.index", description="Stetson's K: 0.798 for a Gaussian"),
     )
 }  # fmt: skip
+
+#: photometric systems of surveys whose magnitudes are of one filter each: SVO's names and effective wavelengths;
+#: ZTF calibrates to AB magnitudes (Masci et al. 2019, PASP 131, 018003, section 3.5)
+SYSTEMS: Final[dict[tuple[str, str], PhotometricSystem]] = {
+    ("ZTF", "zg"): PhotometricSystem("Palomar/ZTF.g", "AB", 3631.0, 4.746e-7),
+    ("ZTF", "zr"): PhotometricSystem("Palomar/ZTF.r", "AB", 3631.0, 6.366e-7),
+    ("ZTF", "zi"): PhotometricSystem("Palomar/ZTF.i", "AB", 3631.0, 7.829e-7),
+    ("TESS", "TESS"): PhotometricSystem("TESS/TESS.Red", None, None, 7.453e-7),
+}
 
 LIGHT_CURVES: Final[tuple[Column, ...]] = (
     _SOURCE, _RA, _DEC, _OBSERVATORY, _FILTER,
