@@ -278,6 +278,8 @@ class RegressionTest(_Section):
     name: str
     query: str | None = None
     url: Annotated[str | None, Field(description="Relative to the service's root")] = None
+    status: Annotated[int, Field(ge=100, le=599, description="Of a url: the HTTP status it must have")] = 200
+    content_type: Annotated[str | None, Field(description="Of a url: what its media type must begin with")] = None
     rows: int | None = None
     least_rows: int | None = None
     value: Any = None

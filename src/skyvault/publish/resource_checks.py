@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from skyvault.errors import SkyvaultError
 from skyvault.publish.checker import Finding
+from skyvault.publish.hook_checks import hook_findings, service_findings
 from skyvault.publish.mapping import is_expression, parsed
-from skyvault.publish.resource import RegressionTest
 from skyvault.publish.resource_file import ResourceFile, read_resource
+from skyvault.publish.resource_tests import Ask, Fetch, run_tests
 from skyvault.store.obscore import COLUMNS
 
-#: a query to its rows
-Ask: TypeAlias = Callable[[str], list[dict[str, Any]]]
 
-
-def check_resource(path: Path, ask: Ask | None = None) -> list[Finding]:
+def check_resource(path: Path, ask: Ask | None = None, fetch: Fetch | None = None) -> list[Finding]:
     """What is missing or wrong in a resource.yaml; with ``ask`` (a query to rows) its tests are run, too.
 
+    Those with an address are run with ``fetch`` (an address below the service's root to its answer).
     Raises ConfigError when the resource cannot be read at all.
     """
     file = read_resource(path)
-    findings = [*_metadata(file), *_maps(file), *_sources(file)]
+    findings = [*_metadata(file), *_maps(file), *_sources(file), *hook_findings(file), *service_findings(file)]
     if ask is not None:
-        for index, test in enumerate(file.resource.tests):
-            findings += _run(file, index, test, ask)
+        findings += run_tests(file, ask, fetch)
     return findings
 
 
@@ -84,9 +81,11 @@ def _sources(file: ResourceFile) -> Iterator[Finding]:
         if table.source is not None and not (root / table.source).is_file():
             yield Finding("error", file.place("tables", name, "source"), f"there is no file {table.source!r}", "")
     for name, section in file.resource.files.items():
+        if section.rows is not None:
+            continue
         place = file.place("files", name, "files")
         try:
-            if next(iter(files_of(root, section.files, section.ignore)), "") is None:
+            if next(iter(files_of(root, section.files, section.ignore)), None) is None:
                 yield Finding("error", place, f"no file matches {section.files!r}", "")
         except SkyvaultError as problem:
             yield Finding("error", place, problem.what, problem.hint or "")
@@ -98,26 +97,3 @@ def _sources(file: ResourceFile) -> Iterator[Finding]:
                           "Name a table with source_id, ra and dec under positions:.")  # fmt: skip
         elif not (root / spectra.positions).is_file():
             yield Finding("error", file.place("xp", name, "positions"), f"there is no file {spectra.positions!r}", "")
-
-
-def _run(file: ResourceFile, index: int, test: RegressionTest, ask: Ask) -> Iterator[Finding]:
-    place = file.place("tests", index)
-    if test.query is None:
-        return
-    try:
-        rows = ask(test.query)
-    except SkyvaultError as problem:
-        yield Finding("error", place, f"the test {test.name!r} cannot be run: {problem.what}", problem.hint or "")
-        return
-    told = None
-    value = next(iter(rows[0].values())) if rows else None
-    if test.rows is not None and len(rows) != test.rows:
-        told = f"{len(rows)} rows came, not {test.rows}"
-    elif test.least_rows is not None and len(rows) < test.least_rows:
-        told = f"{len(rows)} rows came, fewer than {test.least_rows}"
-    elif test.value is not None and value != test.value:
-        told = f"the first value is {value!r}, not {test.value!r}"
-    elif test.contains is not None and test.contains not in str(rows):
-        told = f"{test.contains!r} is not in the answer"
-    if told is not None:
-        yield Finding("error", place, f"the test {test.name!r} failed: {told}", "")
