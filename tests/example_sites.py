@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from astropy.io import fits
@@ -66,3 +68,13 @@ def published(names: tuple[str, ...], home: Path) -> tuple[Settings, dict[str, P
     """Examples published into one data directory."""
     settings = Settings(home=home)
     return settings, {name: publish_resource(EXAMPLES / name, settings=settings, processes=1) for name in names}
+
+
+def example_module(path: str) -> ModuleType:
+    """A program of the examples, as a module."""
+    place = EXAMPLES / path
+    spec = importlib.util.spec_from_file_location(place.stem, place)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

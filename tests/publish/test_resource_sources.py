@@ -194,3 +194,18 @@ def test_an_image_without_coordinates_does_not_take_those_of_the_files_first(tmp
     settings = Settings(home=tmp_path / "home")
     publish_resource(folder, settings=settings)
     assert rows(settings, "SELECT s_xel1 FROM plates.scans") == [{"s_xel1": 20}]
+
+
+def test_a_companion_of_the_kind_of_a_picture_has_an_address_of_its_own(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "r",
+        "files:\n  scans: {files: '*.fits', companions: [{semantics: '#preview-image', file: '{stem}.jpg'}]}\n",
+    )
+    image(folder / "a.fits")
+    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    settings = Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    did = did_of(settings.authority, "plates.scans", "a.fits")
+    with DuckStore(settings) as store:
+        keys = [one.key for one in products_of(store, [did])[did]]
+    assert sorted(keys) == ["preview-image", "preview-image-1", "this", "thumbnail"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,11 +219,12 @@ def _companions(recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any], head
     row = dataset.row
     did, released = str(row["obs_publisher_did"]), row["obs_release_date"]
     found = []
-    counts: dict[str, int] = {"#this": 1}
+    # the pictures that were made are there already
+    counts = Counter(["#this", *(one.semantics for one in dataset.products)])
     words = {key: str(facts[key]) for key in ("stem", "name", "folder", "path")}
     known = {**row, **facts}
     for one in recipe.section.companions:
-        number = counts.get(one.semantics, 0)
+        number = counts[one.semantics]
         told: dict[str, Any] = {"released": released, "local_semantics": one.local_semantics}
         if one.hook is not None:
             told["description"] = _said(one.description, known, header)
@@ -252,7 +254,7 @@ def _companions(recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any], head
             made = Product(
                 did, number, one.semantics, "source", place, content_type, size, sha256_of(beside), **told
             )  # fmt: skip
-        counts[one.semantics] = number + 1
+        counts[one.semantics] += 1
         found.append(made)
     return found
 
