@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 def command(name: str | None, home: Path | None, as_json: bool) -> int:
     """Validate one published table, or all: files, metadata, units, UCDs; or a resource.yaml (or its folder).
 
-    Of a resource: what is missing for others to find, cite and use it, and its own tests, run on what is published.
+    Of a resource: what is missing for others to find, cite and use it, and its own tests, run on what is published;
+    those with an address by a server that runs as long as they do.
 
     Each finding says where it is and what to do. The exit code is 3 when something is wrong.
     """
@@ -52,10 +53,12 @@ def _is_resource(name: str) -> bool:
 
 
 def _of_resource(path: Path, settings: Settings) -> list[Finding]:
+    from skyvault.cli.checked_server import CheckedServer
     from skyvault.publish.resource_checks import check_resource
     from skyvault.serve.local import query
 
     def ask(adql: str) -> list[dict[str, Any]]:
         return [row for batch in query(adql, settings=settings, maxrec=10_000).batches for row in batch.to_pylist()]
 
-    return check_resource(path, ask)
+    with CheckedServer(settings) as server:
+        return check_resource(path, ask, server.fetch)
