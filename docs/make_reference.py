@@ -185,7 +185,8 @@ What cannot be read is refused with one sentence: what is wrong, at which byte o
 
 TABLE_OF_RESULTS
 
-`votable` is BINARY2; `;serialization=TABLEDATA` and `;version=1.5` say it otherwise. Parquet holds the VOTable metadata
+`votable` is BINARY2; `;serialization=TABLEDATA` and `;version=1.5` say it otherwise. `votable/mivot` and
+`;version=1.5` say by data models which columns are positions, brightnesses and times (MIVOT). Parquet holds the VOTable metadata
 (VOParquet), CSV has a header line, and NULL is empty there.
 
 When rows were left out (MAXREC), VOTable says so inside (`QUERY_STATUS` = `OVERFLOW`); `skyvault query` says so on

@@ -251,6 +251,8 @@ class _Identifiers:
             self._given.add(group.id)
 
 
+# what is said of a table's origin is said with every answer
+@lru_cache(maxsize=4096)
 def _info(info: Info) -> str:
     return element("INFO", {"name": info.name, "value": info.value}, escape(info.text) if info.text else None)
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 TAP: Final = "ivo://ivoa.net/std/TAP"
 #: letters of a request that are repeated
 _LONGEST_REQUEST: Final = 4000
-#: so many collections of ivoa.ObsCore are told in a result; of more only where their page is
+#: of more collections of ivoa.ObsCore than this only the most necessary is told in each result
 _MOST_MEMBERS: Final = 12
+_BRIEF: Final = frozenset({"reference_url", "citation", "rights_uri"})
+_MOST_TOLD: Final = 200
 _MOST_PERSONS: Final = 30
 #: how the registry records of our services are named, by their protocols
 _SERVICES: Final = {TAP: "tap", "ivo://ivoa.net/std/SIA#query-2.0": "sia2", "ivo://ivoa.net/std/SSA": "ssa"}
@@ -103,8 +105,10 @@ def _of_table(view: View, name: str, base: str, authority: str) -> Iterator[Info
         return
     members = [view.tables[one] for one in shelf.extra.get("members", ()) if one in view.tables]
     yield Info("reference_url", page_address(name, base), "Page of all collections")
-    for member in members[:_MOST_MEMBERS]:
-        yield from dataset_infos(member, base, authority)
+    is_brief = len(members) > _MOST_MEMBERS
+    for member in members[:_MOST_TOLD]:
+        told = dataset_infos(member, base, authority)
+        yield from (info for info in told if not is_brief or info.name in _BRIEF)
 
 
 def is_registered(authority: str) -> bool:
