@@ -38,6 +38,7 @@ COMMANDS = {
     "tables": ("skyvault.cli.tables", "Keep tables of your own at a service; share, extend, index, drop them."),
     "actions": ("skyvault.cli.actions", "List, run and stop what published resources let run by themselves."),
     "hips": ("skyvault.cli.hips", "Make tiles of a collection of images for sky browsers (HiPS)."),
+    "registry": ("skyvault.cli.registry", "Records of what is published, for registries; harvest other registries."),
     "check": ("skyvault.cli.check", "Validate published tables and their metadata."),
     "upgrade": ("skyvault.cli.upgrade", "Bring published tables to the format of this version."),
     "backup": ("skyvault.cli.backup", "Copy everything that is published, while it is served."),
