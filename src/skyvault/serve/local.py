@@ -32,6 +32,13 @@ def query(
 
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
     store = DuckStore(settings)
+
+    def refresh_registry() -> None:
+        from skyvault.serve.registry_records import refresh
+
+        refresh(store.view(), store.ledger, settings, store.view)
+
+    store.registry.refresh = refresh_registry
     try:
         given = None
         if uploads:
