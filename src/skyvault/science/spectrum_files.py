@@ -1,35 +1,51 @@
 """Spectra in files: the many ways wavelengths and fluxes are kept (SDSS, DESI, IVOA Spectrum, plain tables, images).
 
-What comes out is one form: wavelengths in vacuum in metres, ascending or not as the file has them.
+One reader serves collections that are published, pipelines and sessions: :func:`spectra_in` gives spectra as the file
+has them, :func:`spectra_of` with wavelengths in vacuum in metres, ascending or not as the file has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skyvault.errors import FormatError
+from skyvault.errors import FormatError, SkyvaultError
 from skyvault.quiet import quiet
+from skyvault.science.cutouts import unpacked
 from skyvault.science.reprojected import in_a_line
+from skyvault.science.spectrum_columns import (
+    Described,
+    SpectrumColumns,
+    error_of_ivar,
+    is_spectrum,
+    medium_of,
+    position_of,
+    spectrum_of,
+)
+
+if TYPE_CHECKING:
+    from skyvault.formats.stream import TableStream
+    from skyvault.model.table import Column
 
 Floats = NDArray[np.float64]
 
-#: names of spectral columns, lower case, and the unit that is meant where none is said
-_SPECTRAL: Final[Mapping[str, str]] = {
-    "loglam": "log Angstrom", "wavelength": "Angstrom", "wave": "Angstrom", "lambda": "Angstrom", "lam": "Angstrom",
-    "spectral": "m", "spectral_axis": "m", "wavelengths": "Angstrom", "wl": "Angstrom", "frequency": "Hz", "freq": "Hz",
-    "energy": "keV", "sampling": "nm",
-}  # fmt: skip
-_FLUX: Final = ("flux", "flux_density", "fluxdensity", "spec", "spectrum", "intensity", "flam", "fnu", "counts")
-_ERROR: Final = ("flux_error", "fluxerr", "flux_err", "error", "err", "sigma", "uncertainty", "stdev")
-_POSITIONS: Final = (("PLUG_RA", "PLUG_DEC"), ("RA_OBJ", "DEC_OBJ"), ("RA_TARG", "DEC_TARG"), ("RA", "DEC"))
-#: rows of a table that may be a spectrum
+#: rows of a table that may be a spectrum, and spectra of one file
 _MOST: Final = 20_000_000
+_MOST_SPECTRA: Final = 1_000_000
+#: bytes of a file that is given whole, and of a plain text
+_MOST_BYTES: Final = 500_000_000
+_MOST_TEXT_BYTES: Final = 100_000_000
+_FITS: Final = (".fits", ".fit", ".fts")
+#: axes of images that are no spectrum's
+_NOT_SPECTRAL: Final = ("RA-", "DEC-", "GLON", "GLAT", "ELON", "ELAT", "TIME", "UTC", "STOKES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +70,80 @@ class Spectrum:
     def length(self) -> int:
         return len(self.wavelength)
 
-
-@dataclass(slots=True)
-class _Found:
-    """A table that looks like a spectrum."""
-
-    columns: Mapping[str, Any]
-    units: Mapping[str, str | None]
-    words: Any
-    hdu: int | None = None
-    names: dict[str, str] = field(default_factory=dict)
+    @classmethod
+    def of(cls, one: SpectrumColumns) -> Spectrum:
+        return cls(
+            one.vacuum_m(), one.flux, one.error, one.flux_unit, one.ra, one.dec, one.words, one.hdu, one.key, one.name
+        )
 
 
 def spectra_of(path: Path) -> list[Spectrum]:
     """The spectra of a file. Raises FormatError with what is wrong when there is none."""
+    return [Spectrum.of(one) for one in spectra_in(path)]
+
+
+def spectrum_of_columns(
+    arrays: Mapping[str, Any], units: Mapping[str, str | None], words: Any, key: str | None = None
+) -> Spectrum:
+    """The spectrum of arrays named as columns of files are: wavelength, flux, error ... Raises FormatError."""
+    described = [Described(name, unit=units.get(name) or "") for name in arrays]
+    return Spectrum.of(spectrum_of(described, arrays.__getitem__, words, key=key))
+
+
+def spectra_in(source: Path | bytes, name: str = "") -> list[SpectrumColumns]:
+    """The spectra of a file, or of its bytes, as they are. Raises FormatError with what is wrong when there is none."""
+    where = name or (source.name if isinstance(source, Path) else "spectrum")
     try:
         with quiet():
-            plain = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
-            found = list(_of_fits(path) if plain.endswith((".fits", ".fit", ".fts")) else _of_table(path))
+            found = list(_spectra(source, where))
     except FormatError as problem:
-        raise FormatError(problem.what, where=path.name) from None
-    except Exception as problem:
-        raise FormatError(f"it cannot be read as a spectrum ({in_a_line(problem)})", where=path.name) from None
+        raise FormatError(problem.what, where=where, hint=problem.hint) from None
+    except SkyvaultError as problem:
+        raise FormatError(f"it cannot be read as a spectrum ({problem.what})", where=where) from None
+    except Exception as problem:  # damaged files fail in many ways
+        raise FormatError(f"it cannot be read as a spectrum ({in_a_line(problem)})", where=where) from None
     if not found:
-        raise FormatError("no column of wavelengths with one of fluxes is in it", where=path.name)
+        raise FormatError("no column of wavelengths with one of fluxes is in it", where=where)
     return found
 
 
-def _of_fits(path: Path) -> Iterator[Spectrum]:
+def _spectra(source: Path | bytes, where: str) -> Iterator[SpectrumColumns]:
+    if isinstance(source, Path):
+        plain = source.name.lower().removesuffix(".gz").removesuffix(".bz2")
+        if plain.endswith(_FITS):
+            yield from _of_fits(source)
+            return
+        if source.stat().st_size > _MOST_BYTES:
+            raise FormatError(f"it is larger than {_MOST_BYTES:,} bytes")
+        source = source.read_bytes()
+    raw = unpacked(source, where, _MOST_BYTES)
+    if raw.startswith(b"SIMPLE"):
+        yield from _of_fits(io.BytesIO(raw))
+        return
+    found = False
+    try:
+        for one in _of_table(raw, where):
+            found = True
+            yield one
+    except FormatError:
+        if found or not _is_text(raw):
+            raise
+        spectrum = _of_text(raw)
+        if spectrum is None:
+            raise
+        yield spectrum
+        return
+    if not found and _is_text(raw) and (spectrum := _of_text(raw)) is not None:
+        yield spectrum
+
+
+# --- FITS -----------------------------------------------------------------------------------------------------------
+
+
+def _of_fits(source: Any) -> Iterator[SpectrumColumns]:
     from astropy.io import fits
 
-    with fits.open(path, memmap=False) as file:
+    with fits.open(source, memmap=False) as file:
         if "B_WAVELENGTH" in file and "FIBERMAP" in file:
             yield from _desi(file)
             return
@@ -92,19 +151,20 @@ def _of_fits(path: Path) -> Iterator[Spectrum]:
             columns = getattr(hdu, "columns", None)
             if columns is None or hdu.data is None or len(hdu.data) > _MOST:
                 continue
-            names = {name.lower(): name for name in columns.names}
-            if not (set(names) & set(_SPECTRAL)) or not (set(names) & set(_FLUX)):
+            described = [
+                Described(one.name, str(hdu.header.get(f"TUCD{i}", "")), str(one.unit or ""),
+                          str(hdu.header.get(f"TUTYP{i}", "")))
+                for i, one in enumerate(columns, start=1)
+            ]  # fmt: skip
+            if not is_spectrum(described):
                 continue
-            words = _words(file[0].header, hdu.header)
-            units = {key: columns[name].unit for key, name in names.items()}
-            data = {key: np.asarray(hdu.data[name]) for key, name in names.items() if key in _WANTED}
-            yield _spectrum(_Found(data, units, words, number))
+            yield from _rows(described, hdu.data.__getitem__, _words(file[0].header, hdu.header), number)
             # further tables of the kind are exposures that this one sums up (SDSS)
             return
         yield from _of_image(file)
 
 
-def _desi(file: Any) -> Iterator[Spectrum]:
+def _desi(file: Any) -> Iterator[SpectrumColumns]:
     """Coadded spectra of the Dark Energy Spectroscopic Instrument: three arms, a row a target."""
     fibers = file["FIBERMAP"].data
     arms = [arm for arm in ("B", "R", "Z") if f"{arm}_WAVELENGTH" in file]
@@ -115,88 +175,49 @@ def _desi(file: Any) -> Iterator[Spectrum]:
         flux = np.concatenate([np.asarray(file[f"{arm}_FLUX"].data[row], np.float64) for arm in arms])
         ivar = np.concatenate([np.asarray(file[f"{arm}_IVAR"].data[row], np.float64) for arm in arms])
         target = str(fibers["TARGETID"][row])
-        yield Spectrum(
-            wavelength[order] * 1e-10,
+        yield SpectrumColumns(
+            wavelength[order],
+            "Angstrom",
             flux[order],
-            _of_ivar(ivar[order]),
             "1e-17 erg s-1 cm-2 Angstrom-1",
-            float(fibers["TARGET_RA"][row]),
-            float(fibers["TARGET_DEC"][row]),
-            _words(file[0].header, file[f"{arms[0]}_FLUX"].header),
-            file.index_of("FIBERMAP"),
-            target,
-            target,
+            error_of_ivar(ivar[order]),
+            medium="vacuum",
+            words=_words(file[0].header, file[f"{arms[0]}_FLUX"].header),
+            ra=float(fibers["TARGET_RA"][row]),
+            dec=float(fibers["TARGET_DEC"][row]),
+            hdu=file.index_of("FIBERMAP"),
+            key=target,
+            name=target,
         )
 
 
-def _of_image(file: Any) -> Iterator[Spectrum]:
-    """One-dimensional images with a linear or logarithmic spectral axis."""
-    header = file[0].header
-    data = file[0].data
+def _of_image(file: Any) -> Iterator[SpectrumColumns]:
+    """Images along a linear or logarithmic spectral axis (FITS paper III); a second row holds the errors."""
+    header, data = file[0].header, file[0].data
     kind = str(header.get("CTYPE1", "")).upper()
-    if data is None or not kind.startswith(("WAVE", "LAMBDA", "AWAV", "FREQ")) or "CRVAL1" not in header:
-        return
-    rows = np.atleast_2d(np.asarray(data, np.float64).squeeze())
     step = header.get("CDELT1") or header.get("CD1_1")
-    if rows.ndim != 2 or not step:
+    if data is None or "CRVAL1" not in header or not isinstance(step, int | float):
+        return
+    is_said = kind.startswith(("WAVE", "LAMBDA", "AWAV", "FREQ", "ENER"))
+    rows = np.atleast_2d(np.asarray(data, np.float64).squeeze())
+    # one row of pixels with an axis of its own is a spectrum even where nothing says so
+    if rows.ndim != 2 or not (is_said or (len(rows) == 1 and not kind.startswith(_NOT_SPECTRAL))):
         return
     pixels = np.arange(rows.shape[1], dtype=np.float64) + 1 - float(header.get("CRPIX1", 1.0))
     axis = float(header["CRVAL1"]) + pixels * float(step)
-    unit = str(header.get("CUNIT1", "Angstrom")).strip().rstrip("s").replace("angstrom", "Angstrom") or "Angstrom"
-    place = _position(header)
-    error = rows[1] if len(rows) > 1 and rows.shape[0] <= 4 else None
-    yield Spectrum(_metres(axis, unit), rows[0], error, header.get("BUNIT"), *place, header, 0)
-
-
-def _of_table(path: Path) -> Iterator[Spectrum]:
-    from astropy.table import Table
-
-    table = Table.read(path, **({"format": "votable"} if path.suffix in (".vot", ".xml") else {}))
-    names = {name.lower(): name for name in table.colnames}
-    if not (set(names) & set(_SPECTRAL)) or not (set(names) & set(_FLUX)):
-        return
-    data = {key: np.asarray(table[name].filled(np.nan) if hasattr(table[name], "filled") else table[name])
-            for key, name in names.items() if key in _WANTED}  # fmt: skip
-    units = {key: str(table[name].unit) if table[name].unit is not None else None for key, name in names.items()}
-    yield _spectrum(_Found(data, units, {str(key).upper(): value for key, value in table.meta.items()}))
-
-
-_WANTED: Final = {*_SPECTRAL, *_FLUX, *_ERROR, "ivar"}
-
-
-def _spectrum(found: _Found) -> Spectrum:
-    columns = found.columns
-    spectral = next(name for name in _SPECTRAL if name in columns)
-    flux = next(name for name in _FLUX if name in columns)
-    error = next((name for name in _ERROR if name in columns), None)
-    axis, values = (np.asarray(columns[name], np.float64).reshape(-1) for name in (spectral, flux))
-    if len(axis) != len(values):
-        raise FormatError(f"it has {len(axis)} wavelengths and {len(values)} fluxes")
-    if len(axis) < 2 or not np.isfinite(axis).any():
-        raise FormatError("it has fewer than two wavelengths")
-    errors = None if error is None else np.asarray(columns[error], np.float64).reshape(-1)
-    if errors is None and "ivar" in columns:
-        errors = _of_ivar(np.asarray(columns["ivar"], np.float64).reshape(-1))
-    unit = found.units.get(spectral) or _SPECTRAL[spectral]
-    told = found.units.get(flux) or (found.words.get("BUNIT") if hasattr(found.words, "get") else None)
-    return Spectrum(_metres(axis, unit), values, errors, told, *_position(found.words), found.words, found.hdu)
-
-
-def _of_ivar(ivar: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(ivar > 0, 1.0 / np.sqrt(ivar), np.nan)
-
-
-def _metres(axis: Floats, unit: str) -> Floats:
-    """A spectral axis as vacuum wavelengths in metres. Raises FormatError."""
-    from astropy import units as u
-
-    if unit.startswith("log"):
-        return np.asarray(10.0**axis * 1e-10, np.float64)
-    try:
-        return np.asarray(u.Quantity(axis, u.Unit(unit)).to_value(u.m, u.spectral()), np.float64)
-    except (ValueError, TypeError, u.UnitConversionError):
-        raise FormatError(f"its spectral axis is in {unit!r}, which is no unit of the spectrum") from None
+    is_log = str(header.get("DC-FLAG", "0")).strip() == "1" or kind.endswith("-LOG10")
+    described = Described("loglam" if is_log else "frequency" if kind.startswith("FREQ") else "wavelength",
+                          unit="" if is_log else str(header.get("CUNIT1", "")).strip())  # fmt: skip
+    flux = Described("flux", unit=str(header.get("BUNIT", "") or ""))
+    columns = [flux]
+    values = {"flux": rows[0]}
+    if 1 < len(rows) <= 4:
+        columns.append(Described("error"))
+        values["error"] = rows[1]
+    found = spectrum_of(columns, values.__getitem__, header, hdu=0, axis=(described, axis))
+    medium = medium_of(header) if not is_log or kind else None
+    yield SpectrumColumns(found.axis, found.unit, found.flux, found.flux_unit, found.error, None, medium, header,
+                          *position_of(header), 0)  # fmt: skip
 
 
 def _words(first: Any, own: Any) -> Any:
@@ -208,20 +229,138 @@ def _words(first: Any, own: Any) -> Any:
     return whole
 
 
-def _position(words: Any) -> tuple[float | None, float | None]:
-    for lon, lat in _POSITIONS:
-        pair: Sequence[Any] = (words.get(lon), words.get(lat))
-        try:
-            ra, dec = float(pair[0]), float(pair[1])
-        except (TypeError, ValueError):
-            continue
-        if np.isfinite(ra) and abs(dec) <= 90:
-            return ra % 360.0, dec
-    return None, None
+# --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def spectrum_of_columns(
-    columns: Mapping[str, Any], units: Mapping[str, str | None], words: Mapping[str, Any], key: str | None = None
-) -> Spectrum:
-    """The spectrum of columns named as in files (wavelength, flux, error). Raises FormatError."""
-    return replace(_spectrum(_Found(columns, units, words)), key=key)
+def _of_table(raw: bytes, where: str) -> Iterator[SpectrumColumns]:
+    import pyarrow as pa
+
+    from skyvault.formats import open_table
+
+    stream = open_table(raw, name=where)
+    columns = stream.table.columns
+    described = [Described(one.name, one.ucd or "", one.unit or "", one.utype or "") for one in columns]
+    if stream.error:
+        raise FormatError(f"the service says: {stream.error[:200]}")
+    axis = _axis_param(stream)
+    if not is_spectrum([*described, axis[0]] if axis else described):
+        return
+    batches, count = [], 0
+    for batch in stream.batches:
+        count += batch.num_rows
+        if count > _MOST:
+            raise FormatError(f"it has more than {_MOST:,} rows")
+        batches.append(batch)
+    if stream.error:
+        raise FormatError(stream.error)
+    if not count:
+        raise FormatError("it has no rows")
+    table = pa.Table.from_batches(batches)
+
+    def values(name: str) -> Any:
+        return _numbers(table.column([one.name for one in columns].index(name)))
+
+    yield from _rows(described, values, _said(stream), None, axis)
+
+
+def _numbers(column: Any) -> Any:
+    """A column as numbers (n,), or (n, m) where its cells are vectors of one length."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    if pa.types.is_list(array.type):
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        flat = np.asarray(pc.cast(array.flatten(), pa.float64()).to_numpy(zero_copy_only=False))
+        if len(set(lengths.tolist())) != 1:
+            raise FormatError("its cells are vectors of different lengths")
+        return flat.reshape(len(array), -1)
+    return np.asarray(pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def _rows(
+    described: list[Described],
+    values: Any,
+    words: Any,
+    hdu: int | None,
+    axis: tuple[Described, Any] | None = None,
+) -> Iterator[SpectrumColumns]:
+    """One spectrum down the columns, or one in each row where the cells are vectors."""
+    held: dict[str, Any] = {}
+
+    def whole(name: str) -> Any:
+        if name not in held:
+            held[name] = np.asarray(values(name))
+        return held[name]
+
+    names = {one.name.lower(): one.name for one in described}
+    shapes = {name: np.shape(whole(name)) for name in names.values() if name.lower() in _VECTORS}
+    count = max((shape[0] for shape in shapes.values() if len(shape) == 2), default=1)
+    if count > _MOST_SPECTRA:
+        raise FormatError(f"it has more than {_MOST_SPECTRA:,} spectra")
+    for row in range(count):
+        yield spectrum_of(
+            described,
+            whole if count == 1 else partial(_cell, whole, row),
+            words,
+            hdu=hdu,
+            key=None if count == 1 else str(row + 1),
+            axis=axis,
+        )
+
+
+def _cell(whole: Callable[[str], Any], row: int, name: str) -> Any:
+    return whole(name)[row]
+
+
+#: columns whose cells may be whole spectra
+_VECTORS: Final = frozenset({"flux", "wavelength", "wave", "lambda", "loglam", "spec", "spectrum", "flux_density"})
+
+
+def _axis_param(stream: TableStream) -> tuple[Described, Any] | None:
+    """Wavelengths that are said once for all rows: a PARAM that the vectors refer to."""
+    wanted = {column.ref for column in stream.table.columns if column.ref}
+    param: Column
+    for param in stream.table.params:
+        if param.is_array and param.id in wanted and param.value and (param.ucd or "").startswith("em."):
+            numbers = np.array(re.split(r"[\s,]+", param.value.strip()), np.float64)
+            return Described(param.name, param.ucd or "", param.unit or "", param.utype or ""), numbers
+    return None
+
+
+def _said(stream: TableStream) -> dict[str, Any]:
+    """What is said beside the table, by name in upper case."""
+    found: dict[str, Any] = {one.name.upper(): one.value for one in (*stream.infos, *stream.table.infos)}
+    found |= {param.name.upper(): param.value for param in stream.table.params}
+    utypes = {(param.utype or "").lower(): param.value for param in stream.table.params}
+    for ending in ("coverage.location.value", "target.pos"):
+        place = next((value for utype, value in utypes.items() if utype.endswith(ending)), None)
+        if place is not None:
+            found.setdefault("POSITION", place)
+    return found
+
+
+# --- plain text -----------------------------------------------------------------------------------------------------
+
+
+def _is_text(raw: bytes) -> bool:
+    head = raw[:4096]
+    return len(raw) <= _MOST_TEXT_BYTES and b"\0" not in head and not head.lstrip().startswith(b"<")
+
+
+def _of_text(raw: bytes) -> SpectrumColumns | None:
+    """Lines of numbers with blanks between: wavelength, flux, perhaps an error; remarks behind #, % or !."""
+    lines = raw.decode("utf-8", "replace").splitlines()
+    remarks = [line.lstrip("#%! \t") for line in lines[:200] if line.lstrip()[:1] in ("#", "%", "!")]
+    numbers = [line for line in lines if line.strip() and line.lstrip()[:1] not in ("#", "%", "!")]
+    try:
+        table = np.loadtxt(numbers, dtype=np.float64, ndmin=2)
+    except ValueError:
+        return None
+    if table.shape[0] < 2 or table.shape[1] < 2:
+        return None
+    named = [line.split() for line in remarks if len(line.split()) == table.shape[1]]
+    names = next((one for one in named if is_spectrum([Described(name) for name in one])), None)
+    names = names or ["wavelength", "flux", "error", *(f"column{i}" for i in range(4, table.shape[1] + 1))]
+    described = [Described(name) for name in names[: table.shape[1]]]
+    return spectrum_of(described, lambda name: table[:, names.index(name)], {})

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from skyvault.errors import FormatError, NotFound, ParameterError, SkyvaultError
-from skyvault.quiet import quiet
-from skyvault.science.cutouts import unpacked
+from skyvault.science.spectrum_files import spectra_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,21 +21,6 @@ if TYPE_CHECKING:
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-#: names of columns and parts of UCDs, lower case, most telling first
-_WAVES: Final = ("wavelength", "wave", "lambda", "loglam", "spectral_value", "spectral", "spec_flux_wl")
-_FLUXES: Final = ("flux", "spectralflux", "flux_value", "flam", "counts")
-_ERRORS: Final = ("flux_error", "flux_err", "e_flux", "fluxerr", "error", "sigma", "ivar")
-_NM: Final = {
-    "m": 1e9,
-    "cm": 1e7,
-    "mm": 1e6,
-    "um": 1e3,
-    "micron": 1e3,
-    "nm": 1.0,
-    "angstrom": 0.1,
-    "0.1nm": 0.1,
-    "a": 0.1,
-}
 _MOST_BYTES: Final = 200_000_000
 
 
@@ -222,83 +204,9 @@ def _fetched(session: Session, settings: Any, url: str) -> Path:
 
 
 def read_spectrum(path: Path, *, name: str = "", mjd: float = float("nan")) -> Spectrum:
-    """A spectrum in a VOTable or a FITS table: columns are known by name or UCD. Raises FormatError."""
+    """The first spectrum of a file in whatever form: FITS, VOTable or a text table. Raises FormatError."""
     if path.stat().st_size > _MOST_BYTES:
         raise FormatError("The file is too large for a spectrum", where=name or path.name)
     name = name or path.stem
-    raw = unpacked(path.read_bytes(), name, _MOST_BYTES)
-    if raw.startswith(b"SIMPLE"):
-        return _from_fits(raw, name, mjd)
-    if not raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise FormatError("The spectrum is neither FITS nor VOTable", where=name)
-    return _from_votable(raw, name, mjd)
-
-
-def _from_votable(raw: bytes, name: str, mjd: float) -> Spectrum:
-    from skyvault.find.results import read_document
-
-    skeleton, rows = read_document(io.BytesIO(raw), f"file:///{name}")
-    fields = [field for table in skeleton.iter_tables() for field in table.fields][: rows.num_columns]
-    described = [(str(one.name), str(one.ucd or ""), str(one.unit or "")) for one in fields]
-    columns = {column: rows[number] for number, (column, _, _) in enumerate(described)}
-
-    def values(column: str) -> Any:
-        taken = columns[column].to_pylist()
-        return np.array([np.nan if value is None else value for value in taken], np.float64)
-
-    return _spectrum(described, values, name, mjd)
-
-
-def _from_fits(raw: bytes, name: str, mjd: float) -> Spectrum:
-    from astropy.io import fits
-
-    try:
-        with quiet(), fits.open(io.BytesIO(raw), memmap=False) as file:
-            for hdu in file:
-                if not isinstance(hdu, fits.BinTableHDU) or hdu.data is None or not len(hdu.columns):
-                    continue
-                described = [(column.name, "", str(column.unit or "")) for column in hdu.columns]
-                if _pick(described, _WAVES, "em.wl") and _pick(described, _FLUXES, "phot.flux"):
-                    return _spectrum(described, partial(_fits_column, hdu.data), name, mjd)
-    except SkyvaultError:
-        raise
-    except Exception as problem:
-        # damaged files fail in many ways
-        raise FormatError(f"This cannot be read as FITS ({type(problem).__name__})", where=name) from None
-    raise FormatError("The file has no table with wavelengths and fluxes", where=name)
-
-
-def _fits_column(data: Any, column: str) -> Any:
-    return np.array(data[column], np.float64)
-
-
-def _pick(described: Sequence[tuple[str, str, str]], names: Sequence[str], ucd: str) -> tuple[str, str] | None:
-    lower = {column.lower(): (column, unit) for column, _, unit in described}
-    for one in names:
-        if one in lower:
-            return lower[one]
-    return next(((column, unit) for column, kind, unit in described if ucd and ucd in kind.lower()), None)
-
-
-def _spectrum(described: Sequence[tuple[str, str, str]], values: Any, name: str, mjd: float) -> Spectrum:
-    wave, flux = _pick(described, _WAVES, "em.wl"), _pick(described, _FLUXES, "phot.flux")
-    if wave is None or flux is None:
-        listed = ", ".join(column for column, _, _ in described[:12])
-        raise FormatError("The table has no wavelengths and fluxes", where=name, hint=f"Its columns: {listed}.")
-    error = _pick(described, _ERRORS, "stat.error;phot.flux")
-    try:
-        waves = values(wave[0])
-        errors = None if error is None else values(error[0])
-        if wave[0].lower() == "loglam":
-            # SDSS writes the decimal logarithm of Angstrom
-            waves, wave = 10.0**waves, (wave[0], "Angstrom")
-        if error is not None and errors is not None and error[0].lower() == "ivar":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                errors = np.where(errors > 0.0, 1.0 / np.sqrt(errors), np.nan)
-        nm = _NM.get(wave[1].strip().lower())
-        if nm is None:
-            # without a unit: optical wavelengths are thousands in Angstrom, hundreds in nm
-            nm = 0.1 if np.nanmedian(waves) > 2000.0 else 1.0 if np.nanmedian(waves) > 50.0 else 1e3
-        return Spectrum.of(name, waves, values(flux[0]), errors, nm=nm, unit=flux[1], mjd=mjd)
-    except (TypeError, ValueError) as problem:
-        raise FormatError(f"The spectrum's columns hold no numbers ({str(problem)[:80]})", where=name) from None
+    found = spectra_in(path.read_bytes(), name)[0]
+    return Spectrum.of(name, found.wavelengths("nm"), found.flux, found.error, unit=found.flux_unit or "", mjd=mjd)
