@@ -120,7 +120,7 @@ def searches(folder: Path) -> dict[str, Any]:
         answer = store.query(
             f"SELECT * FROM ivoa.ObsCore WHERE 1=INTERSECTS(s_region, CIRCLE({ra}, {dec}, 0.05))"
             f" AND t_min <= {day + 300} AND t_max >= {day} AND em_min <= 6e-7 AND em_max >= 6e-7",
-            Limits(),
+            Limits(rows=20_000),
         )
         found.append(sum(batch.num_rows for batch in answer.stream.batches))
         answer.close()

@@ -16,6 +16,8 @@ from skyvault.model.table import Column, Table
 from skyvault.publish.checker import check
 from skyvault.publish.publisher import publish, unpublish
 from skyvault.serve.local import query
+from skyvault.store.duckdb_store import DuckStore
+from skyvault.store.query import Limits, compile_query
 
 
 @pytest.fixture
@@ -128,3 +130,20 @@ def test_a_value_that_obscore_does_not_allow_is_found(tmp_path, settings, column
 def test_good_observations_have_no_faults(tmp_path, settings):
     publish(observations(tmp_path / "good.parquet"), name="lab.good", settings=settings, obscore=True)
     assert [f for f in check("lab.good", settings=settings) if f.severity == "error"] == []
+
+
+@pytest.mark.parametrize(("region", "is_list"), [("CIRCLE(15, 0, 0.4)", True), ("CIRCLE(15, 0, 60)", False)])
+def test_few_footprints_are_looked_up_before_any_region_is_tested(tmp_path, settings, region, is_list):
+    """The engine thinks the rows of an index many, and tested each region of 5 million rows for half of all cones."""
+    publish(observations(tmp_path / "one.parquet", 500), name="lab.one", settings=settings, obscore=True)
+    text = f"SELECT obs_id FROM ivoa.ObsCore WHERE 1=INTERSECTS(s_region, {region}) AND t_min < 60000.5"
+    with DuckStore(settings) as store:
+        plan, values = compile_query(text, store.view(), Limits())
+        assert ("unnest(list(row))" in plan.sql(values)) is is_list
+        answer = store.query(text, Limits())
+        found = sum(batch.num_rows for batch in answer.stream.batches)
+        answer.close()
+        anew = f"SELECT obs_id FROM ivoa.ObsCore WHERE 1=INTERSECTS(CIRCLE(s_ra, s_dec, 0.3), {region})"
+        answer = store.query(anew, Limits())
+        assert found == sum(batch.num_rows for batch in answer.stream.batches) > 0
+        answer.close()

@@ -7,7 +7,7 @@ indexed, at most four HEALPix ranges narrow the rows first; they are a cover, ne
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 #: chord^2 that rounding may add to a point compared with itself (two unit vectors differ by an ulp an axis)
 CHORD_TOLERANCE = 1e-30
+#: what part of the sky a region is looked for in as a list of rows, and the cells by which that is measured
+_SMALL_SHARE = 0.01
+_FINE_ORDER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,19 +369,29 @@ class Geometry:
         return filters
 
     def _touching(self, rowid: str, index: StoredRegion, shape: Shape) -> str:
-        def keys(values: Values) -> str:
+        def rows(values: Values) -> str:
             from skyvault.sky.cover import cells_for_lookup
 
-            ranges = [
-                (order * KEY_STRIDE + low, order * KEY_STRIDE + high)
-                for order, low, high in cells_for_lookup(shape(values), index.orders)
-            ]
-            return " OR ".join(_between("key", low, high) for low, high in ranges) or "false"
+            found = list(cells_for_lookup(shape(values), index.orders))
+            ranges = [(order * KEY_STRIDE + low, order * KEY_STRIDE + high) for order, low, high in found]
+            keys = " OR ".join(_between("key", low, high) for low, high in ranges) or "false"
+            # the engine cannot tell how few rows these are, and would test the regions of the whole table first;
+            # of a list it takes for granted that it is short
+            return f"SELECT {'unnest(list(row))' if _is_small(found) else 'row'} FROM {index.cells} WHERE {keys}"
 
-        return f"{rowid} IN (SELECT row FROM {index.cells} WHERE {self.emitter.hole(keys)})"
+        return f"{rowid} IN ({self.emitter.hole(rows)})"
 
 
 # ---------------------------------------------------------------- pieces of SQL worked out from numbers
+
+
+def _is_small(cells: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether (order, first, last) cells are a small part of the sky; the wide cells of low orders hold few regions."""
+    shares: dict[int, float] = {}
+    for order, low, high in cells:
+        if order >= _FINE_ORDER:
+            shares[order] = shares.get(order, 0.0) + (high - low + 1) / (12 * 4**order)
+    return max(shares.values(), default=0.0) <= _SMALL_SHARE
 
 
 def _number(value: float, *, bare: bool = False) -> str:
