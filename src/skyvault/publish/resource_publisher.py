@@ -12,6 +12,8 @@ from skyvault.errors import ConfigError, IngestError
 from skyvault.model.hook_service import HookParameter, HookService
 from skyvault.publish.collection import PRODUCTS, collection_table
 from skyvault.publish.datasets import Recipe
+from skyvault.publish.epn_columns import TABLE
+from skyvault.publish.epntap import publish_epn_file, publish_epn_of_collections
 from skyvault.publish.file_ingest import ingest_files
 from skyvault.publish.ingest_state import IngestState
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
@@ -91,6 +93,23 @@ def publish_resource(
         source = (file.root / section.source).resolve()
         if not source.is_file():
             raise ConfigError(f"there is no file {section.source!r}", where=file.place("tables", name, "source"))
+        if _is_epn(resource, name):
+            if name != TABLE:
+                raise ConfigError(
+                    f"an EPN-TAP table is named {TABLE}", where=file.place("tables", name), hint=f"Call it {TABLE}."
+                )
+            done.tables.append(
+                publish_epn_file(
+                    source,
+                    schema=resource.schema_name,
+                    settings=settings,
+                    overrides=_overrides(section),
+                    skip_bad=section.skip_bad,
+                    progress=progress,
+                    more={"resource": resource_facts(resource)},
+                )
+            )
+            continue
         done.tables.append(
             publish(
                 source,
@@ -129,8 +148,21 @@ def publish_resource(
                 more={"resource": resource_facts(resource)},
             )
         )
+    granules = [one.name for one in done.collections]
+    if "epntap" in resource.services and TABLE not in resource.tables and granules and not only:
+        facts = {"resource": resource_facts(resource)}
+        done.tables.append(
+            publish_epn_of_collections(
+                granules, schema=resource.schema_name, settings=settings, more=facts, progress=progress
+            )
+        )
     register(file, settings, is_load=is_load)
     return done
+
+
+def _is_epn(resource: Resource, name: str) -> bool:
+    """Whether a table is one of EPN-TAP: it is said of it, or of its name."""
+    return resource.tables[name].epntap or ("epntap" in resource.services and name == TABLE)
 
 
 def _overrides(section: Any) -> dict[str, Any]:

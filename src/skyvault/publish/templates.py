@@ -103,6 +103,23 @@ tests:
     query: SELECT COUNT(*) AS n FROM {schema}.light_curves
     value: 1
 """
+_EPNTAP: Final = """
+services: [epntap]
+tables:
+  epn_core:                  # the name that EPN-TAP wants
+    source: granules.csv     # granule_uid, dataproduct_type and target_class at least; empty ones are filled in
+    description: One row a granule, an observation or a product of one.
+    # times are JD (UTC), frequencies Hz; spatial_frame_type says what c1, c2 and c3 are
+examples:
+  - name: Images of Mars
+    query: >
+      SELECT granule_uid, time_min, access_url FROM {schema}.epn_core
+      WHERE target_name = 'Mars' AND ivo_hashlist_has(dataproduct_type, 'im') = 1
+tests:
+  - name: all granules are there
+    query: SELECT COUNT(*) AS n FROM {schema}.epn_core
+    value: 3
+"""
 _HOOKS: Final = '''\
 """Functions that resource.yaml names. They are called where a few words of YAML do not do."""
 
@@ -145,6 +162,21 @@ def _spectra(folder: Path) -> None:
     (folder / "spectra" / "sample.csv").write_text("wavelength,flux\n" + rows)
 
 
+def _granules(folder: Path) -> None:
+    rows = (
+        "granule_uid,dataproduct_type,target_name,target_class,time_min,time_max,spectral_range_min,"
+        "spectral_range_max,c1min,c1max,c2min,c2max,spatial_frame_type,instrument_host_name,instrument_name,"
+        "processing_level,access_url,access_format,access_estsize",
+        "mars-1,im,Mars,planet,2459000.5,2459000.51,4.3e14,7.5e14,10.0,35.0,-5.0,12.0,body,HST,WFC3,3,"
+        "https://example.org/mars-1.fits,application/fits,2048",
+        "mars-2,sp,Mars,planet,2459001.5,2459001.52,1.0e14,3.0e14,120.0,121.0,40.0,41.0,body,HST,STIS,3,"
+        "https://example.org/mars-2.fits,application/fits,512",
+        "ceres-1,ts,Ceres,dwarf_planet#asteroid,2459010.5,2459011.5,4.3e14,7.5e14,,,,,none,,Own telescope,5,"
+        "https://example.org/ceres-1.csv,text/csv,12",
+    )
+    (folder / "granules.csv").write_text("\n".join(rows) + "\n")
+
+
 def _light_curves(folder: Path) -> None:
     import math
 
@@ -174,6 +206,13 @@ TEMPLATES: Final[Mapping[str, Template]] = {
     "spectra": Template("spectra for SSA and TAP", "Spectra", "Spectroscopy", _SPECTRA, _spectra, True),
     "timeseries": Template(
         "light curves for TAP and DataLink", "Light curves", "Light curves", _TIMESERIES, _light_curves, True
+    ),
+    "epntap": Template(
+        "granules of the Solar System for EPN-TAP",
+        "Observations of planets",
+        "Solar system astronomy",
+        _EPNTAP,
+        _granules,
     ),
 }
 
