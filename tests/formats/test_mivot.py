@@ -180,6 +180,34 @@ def test_galactic_positions_are_galactic() -> None:
     assert (place.name, place.l.deg, place.b.deg) == ("galactic", 120.5, -27.25)
 
 
+@pytest.mark.parametrize(
+    ("system", "equinox", "name"),
+    [("eq_FK5", "2000.0", "fk5"), ("FK5", "J1975", "fk5"), ("FK4", "1950", "fk4"), ("FK4", None, "fk4")],
+)
+def test_frames_of_old_catalogues_keep_their_equinox(system: str, equinox: str | None, name: str) -> None:
+    table = canonical(
+        replace(
+            Table("x.y", gaia().columns[1:3]),
+            frames=(CoordinateFrame("icrs_j2016_0_barycenter", system, None, equinox),),
+        )
+    )
+    batch = pa.RecordBatch.from_arrays([pa.array([120.5]), pa.array([-27.25])], names=["ra", "dec"])
+    document = b"".join(write_votable(TableStream(table, iter([batch])), version="1.5", mivot="some"))
+    place = viewed(document).dm_instance.get_SkyCoord()
+    assert (place.name, place.ra.deg) == (name, 120.5)
+    if equinox is not None:
+        assert place.equinox.value in (
+            f"J{equinox}",
+            f"B{equinox}",
+            "J2000.000",
+            "J1975.000",
+            "B1950.000",
+            "B1950",
+            "J1975",
+            "J2000.0",
+        )
+
+
 def test_a_position_in_ecliptic_coordinates_is_not_called_equatorial() -> None:
     source = replace(gaia(), frames=(CoordinateFrame("sys", "ECLIPTIC"),))
     table = canonical(

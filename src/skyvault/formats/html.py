@@ -34,8 +34,9 @@ def write_html(stream: TableStream, *, threads: int = 2) -> Iterator[bytes]:
     ]
     if table.description:
         head.append(f"<p>{escape(table.description)}</p>\n")
-    for info in stream.infos:
-        head.append(f"<p>{escape(info.name)}: {escape(info.value)}</p>\n")
+    if stream.infos:
+        lines = "".join(f"<dt>{escape(info.name)}</dt><dd>{escape(info.value)}</dd>\n" for info in stream.infos)
+        head.append(f"<details><summary>Query and origin</summary><dl>\n{lines}</dl></details>\n")
     head.append("<table><thead><tr>")
     for column in table.columns:
         told = "; ".join(part for part in (column.description, column.ucd) if part)

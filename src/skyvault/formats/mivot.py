@@ -339,7 +339,11 @@ def _space_system(block: _Block, frame: CoordinateFrame) -> str:
         role = "coords:SpaceFrame"
         inner = attribute(f"{role}.spaceRefFrame", "ivoa:string", value=modern_frame(frame.system))
         if frame.equinox:
-            inner += attribute(f"{role}.equinox", "coords:Epoch", value=frame.equinox)
+            equinox = frame.equinox.strip()
+            if equinox[:1].isdigit():
+                # a year without a letter is Besselian in FK4, Julian else (VOTable 1.5, section 3.1)
+                equinox = ("B" if modern_frame(frame.system) == "FK4" else "J") + equinox
+            inner += attribute(f"{role}.equinox", "coords:Epoch", value=equinox)
         inner += _location(f"{role}.refPosition", frame.refposition)
         held = instance(role, inner, role="coords:PhysicalCoordSys.frame")
         block.shared[name] = instance("coords:SpaceSys", held, dmid=name)

@@ -42,6 +42,7 @@ def _services(shelf: Shelved, base: str, did: str | None) -> Iterator[TableServi
     yield _tap(shelf, f"{base}/tap")
     if shelf.stored.positions:
         yield _cone(f"{page_address(shelf.table.name, base)}/scs", lon, lat, radius)
+        yield _coverage(f"{base}/moc/{quote(shelf.table.name, safe='.')}")
     facts = shelf.extra.get("collection")
     is_obscore = shelf.table.name.lower() == obscore.NAME.lower()
     if facts is None and not is_obscore:
@@ -49,6 +50,9 @@ def _services(shelf: Shelved, base: str, did: str | None) -> Iterator[TableServi
     kind = str(facts["kind"]) if facts is not None else "images"
     if kind == "images":
         yield _images(f"{base}/sia2/query", lon, lat, radius)
+        yield _old_images(f"{base}/sia1", lon, lat, radius)
+    if facts is not None and "hips" in facts.get("services", ()):
+        yield _tiles(f"{base}/hips/{quote(shelf.table.name, safe='.')}")
     if kind in _SERIES or is_obscore:
         yield _spectra(f"{base}/ssa", lon, lat, radius, _SERIES.get(kind, "spectrum"))
     if did is None:
@@ -100,6 +104,38 @@ def _images(address: str, lon: float, lat: float, radius: float) -> TableService
             _python(*lines, told=(address, lon, lat, radius)),
             (_SHELL, _curl(address, POS=f"CIRCLE {lon} {lat} {radius}")),
         ),
+    )
+
+
+def _old_images(address: str, lon: float, lat: float, radius: float) -> TableService:
+    return TableService(
+        "SIA 1.0",
+        address,
+        "The same for clients that know no other",
+        ((_SHELL, _curl(address, POS=f"{lon},{lat}", SIZE=f"{radius:g}", FORMAT="image/fits")),),
+    )
+
+
+def _coverage(address: str) -> TableService:
+    lines = (
+        "moc = mocpy.MOC.from_fits({0!r})",
+        "print(moc.sky_fraction, moc.contains_lonlat([10] * u.deg, [20] * u.deg))",
+    )
+    told = "\n".join(["import astropy.units as u", "import mocpy", "", *(line.format(address) for line in lines)])
+    return TableService(
+        "MOC 2.0",
+        address,
+        "The covered sky, as Aladin and mocpy read it",
+        (("Python, with mocpy", told), (_SHELL, f"curl -o coverage.fits {shlex.quote(address)}")),
+    )
+
+
+def _tiles(address: str) -> TableService:
+    return TableService(
+        "HiPS 1.0",
+        address,
+        "The images as one picture of the sky, from all of it down to their pixels",
+        (("Aladin", f"File > Open\n{address}"),),
     )
 
 

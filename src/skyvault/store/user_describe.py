@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from skyvault.errors import IngestError, TooLarge
+from skyvault.model.frames import is_photometric
 from skyvault.model.table import NUMERIC, Column, CoordinateFrame, Table
 from skyvault.store.snapshot import Spec
 
@@ -13,6 +14,8 @@ from skyvault.store.snapshot import Spec
 MOST_NAME, MOST_TEXT = 200, 4000
 #: letters of all columns' descriptions together: the ledger keeps them
 MOST_TEXTS = 400_000
+#: photometric systems of a table
+MOST_SYSTEMS = 100
 #: names of positions in degrees, where no UCD says so; lower case
 _POSITION_NAMES = (
     ("ra", "dec"),
@@ -40,7 +43,9 @@ def describe(table: Table, name: str, *, position: Sequence[str] | None = None, 
     if sum(len(column.description or "") for column in columns) > MOST_TEXTS:
         raise TooLarge(f"the columns' descriptions have more than {MOST_TEXTS:,} letters", hint="Shorten them.")
     lon, lat, point = _asked(columns, position, name) if position else _found(columns)
+    systems = tuple(replace(group, column_refs=()) for group in table.groups if is_photometric(group))
     refs = {frame.id for frame in table.frames} | {frame.id for frame in table.time_frames}
+    refs |= {str(group.id) for group in systems}
     columns = [column if column.ref in refs else replace(column, ref=None) for column in columns]
     frames = table.frames
     if (lon is not None or point is not None) and not frames:
@@ -57,6 +62,7 @@ def describe(table: Table, name: str, *, position: Sequence[str] | None = None, 
         utype=_clipped(table.utype),
         frames=frames,
         time_frames=table.time_frames,
+        groups=systems[:MOST_SYSTEMS],
     )
     regions = tuple(i for i, column in enumerate(columns) if _is_region(column))
     return Spec(described, lon, lat, point, regions)
