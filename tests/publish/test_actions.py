@@ -327,6 +327,43 @@ def test_a_server_may_be_told_to_run_none(tmp_path: Path, start_server: Callable
     assert until(lambda: runs(settings))
 
 
+def test_an_action_harvests_another_server_and_what_it_withdraws(
+    tmp_path: Path, start_server: Callable[..., Any]
+) -> None:
+    from skyvault.publish.publisher import publish, unpublish
+
+    far, near = tmp_path / "far", Settings(home=tmp_path / "near", authority="near.example")
+    (tmp_path / "stars.csv").write_text("ra,dec\n10,20\n")
+    for name in ("far.stars", "far.others"):
+        publish(tmp_path / "stars.csv", name=name, settings=Settings(home=far, authority="far.example"))
+    server = start_server(far, SKYVAULT_AUTHORITY="far.example")
+    hooks = f"""
+from skyvault.publish.harvest import harvest as harvested
+
+def harvest(context):
+    done = harvested("{server.base_url}/oai", context.settings)
+    return f"{{done.records}} records, {{done.deleted}} deleted"
+"""
+    publish_resource(write(tmp_path / "r", "  - {hook: harvest, every: 1h}\n", hooks), settings=near)
+
+    def found() -> set[str]:
+        adql = "SELECT ivoid FROM rr.resource WHERE 1 = ivo_nocasematch(ivoid, 'ivo://far.example/%')"
+        return {row["ivoid"] for batch in query(adql, settings=near).batches for row in batch.to_pylist()}
+
+    with ledger_of(near) as ledger:
+        scheduler = ActionScheduler(ledger, near)
+        scheduler.start()
+        try:
+            assert until(lambda: [run.outcome for run in ledger.resources.runs("living")] == ["done"])
+        finally:
+            scheduler.stop()
+        assert {one.rpartition("/")[2] for one in found()} >= {"stars", "others"}
+        unpublish("far.others", home=far)
+        assert run_by_hand(ledger, near, "living", "harvest") == "done"
+        assert "1 deleted" in ledger.resources.runs("living")[0].output
+    assert not any(one.endswith("others") for one in found())
+
+
 # --- the command ---------------------------------------------------------------------------------------------------
 
 
