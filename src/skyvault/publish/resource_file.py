@@ -197,7 +197,14 @@ def _known_keys(place: tuple[str | int, ...]) -> list[str]:
     }
     model: Any = words.Resource
     for part in place:
-        model = {"columns": words.ColumnWords, "extra": words.ExtraColumn, "companions": words.Companion}.get(
+        model = {
+            "columns": words.ColumnWords,
+            "extra": words.ExtraColumn,
+            "companions": words.Companion,
+            "services": words.OwnService,
+            "parameters": words.ServiceParameter,
+            "hdf5": words.Hdf5Section,
+        }.get(
             str(part), sections.get(str(part), model)
         )
     return [field.alias or name for name, field in model.model_fields.items()]
