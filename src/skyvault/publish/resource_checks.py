@@ -11,6 +11,7 @@ from skyvault.publish.hook_checks import hook_findings, service_findings
 from skyvault.publish.mapping import is_expression, parsed
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.publish.resource_tests import Ask, Fetch, run_tests
+from skyvault.publish.vocabulary_checks import vocabulary_findings
 from skyvault.store.obscore import COLUMNS
 
 
@@ -21,7 +22,8 @@ def check_resource(path: Path, ask: Ask | None = None, fetch: Fetch | None = Non
     Raises ConfigError when the resource cannot be read at all.
     """
     file = read_resource(path)
-    findings = [*_metadata(file), *_maps(file), *_sources(file), *hook_findings(file), *service_findings(file)]
+    findings = [*_metadata(file), *vocabulary_findings(file), *_maps(file), *_sources(file)]
+    findings += [*hook_findings(file), *service_findings(file)]
     if ask is not None:
         findings += run_tests(file, ask, fetch)
     return findings
