@@ -204,9 +204,7 @@ def _known_keys(place: tuple[str | int, ...]) -> list[str]:
             "services": words.OwnService,
             "parameters": words.ServiceParameter,
             "hdf5": words.Hdf5Section,
-        }.get(
-            str(part), sections.get(str(part), model)
-        )
+        }.get(str(part), sections.get(str(part), model))
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
