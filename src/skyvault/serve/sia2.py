@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -179,6 +180,7 @@ def _quoted(text: str) -> str:
     return text.replace("'", "''")
 
 
+@lru_cache(maxsize=16)
 def self_descriptor(base: str) -> ServiceDescriptor:
     """The search itself, as its answers describe it (SIA 2.0, section 4.4)."""
     pair: dict[str, Any] = {"datatype": "double", "arraysize": "2"}
