@@ -83,6 +83,17 @@ class Site:
         return [dict(row) for row in found.to_table()]
 
 
+def age_records(settings: Settings, seconds: int) -> None:
+    """As if the registry had said what it says for so long."""
+    from skyvault.store.home_ledger import open_home_ledger
+    from skyvault.store.layout import Layout
+
+    with open_home_ledger(Layout.of(settings)) as ledger:
+        ledger.database.change(
+            "UPDATE registry_records SET datestamp = datestamp - :s, created_at = created_at - :s", {"s": seconds}
+        )
+
+
 def write_files(folder: Path) -> None:
     """Images and spectra as a telescope would leave them."""
     header = fits.Header(

@@ -93,6 +93,15 @@ _OWN = {
             ),
         ),
     ),
+    f"{_IVOA}/SIA/v1.1": _schema(
+        f"{_IVOA}/SIA/v1.1",
+        _IMPORT_VR
+        + _type(
+            "SimpleImageAccess",
+            "vr:Capability",
+            _element("imageServiceType", "xs:token") + _element("maxRecords", "xs:positiveInteger", 'minOccurs="0"'),
+        ),
+    ),
     "http://www.openarchives.org/OAI/2.0/oai_dc/": _schema(
         "http://www.openarchives.org/OAI/2.0/oai_dc/",
         '<xs:element name="dc"><xs:complexType><xs:sequence><xs:any namespace="http://purl.org/dc/elements/1.1/"'

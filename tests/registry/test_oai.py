@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from registry.hilltop import AUTHORITY, Site
+from registry.hilltop import AUTHORITY, Site, age_records
 from registry.record_schemas import JAR, oai_schema
 from skyvault.config import Settings
 from skyvault.publish.publisher import publish, unpublish
@@ -101,14 +100,12 @@ def test_required_records_are_there_and_all_begin_with_the_authority(site: Site)
         ({"verb": "GetRecord", **PREFIX, "identifier": "ivo://nobody/nothing"}, "idDoesNotExist"),
         ({"verb": "ListMetadataFormats", "identifier": "ivo://nobody/nothing"}, "idDoesNotExist"),
         ({"verb": "ListRecords", "resumptionToken": "made up"}, "badResumptionToken"),
-        ({"verb": "ListRecords", "resumptionToken": "x" * 100_000}, "badResumptionToken"),
+        ({"verb": "ListRecords", "resumptionToken": "x" * 5_000}, "badResumptionToken"),
         ({"verb": "ListRecords", "resumptionToken": "x", **PREFIX}, "badArgument"),
         ({"verb": "ListSets", "resumptionToken": "x"}, "badResumptionToken"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_the_words_of_the_protocol(site: Site, query: dict[str, str], code: str) -> None:
-    if len("".join(query.values())) > 10_000:
-        pytest.skip("longer than a request line")
     root = site.oai(**query)
     assert _error(root) == code
     # the arguments are repeated only where they were understood
@@ -215,10 +212,7 @@ def test_what_did_not_change_keeps_its_datestamp(small: Small) -> None:
     small.publish("two")
     site = small.serve()
     _all(site)
-    # what the registry said an hour ago
-    with sqlite3.connect(small.settings.home / "ledger.sqlite") as ledger:
-        ledger.execute("UPDATE registry_records SET datestamp = datestamp - 3600, created_at = created_at - 3600")
-    ledger.close()
+    age_records(small.settings, 3600)
     small.publish("two", "Changed")
     headers = _all(site)
     stamps = {one.findtext(f"{OAI}identifier"): one.findtext(f"{OAI}datestamp") for one in headers}

@@ -50,6 +50,7 @@ def test_each_kind_of_service_is_found(registry: Any) -> None:
     tap = f"ivo://{AUTHORITY}/tap"
     assert _found(registry.search(servicetype="tap")) == {tap, f"{HILL}/archive"}
     assert _found(registry.search(servicetype="sia2")) == {f"ivo://{AUTHORITY}/sia2"}
+    assert _found(registry.search(servicetype="sia1")) == {f"ivo://{AUTHORITY}/sia2"}
     assert _found(registry.search(servicetype="ssa")) == {f"ivo://{AUTHORITY}/ssa"}
     cones = _found(registry.search(servicetype="conesearch"))
     assert {f"{HILL}/stars", f"{HILL}/plates", f"{HILL}/spectra"} <= cones
@@ -91,6 +92,8 @@ def test_what_is_found_leads_to_services_that_answer(registry: Any, site: Site) 
     assert list(cone.search(pos=(47.04, 40.96), radius=0.5)["name"]) == ["Algol"]
     images = registry.search(servicetype="sia2")[0].get_service("sia2")
     assert len(images.search(pos=(83.6, 22.0, 0.01))) == 1
+    older = registry.search(servicetype="sia1")[0].get_service("sia1")
+    assert len(older.search(pos=(83.6, 22.0), size=0.01)) == 1
     spectra = registry.search(servicetype="ssa")[0].get_service("ssa")
     assert len(spectra.search(pos=(83.63, 22.01), diameter=0.1)) == 1
 

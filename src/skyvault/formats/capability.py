@@ -18,6 +18,7 @@ VR = "http://www.ivoa.net/xml/VOResource/v1.0"
 TR = "http://www.ivoa.net/xml/TAPRegExt/v1.0"
 CS = "http://www.ivoa.net/xml/ConeSearch/v1.0"
 SSA = "http://www.ivoa.net/xml/SSA/v1.1"
+SIA = "http://www.ivoa.net/xml/SIA/v1.1"
 VG = "http://www.ivoa.net/xml/VORegistry/v1.0"
 
 STD = "ivo://ivoa.net/std/"
@@ -143,6 +144,13 @@ class SpectralCapability(Capability):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageCapability(Capability):
+    """A simple image access service of version 1 (SimpleDALRegExt 1.1, section 3.2)."""
+
+    max_records: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
 class HarvestCapability(Capability):
     """A registry's records by OAI-PMH (Registry Interfaces 1.1, section 3.4); ``max_records`` are those of a page."""
 
@@ -177,6 +185,9 @@ def _capability(capability: Capability, with_modes: bool) -> str:
         kind, special = "cs:ConeSearch", _cone_search(capability)
     elif isinstance(capability, SpectralCapability):
         kind, special = "ssap:SimpleSpectralAccess", _spectral(capability)
+    elif isinstance(capability, ImageCapability):
+        kind = "sia:SimpleImageAccess"
+        special = element("imageServiceType", "Pointed") + element("maxRecords", capability.max_records)
     elif isinstance(capability, HarvestCapability):
         kind, special = "vg:Harvest", element("maxRecords", capability.max_records)
     interfaces = "".join(_interface(interface) for interface in capability.interfaces)

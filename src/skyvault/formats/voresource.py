@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from skyvault.formats.capability import CS, SSA, TR, VG, VR, Capability, capability_element
+from skyvault.formats.capability import CS, SIA, SSA, TR, VG, VR, Capability, capability_element
 from skyvault.formats.vosi_xml import VS, XSI, SchemaDescription, schema_element
 from skyvault.formats.xml_text import attributes, clean, element
 
@@ -135,7 +135,7 @@ def record_element(
     pairs = (
         # the elements of VOResource are in no namespace, wherever the record stands
         ("xmlns", ""), ("xmlns:ri", RI), ("xmlns:vr", VR), ("xmlns:vs", VS), ("xmlns:vg", VG), ("xmlns:tr", TR),
-        ("xmlns:cs", CS), ("xmlns:ssap", SSA), ("xmlns:xsi", XSI), ("xsi:type", record.kind),
+        ("xmlns:cs", CS), ("xmlns:ssap", SSA), ("xmlns:sia", SIA), ("xmlns:xsi", XSI), ("xsi:type", record.kind),
         ("created", to_the_second(created)), ("updated", to_the_second(updated)),
         ("status", "deleted" if is_deleted else "active"), ("version", "1.1"),
     )  # fmt: skip

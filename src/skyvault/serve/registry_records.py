@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from skyvault import __version__
+from skyvault.errors import NotFound
 from skyvault.formats.capability import (
     Capability,
     ConeSearchCapability,
     HarvestCapability,
+    ImageCapability,
     Interface,
     SpectralCapability,
 )
@@ -25,15 +27,18 @@ from skyvault.formats.voresource import Contact, Coverage, Creator, Record, Rela
 from skyvault.formats.vosi_xml import SchemaDescription
 from skyvault.ledger.table_json import table_from_json, table_to_json
 from skyvault.model.licence import licence_url
-from skyvault.serve import sia2, soda_parameters, ssa
+from skyvault.serve import sia1, sia2, soda_parameters, ssa
 from skyvault.serve.dataset_links import LINKS
 from skyvault.serve.registry_coverage import HC, cone_within, coverage_of_table, in_record
 from skyvault.serve.vosi import tap_capabilities
 from skyvault.store import obscore
 from skyvault.store.coverage import coverage_of, united
+from skyvault.store.hips_folders import current_digest, hips_top
+from skyvault.store.layout import Layout
 from skyvault.store.registry_shelf import BASE
 from skyvault.store.tap_schema import SCHEMA_DESCRIPTIONS, spelled, spelled_name
 from skyvault.store.view import Shelved, View, split_name
+from skyvault.vocabularies import vocabulary
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -44,6 +49,7 @@ _STD: Final = "ivo://ivoa.net/std/"
 _OWN_SCHEMAS: Final = frozenset({"tap_schema", "rr", "tap_user", "tap_upload"})
 #: the utype by which tables of observations are found (ObsCore 1.1's data model as a table)
 _OBSCORE_TABLE: Final = "ivo://ivoa.net/std/ObsCore#table-1.1"
+_HIPS: Final = f"{_STD}HiPS#hips-1.0"
 #: said of a table nobody has said more of
 _SUBJECT: Final = "astronomy-databases"
 #: kinds of files -> the protocol that finds them
@@ -76,10 +82,13 @@ def refresh(view: View, ledger: Ledger, settings: Settings, current: Callable[[]
 
 
 def _made_from(view: View, settings: Settings, elsewhere: Iterable[tuple[str, float]]) -> str:
+    layout = Layout.of(settings)
+    # a collection's tiles are made without a publication
+    hips = sorted(f"{top.name} {current_digest(top)}" for top in (layout.home / "hips").glob("*"))
     said = [
         __version__, view.version, settings.authority, settings.publisher, settings.contact, settings.registry_full,
         settings.maxrec_default, settings.maxrec_hard, settings.async_time_s, settings.upload_bytes,
-        settings.job_life_days, sorted(elsewhere),
+        settings.job_life_days, sorted(elsewhere), hips,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
@@ -162,7 +171,7 @@ class Site:
             "publisher_id": self.ivoid("org") if not facts.get("publisher") else None,
             "contacts": (self._contact(facts.get("contact")),),
             "creators": creators,
-            "subjects": tuple(facts.get("subjects") or ()) or (_SUBJECT,),
+            "subjects": _terms("uat", facts.get("subjects")) or (_SUBJECT,),
             "rights": ((rights, licence_url(licence)),) if rights else (),
             "alt_identifiers": tuple(one for one in identifiers if one),
             "dates": tuple(dates),
@@ -181,7 +190,7 @@ class Site:
         table, facts = shelf.table, shelf.extra.get("resource") or {}
         schema, name = split_name(table.name)
         page = f"{BASE}/{schema}/{name}"
-        coverage = coverage_of_table(view, table.name, facts.get("waveband", ()))
+        coverage = coverage_of_table(view, table.name, _terms("messenger", facts.get("waveband")))
         collection = shelf.extra.get("collection") or {}
         capabilities = [_auxiliary(f"{_STD}TAP#aux", f"{BASE}/tap", "1.1")]
         served_by = [("TAP", self.ivoid("tap"))]
@@ -205,6 +214,8 @@ class Site:
             capabilities.append(_auxiliary(standard, address, version))
             served_by.append((protocol.upper(), self.ivoid(protocol)))
             types = ["Archive"]
+        if current_digest(hips_top(Layout.of(self.settings), table.name)) is not None:
+            capabilities.append(_auxiliary(_HIPS, f"{BASE}/hips/{table.name}", "1.0"))
         capabilities.append(Capability(None, (Interface(page, kind="vr:WebBrowser", role=None),)))
         curated = self._curated(facts)
         curated["relationships"] += (Relationship("IsServedBy", tuple(served_by)),)
@@ -313,6 +324,11 @@ class Site:
             )
         else:
             yield _auxiliary(sia2.STANDARD, f"{BASE}/sia2/query", "2.0")
+            yield ImageCapability(
+                sia1.STANDARD,
+                (Interface(f"{BASE}/sia1?", use="base", version="1.0"),),
+                max_records=self.settings.maxrec_hard,
+            )
             for kind, standard in soda_parameters.STANDARDS.items():
                 yield _auxiliary(standard, f"{BASE}/soda/{kind}", "1.0")
         yield _auxiliary(LINKS, f"{BASE}/datalink/links", "1.1")
@@ -394,10 +410,20 @@ class Site:
                     coverage.get("spatial"),
                     tuple((float(low), float(high)) for low, high in coverage.get("temporal", ())),
                     spectral,
-                    wavebands=tuple(facts.get("waveband") or ()),
+                    wavebands=_terms("messenger", facts.get("waveband")),
                 ),
                 **self._curated(facts),
             )
+
+
+def _terms(vocabulary_name: str, words: Iterable[str] | None) -> tuple[str, ...]:
+    """Words as the vocabulary writes them; what is not in it stays as it is."""
+    try:
+        known = vocabulary(vocabulary_name)
+    except NotFound:
+        return tuple(words or ())
+    found = ((known.find(word), word) for word in words or ())
+    return tuple(dict.fromkeys(word if term is None else term.name for term, word in found))
 
 
 def _auxiliary(standard: str, url: str, version: str | None) -> Capability:
