@@ -238,7 +238,8 @@ def test_records_of_hostile_words_are_good_xml(small: Small) -> None:
 
 
 def test_a_foreign_harvester_reads_it_all(small: Small) -> None:
-    sickle = pytest.importorskip("sickle")
+    import sickle
+
     for number in range(7):
         small.publish(f"n{number}")
     site = small.serve()
