@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -128,6 +129,9 @@ def extract(path, RADIUS, METHOD="sum", deeds=None, row=None):
 
     from astropy.io import fits
 
+    if deeds == "note and hang":
+        path.with_name("pid").write_text(str(os.getpid()))
+        deeds = "hang"
     if deeds == "hang":
         while True:
             time.sleep(1)
@@ -189,6 +193,16 @@ def fetch(url: str) -> tuple[int, bytes]:
             return answer.status, answer.read()
     except urllib.error.HTTPError as problem:
         return problem.code, problem.read()
+
+
+def until(true: Callable[[], Any], seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    wait = threading.Event()
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        wait.wait(0.02)
+    return True
 
 
 def of_kind(links: Any, semantics: str) -> list[Any]:
@@ -324,6 +338,20 @@ def test_a_job_makes_one_result_for_each_dataset_and_can_be_aborted(base: str) -
     job = post(f"{base}/soda/async", ID=did, SERVICE="extract", RADIUS="99", PHASE="RUN")
     fetch(f"{job}?WAIT=20")
     assert b"at most 20" in fetch(f"{job}/error")[1]
+
+
+def test_a_hook_ends_with_the_server_that_is_killed(folder: Path, start_server: Callable[..., Any]) -> None:
+    server = start_server(folder / "home")
+    noted = folder / "pid"
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(fetch, url_of(server.base_url, deeds="note and hang"))
+        assert until(lambda: noted.exists() and noted.read_text())
+        pid = int(noted.read_text())
+        assert Path(f"/proc/{pid}").exists()
+        server.process.kill()
+        with pytest.raises(OSError):
+            hanging.result(30)
+    assert until(lambda: not Path(f"/proc/{pid}").exists() or "State:\tZ" in Path(f"/proc/{pid}/status").read_text())
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------

@@ -107,8 +107,12 @@ class _Process:
         answered: dict[str, Any] = json.loads(answer)
         return answered
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """End it, whatever it does; whoever waits for its answer hears that it is gone."""
         end_group(self._process)
+
+    def close(self) -> None:
+        self.end()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 # what is left in its buffer is of no use to a process that is gone
@@ -125,6 +129,7 @@ class HookPool:
         self._free = threading.Semaphore(settings.hook_processes)
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
+        self._all: set[_Process] = set()
         self._waiting = 0
         self._closed = False
 
@@ -154,7 +159,10 @@ class HookPool:
             if self._closed:
                 raise Busy("the server stops")
             process = self._idle.pop() if self._idle else None
-        process = process or _Process(self.settings)
+        if process is None:
+            process = _Process(self.settings)
+            with self._lock:
+                self._all.add(process)
         self.scratch.mkdir(parents=True, exist_ok=True)
         target = self.scratch / f"product-{os.getpid()}-{uuid.uuid4().hex[:12]}"
         is_well = False
@@ -177,6 +185,8 @@ class HookPool:
                 is_kept = is_well and not self._closed
                 if is_kept:
                     self._idle.append(process)
+                else:
+                    self._all.discard(process)
             if not is_kept:
                 process.close()
 
@@ -184,9 +194,10 @@ class HookPool:
         """End the processes."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
-        for process in idle:
-            process.close()
+            processes, self._all, self._idle = self._all, set(), []
+        for process in processes:
+            # those that work end their answers, too
+            process.end()
 
 
 def _raised(task: HookTask, answer: Mapping[str, Any]) -> SkyvaultError:

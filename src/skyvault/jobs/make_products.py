@@ -8,9 +8,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import pickle
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from skyvault.jobs.resource_context import ResourceContext
 
 _VOTABLE = "application/x-votable+xml"
+#: how long a resource's YAML is taken to say the same
+_FRESH_S = 5.0
 
 
 def main() -> None:
@@ -33,7 +39,8 @@ def main() -> None:
     from skyvault.jobs.resource_context import log_to_output
 
     log_to_output()
-    contexts: dict[str, ResourceContext] = {}
+    threading.Thread(target=_end_with_server, args=(os.getppid(),), daemon=True).start()
+    contexts = _Contexts(settings)
     while True:
         try:
             task, target = pickle.load(sys.stdin.buffer)
@@ -42,6 +49,32 @@ def main() -> None:
         answer = answered(task, Path(target), settings, contexts)
         answers.write(json.dumps(answer).encode() + b"\n")
         answers.flush()
+
+
+def _end_with_server(server: int) -> None:
+    """A hook that hangs must not outlive a server that is killed; its input is not looked at while it works."""
+    while os.getppid() == server:
+        time.sleep(1.0)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+class _Contexts:
+    """The contexts of resources, each with what its YAML said some seconds ago at most."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._known: dict[str, tuple[float, ResourceContext]] = {}
+
+    def of(self, task: HookTask) -> ResourceContext:
+        from skyvault.jobs.resource_context import ResourceContext
+
+        read_at, context = self._known.get(task.schema, (-math.inf, None))
+        if context is None or context.folder != task.hooks.parent:
+            context = ResourceContext(task.schema, {}, task.hooks.parent, self.settings)
+        if time.monotonic() - read_at > _FRESH_S:
+            context.resource = _document(task.schema, self.settings)
+            self._known[task.schema] = (time.monotonic(), context)
+        return context
 
 
 def _bound(settings: Settings) -> None:
@@ -61,14 +94,9 @@ def _bound(settings: Settings) -> None:
 def answered(task: HookTask, target: Path, settings: Settings, contexts: dict[str, ResourceContext]) -> dict[str, Any]:
     """Make a product; what to tell of it: its media type, or the fault."""
     from skyvault.errors import NotFound, SkyvaultError
-    from skyvault.jobs.resource_context import ResourceContext
     from skyvault.plugins.hooks import call, hook, told
 
-    context = contexts.get(task.schema)
-    if context is None:
-        context = contexts[task.schema] = ResourceContext(
-            task.schema, _document(task.schema, settings), task.hooks.parent, settings
-        )
+    context = contexts.of(task)
 
     def row() -> dict[str, Any]:
         return _row(task, context)

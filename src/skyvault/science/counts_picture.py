@@ -33,14 +33,15 @@ def counts_pictures(counts: Floats) -> Pictures:
 
 
 def _joined(counts: Floats) -> Floats:
-    for step in (1, 2, 4, 8):
-        height, width = (max(size // step, 1) * step for size in counts.shape)
-        padded = np.zeros((height, width))
-        rows, columns = min(height, counts.shape[0]), min(width, counts.shape[1])
-        padded[:rows, :columns] = counts[:rows, :columns]
-        joined: Floats = padded.reshape(height // step, step, width // step, step).sum(axis=(1, 3))
-        if (joined > 0).mean() > 0.2:
+    joined = np.asarray(counts, np.float64)
+    for _ in range(3):
+        if np.count_nonzero(joined) > 0.2 * joined.size:
             break
+        height, width = joined.shape
+        # pairs of rows and of columns; an odd one at the end stays alone
+        joined = np.pad(joined, ((0, height % 2), (0, width % 2)))
+        joined = joined[0::2] + joined[1::2]
+        joined = joined[:, 0::2] + joined[:, 1::2]
     return joined
 
 

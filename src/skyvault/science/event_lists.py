@@ -6,7 +6,7 @@ PI), and tables of good time intervals (OGIP/93-003, OGIP/92-008). Read in strip
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -180,9 +180,9 @@ class _Sky:
 
     def plane(self, hdu: Any) -> Iterator[tuple[Floats, Floats]]:
         """Degrees east and north of the centre, in strips."""
+        columns = [hdu.data[name] for name in self.columns]
         for first in range(0, len(hdu.data), _STRIP):
-            rows = hdu.data[first : first + _STRIP]
-            x, y = (np.asarray(rows[name], np.float64) for name in self.columns)
+            x, y = (np.asarray(column[first : first + _STRIP], np.float64) for column in columns)
             good = np.isfinite(x) & np.isfinite(y)
             for value, (low, high) in zip((x, y), self.limits, strict=True):
                 good &= (value >= low) & (value <= high)
@@ -267,20 +267,21 @@ def _projected(ra: Floats, dec: Floats, ra0: float, dec0: float) -> tuple[Floats
 
 def _hull(points: Floats) -> Floats:
     """The convex hull of points of a plane, counter-clockwise with east to the left (Andrew's monotone chain)."""
-    ordered = np.unique(points, axis=0)
+    # plain numbers: arrays of two cost ten times as much
+    ordered = sorted(set(map(tuple, points.tolist())))
 
-    def half(some: Floats) -> list[Floats]:
-        chain: list[Floats] = []
-        for point in some:
+    def half(some: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+        chain: list[tuple[float, float]] = []
+        for x, y in some:
             while len(chain) >= 2:
-                (ax, ay), (bx, by) = chain[-1] - chain[-2], point - chain[-2]
-                if ax * by - ay * bx > 0:
+                (ax, ay), (bx, by) = chain[-2], chain[-1]
+                if (bx - ax) * (y - ay) > (by - ay) * (x - ax):
                     break
                 chain.pop()
-            chain.append(point)
+            chain.append((x, y))
         return chain[:-1]
 
-    hull = np.array([*half(ordered), *half(ordered[::-1])])
+    hull = np.array([*half(ordered), *half(reversed(ordered))])
     # no footprint needs more corners: every k-th is as good to a pixel or two
     return hull if len(hull) <= 48 else hull[:: -(-len(hull) // 48)]
 
@@ -369,8 +370,9 @@ def _energies(
         low, high = _number(words, "E_MIN"), _number(words, "E_MAX")
         return (low, high) if low and high and 0 < low < high else nominal
     low, high = np.inf, -np.inf
-    for first in range(0, len(hdu.data), _STRIP):
-        values = np.asarray(hdu.data[first : first + _STRIP][name], np.float64).reshape(-1) * scale + offset
+    column = hdu.data[name]
+    for first in range(0, len(column), _STRIP):
+        values = np.asarray(column[first : first + _STRIP], np.float64).reshape(-1) * scale + offset
         values = values[np.isfinite(values) & (values > 0)]
         if nominal[0] is not None and nominal[1] is not None:
             # channels at the ends hold what the detector could not measure

@@ -150,6 +150,7 @@ class Links:
         """Services that functions of the resource's hooks.py do; each collection has its own."""
         rows = []
         table = collection.name.replace(".", "-").lower()
+        held = self.addresses.is_held(this)
         for own in collection.hook_services:
             identifier = f"{own.name}-{table}"
             if identifier not in services:
@@ -157,7 +158,7 @@ class Links:
             told = own.description or own.name
             rows.append(
                 (this.did, None, identifier, None, own.semantics, own.name, told, own.content_type, None, None,
-                 "false", True)
+                 "optional" if held else "false", not held)
             )  # fmt: skip
         return rows
 
