@@ -91,7 +91,7 @@ def _bound(settings: Settings) -> None:
             resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
-def answered(task: HookTask, target: Path, settings: Settings, contexts: dict[str, ResourceContext]) -> dict[str, Any]:
+def answered(task: HookTask, target: Path, settings: Settings, contexts: _Contexts) -> dict[str, Any]:
     """Make a product; what to tell of it: its media type, or the fault."""
     from skyvault.errors import NotFound, SkyvaultError
     from skyvault.plugins.hooks import call, hook, told
