@@ -384,7 +384,9 @@ harvest(sys.argv[1], Settings(home=sys.argv[2], authority="near.example"))
 """
 
 
-def test_a_harvest_that_is_killed_goes_on(odd: Odd, near: Settings) -> None:
+def test_a_harvest_that_is_killed_goes_on(
+    odd: Odd, near: Settings, ledger_variables: Callable[[Path], dict[str, str]]
+) -> None:
     odd.pages["ListRecords"] = [odd.listed(*(_record(f"ivo://odd/a{n}") for n in range(5)), token="second")]
     waiting, released = threading.Event(), threading.Event()
 
@@ -402,7 +404,7 @@ def test_a_harvest_that_is_killed_goes_on(odd: Odd, near: Settings) -> None:
     odd.pages["second"] = Slow()
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, odd.address, str(near.home)],
-        env=environment() | {"SKYVAULT_ARCHIVE_SILENCE_S": "60"},
+        env=environment() | ledger_variables(near.home),
     )
     try:
         assert waiting.wait(30)
