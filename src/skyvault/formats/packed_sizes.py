@@ -15,11 +15,13 @@ from skyvault.errors import TooLarge
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: bytes of texts that one batch may hold once each row has its own
+#: bytes of texts or vectors that one batch may hold once each row has its own
 MOST_DECODED: Final = 64 << 20
 #: what one column of a row group, or one batch, may unpack to in any case, and, beyond that, times its packed size
 MOST_UNPACKED: Final = 256 << 20
 MOST_TIMES: Final = 100
+#: bytes of Parquet's numbers
+_WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
 
 
@@ -36,7 +38,7 @@ def bearable(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def rows_at_once(each_bytes: int, most: int) -> int:
-    """Rows of a batch, at most ``most``, whose texts of up to ``each_bytes`` stay below MOST_DECODED."""
+    """Rows of a batch, at most ``most``, whose texts (or vectors) of ``each_bytes`` stay below MOST_DECODED."""
     return max(1, min(most, MOST_DECODED // max(1, each_bytes)))
 
 
@@ -53,6 +55,8 @@ def parquet_rows_at_once(reader: Any, file: BinaryIO, most: int, **how: Any) -> 
             if chunk.has_dictionary_page and chunk.physical_type == "BYTE_ARRAY" and "." not in chunk.path_in_schema:
                 wordy.add(chunk.path_in_schema)
                 groups.add(group)
+    # rows that hold long vectors are read some at a time
+    most = rows_at_once(max(map(_row_bytes, map(metadata.row_group, range(metadata.num_row_groups))), default=0), most)
     if not wordy:
         return most
     # read so, the dictionary itself comes with the first row
@@ -64,6 +68,12 @@ def parquet_rows_at_once(reader: Any, file: BinaryIO, most: int, **how: Any) -> 
             longest = max(longest, sum(each))
             break
     return rows_at_once(longest, most)
+
+
+def _row_bytes(group: Any) -> int:
+    """Bytes of the numbers in a row of a row group, on average, however they are packed."""
+    chunks = (group.column(index) for index in range(group.num_columns))
+    return sum(one.num_values * _WIDTHS.get(one.physical_type, 0) for one in chunks) // max(1, group.num_rows)
 
 
 def refuse_packed_arrow(file: BinaryIO, *, skip_bytes: int) -> None:

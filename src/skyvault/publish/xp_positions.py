@@ -60,9 +60,9 @@ class XpPositions:
         try:
             cursor.register("wanted", wanted)
             # files go by source_id, and so does the table: the limits leave out most of it
-            found = cursor.execute(
+            found = cursor.sql(
                 "SELECT number, ra, dec FROM places JOIN wanted USING (source_id) WHERE source_id BETWEEN ? AND ?",
-                [int(source_id.min()), int(source_id.max())],
+                params=[int(source_id.min()), int(source_id.max())],
             ).to_arrow_table()
         finally:
             cursor.close()
