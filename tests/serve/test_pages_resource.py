@@ -252,6 +252,14 @@ def test_the_page_of_a_table_names_its_services_with_lines_that_run(client: Test
             assert subprocess.run(["sh", "-n", "-c", snippet], check=False).returncode == 0
 
 
+def test_obscore_lists_its_collections_and_schemas_bear_the_title_of_their_resource(client: TestClient) -> None:
+    text = page(client, "/ivoa/ObsCore")
+    assert 'href="/plates/glass">Open &lt;plates&gt;</a>' in text and "CC-BY-4.0" in text
+    assert "Plates of a &lt;b&gt;survey" in page(client, "/")
+    told = sync(client, "SELECT description FROM TAP_SCHEMA.schemas WHERE schema_name = 'plates'", "csv").text
+    assert "Plates of a <b>survey</b>" in told
+
+
 def test_a_collection_shows_its_pictures_lazily_and_they_are_there(client: TestClient) -> None:
     text = page(client, "/plates/glass")
     pictures = [html.unescape(one) for one in re.findall(r'<img loading="lazy"[^>]*src="([^"]*)"', text)]

@@ -335,7 +335,8 @@ def _field_text(column: Column, identifier: str | None, reference: str | None) -
         "datatype": column.datatype,
         "arraysize": column.arraysize,
         "xtype": column.xtype,
-        "unit": column.unit,
+        # a number without a unit has no attribute, as TAP_SCHEMA has NULL
+        "unit": column.unit or None,
         "ucd": column.ucd,
         "utype": column.utype,
         "ref": reference,

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from skyvault.model.table import Column
 from skyvault.serve.page_sky import SkyPicture, sky_picture
 from skyvault.serve.page_text import share
-from skyvault.store.tap_schema import SCHEMA_DESCRIPTIONS, spelled_name
+from skyvault.store.tap_schema import schema_descriptions, spelled_name
 from skyvault.store.view import Shelved, View, split_name
 
 if TYPE_CHECKING:
@@ -64,6 +64,17 @@ class TableFacts:
         return self.shelf.stored.nrows
 
     @property
+    def kind(self) -> str | None:
+        """What its datasets are, of a collection of files."""
+        facts = self.shelf.extra.get("collection") or {}
+        return facts.get("kind")
+
+    @property
+    def licence(self) -> str | None:
+        said = self.shelf.extra.get("resource") or {}
+        return said.get("licence") or said.get("rights")
+
+    @property
     def has_images(self) -> bool:
         """Whether its datasets are images, which are shown on black."""
         facts = self.shelf.extra.get("collection") or {}
@@ -104,6 +115,11 @@ class TableFacts:
         ]
 
 
+def members_of(view: View, shelf: Shelved) -> list[TableFacts]:
+    """The collections that a merged table is made of; none for any other."""
+    return [TableFacts(view.tables[name]) for name in shelf.extra.get("members", ()) if name in view.tables]
+
+
 @dataclass(frozen=True, slots=True)
 class SchemaFacts:
     """A schema and its tables."""
@@ -125,10 +141,11 @@ def schemas(view: View) -> list[SchemaFacts]:
     for shelf in _sorted(view.tables.values()):
         by_schema.setdefault(split_name(shelf.table.name)[0], []).append(shelf)
     draws = len(view.tables) <= MOST_PICTURES
+    descriptions = schema_descriptions(view.tables.values())
     return [
         SchemaFacts(
             name,
-            SCHEMA_DESCRIPTIONS.get(name.lower()),
+            descriptions.get(name.lower()),
             tuple(with_picture(shelf, small=True) if draws else TableFacts(shelf) for shelf in members),
         )
         for name, members in sorted(by_schema.items(), key=lambda item: (is_own(item[0]), item[0].lower()))

@@ -33,7 +33,7 @@ from skyvault.serve.page_query import (
 from skyvault.serve.page_reply import Document, document, render, static_response
 from skyvault.serve.page_services import services_of
 from skyvault.serve.page_sky import SKY_DEG2, graticule
-from skyvault.serve.page_table import is_own, schemas, with_picture
+from skyvault.serve.page_table import is_own, members_of, schemas, with_picture
 from skyvault.serve.params import Form, FormLimits, read_form
 from skyvault.serve.service import Service
 from skyvault.serve.user_statements import statement_of
@@ -120,6 +120,7 @@ class Pages:
                 radius_units=list(RADIUS_UNITS), coverage=coverage_of(view, shelf.table.name),
                 origin=origin_of(shelf, page, self.service.settings.publisher),
                 services=services_of(shelf, base, dids[0] if dids else None),
+                members=members_of(view, shelf),
                 gallery=[(dataset_address(root, did), thumbnail_address(root, did), local_part(did)) for did in dids],
             )  # fmt: skip
 

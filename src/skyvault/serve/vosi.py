@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -81,7 +81,8 @@ class Vosi:
         tap_plus = "user-agent" not in request.headers and "accept" not in request.headers
 
         def make(view: View) -> bytes:
-            schemas = _schemas([shelf.table for shelf in view.tables.values()])
+            descriptions = tap_schema.schema_descriptions(view.tables.values())
+            schemas = _schemas([shelf.table for shelf in view.tables.values()], descriptions)
             document = b"".join(vosi_xml.tableset_document(schemas, detail=detail, spell=tap_schema.spelled))
             return vosi_xml.with_tap_plus_flags(document) if tap_plus else document
 
@@ -209,7 +210,7 @@ def _written(table: Table) -> Table:
     return replace(table, name=tap_schema.spelled_name(table.name))
 
 
-def _schemas(tables: Iterable[Table]) -> list[vosi_xml.SchemaDescription]:
+def _schemas(tables: Iterable[Table], descriptions: Mapping[str, str]) -> list[vosi_xml.SchemaDescription]:
     by_schema: dict[str, list[Table]] = {}
     for table in sorted(tables, key=lambda t: t.name.lower()):
         by_schema.setdefault(split_name(table.name)[0], []).append(_written(table))
@@ -217,7 +218,7 @@ def _schemas(tables: Iterable[Table]) -> list[vosi_xml.SchemaDescription]:
         vosi_xml.SchemaDescription(
             tap_schema.spelled(name),
             tuple(members),
-            tap_schema.SCHEMA_DESCRIPTIONS.get(name.lower()),
+            descriptions.get(name.lower()),
             utype=tap_schema.SCHEMA_UTYPES.get(name.lower()),
         )
         for name, members in by_schema.items()

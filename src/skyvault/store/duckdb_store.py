@@ -96,7 +96,7 @@ class DuckStore:
         taken = {h.name.lower() for h in current}
         registry = [shelf for shelf in self.registry.shelves(harvested) if shelf.table.name not in taken]
         described = [*(h.table for h in current), *(shelf.table for shelf in registry)]
-        items += tap_schema.shelve(self.engine, described, self._loaded)
+        items += tap_schema.shelve(self.engine, described, self._loaded, tap_schema.schema_descriptions(items))
         items += registry
         # queries compiled a moment ago may still read the one before; two generations are kept
         if self._loaded > 2:

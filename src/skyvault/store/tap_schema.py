@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -123,11 +123,27 @@ SCHEMA_DESCRIPTIONS = {
 SCHEMA_UTYPES = {"rr": regtap.UTYPE}
 
 
-def shelve(engine: Engine, published: Iterable[Table], version: int) -> list[Shelved]:
-    """Build TAP_SCHEMA for these tables in the engine's memory; ``version`` keeps old and new apart."""
+def schema_descriptions(shelves: Iterable[Shelved]) -> dict[str, str]:
+    """What the schemas hold, by their names in lower case: as standards say it, or the resource that fills them."""
+    found: dict[str, str] = {}
+    for shelf in shelves:
+        name = split_name(shelf.table.name)[0].lower()
+        title = (shelf.extra.get("resource") or {}).get("title")
+        if title:
+            found.setdefault(name, str(title))
+    return found | SCHEMA_DESCRIPTIONS
+
+
+def shelve(
+    engine: Engine, published: Iterable[Table], version: int, descriptions: Mapping[str, str] = SCHEMA_DESCRIPTIONS
+) -> list[Shelved]:
+    """Build TAP_SCHEMA for these tables in the engine's memory; ``version`` keeps old and new apart.
+
+    ``descriptions`` are those of schemas (:func:`schema_descriptions`).
+    """
     described = [*sorted(published, key=lambda table: table.name.lower()), *STANDARD]
     shelves = []
-    for table, rows in _contents(described):
+    for table, rows in _contents(described, descriptions):
         name = f"tap_schema_{version}_{split_name(table.name)[1]}"
         engine.load(name, rows)
         stored = Stored(f"memory.main.{name}", storage_names(table.column_names), rows.num_rows)
@@ -141,10 +157,10 @@ def drop(engine: Engine, version: int) -> None:
         engine.run(f"DROP TABLE IF EXISTS memory.main.tap_schema_{version}_{split_name(table.name)[1]}")
 
 
-def _contents(tables: list[Table]) -> list[tuple[Table, pa.Table]]:
+def _contents(tables: list[Table], descriptions: Mapping[str, str]) -> list[tuple[Table, pa.Table]]:
     schema_names = list(dict.fromkeys(split_name(table.name)[0] for table in tables))
     schemas = [
-        (spelled(name), SCHEMA_UTYPES.get(name.lower()), SCHEMA_DESCRIPTIONS.get(name.lower()), i + 1)
+        (spelled(name), SCHEMA_UTYPES.get(name.lower()), descriptions.get(name.lower()), i + 1)
         for i, name in enumerate(schema_names)
     ]
     table_rows = [
