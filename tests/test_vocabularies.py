@@ -53,6 +53,27 @@ def test_terms_are_known_by_name_and_label_and_the_nearest_is_told() -> None:
         vocabulary("../../etc/passwd")
 
 
+def test_subjects_are_concepts_of_the_thesaurus() -> None:
+    concepts = vocabulary("uat")
+    assert len(concepts.terms) > 1800
+    assert concepts.licence.startswith("CC-BY-SA-3.0")
+    tops = [term.label for term in concepts.terms.values() if not term.wider]
+    assert len(tops) == 11
+    quasars = concepts.find("Quasars")
+    assert quasars is not None
+    assert set(quasars.wider) == {"active-galactic-nuclei", "supermassive-black-holes"}
+    assert "radio-loud-quasars" in concepts.narrower("quasars")
+    assert concepts.terms[concepts.nearest("Quasar")[0]].label == "Quasars"
+    assert concepts.terms[concepts.nearest("variable star")[0]].label == "Variable stars"
+    # nothing is wider than itself
+    for name in concepts.terms:
+        above, seen = {name}, set()
+        while above:
+            above = {wide for one in above for wide in concepts.terms[one].wider} - seen
+            seen |= above
+        assert name not in seen
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> DuckStore:
     folder = tmp_path_factory.mktemp("vocabularies")

@@ -1,11 +1,14 @@
 """The words that the Virtual Observatory agrees on: copies of its vocabularies that come with the package.
 
-Each file names its source and licence in its head. A line is a term, a colon and its label; terms further in are
-narrower ones. ``< a b`` adds wider terms, ``> a`` says which term took the place of an old one (``-``: none).
+Each file names its source and licence in its head. A line is a term, a colon and its label (``names: labels``: the
+label alone); terms further in are narrower ones. ``< a b`` adds wider terms, ``> a`` says which term took the place of
+an old one (``-``: none).
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,7 +117,10 @@ def _read(name: str) -> Vocabulary:
         if not line.strip():
             continue
         depth = (len(line) - len(line.lstrip(" "))) // 2
-        term = _term(line.strip(), above[depth - 1 : depth])
+        text = line.strip()
+        if facts.get("names") == "labels":
+            text = f"{_named(text)}: {text}"
+        term = _term(text, above[depth - 1 : depth])
         above[depth:] = [term.name]
         known = terms.get(term.name)
         if known is not None:
@@ -123,6 +129,12 @@ def _read(name: str) -> Vocabulary:
         terms[term.name] = term
     flavour: Literal["RDF", "SKOS"] = "SKOS" if facts["flavour"] == "SKOS" else "RDF"
     return Vocabulary(name, facts["title"], facts["source"], facts["licence"], flavour, MappingProxyType(terms))
+
+
+def _named(label: str) -> str:
+    """The name that the IVOA makes of a concept's label: each run of other signs than small letters is one hyphen."""
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
+    return re.sub("[^a-z0-9]+", "-", plain)
 
 
 def _term(line: str, parent: Iterable[str]) -> Term:
