@@ -73,7 +73,8 @@ def parquet_rows_at_once(reader: Any, file: BinaryIO, most: int, **how: Any) -> 
 def _row_bytes(group: Any) -> int:
     """Bytes of the numbers in a row of a row group, on average, however they are packed."""
     chunks = (group.column(index) for index in range(group.num_columns))
-    return sum(one.num_values * _WIDTHS.get(one.physical_type, 0) for one in chunks) // max(1, group.num_rows)
+    numbers = sum(int(one.num_values) * _WIDTHS.get(one.physical_type, 0) for one in chunks)
+    return numbers // max(1, int(group.num_rows))
 
 
 def refuse_packed_arrow(file: BinaryIO, *, skip_bytes: int) -> None:
