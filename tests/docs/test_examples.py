@@ -130,6 +130,9 @@ def machine(tmp_path):
     command = tmp_path / "bin" / "skyvault"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m skyvault.cli "$@"\n')
     command.chmod(0o755)
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
     machine = Machine(tmp_path, str(free_port()))
     yield machine
     machine.stop()
@@ -187,6 +190,9 @@ def needs_database(page: Path) -> bool:
     ],
 )
 def test_the_examples_of_the_page_do_what_it_says(page, machine, request):
+    if "examples/" in page.read_text(encoding="utf-8"):
+        # the page's reader is in the folder of the repository
+        (machine.directory / "work" / "examples").symlink_to(PROJECT / "examples")
     if needs_database(page):
         machine.database = request.getfixturevalue("postgresql_schema")
     for example in examples(page):
