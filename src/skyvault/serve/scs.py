@@ -84,6 +84,9 @@ class ConeSearch:
         names = ", ".join(spelled(column.name) for column in columns)
         if place.point is not None:
             point = spelled(table.columns[place.point].name)
+            # clients look for two columns of coordinates
+            axes = _axes(table)
+            names += "".join(f", COORD{i + 1}({point}) AS {spelled(axis)}" for i, axis in enumerate(axes))
         else:
             assert place.lon is not None and place.lat is not None
             point = f"POINT({spelled(table.columns[place.lon].name)}, {spelled(table.columns[place.lat].name)})"
@@ -122,14 +125,22 @@ def _marked(table: Table, shelf: Shelved) -> Table:
     """The result with the three UCDs by which clients know identifier and position (SCS 1.03, section 2.2)."""
     place = shelf.stored.positions[0]
     marks = {"meta.id;meta.main": "ID_MAIN"}
-    names = {}
     if place.lon is not None and place.lat is not None:
-        names = {
-            shelf.table.columns[place.lon].name: "POS_EQ_RA_MAIN",
-            shelf.table.columns[place.lat].name: "POS_EQ_DEC_MAIN",
-        }
+        axes = (shelf.table.columns[place.lon].name, shelf.table.columns[place.lat].name)
+    else:
+        axes = _axes(shelf.table)
+    names = dict(zip(axes, ("POS_EQ_RA_MAIN", "POS_EQ_DEC_MAIN"), strict=True))
     columns = (replace(c, ucd=names.get(c.name) or marks.get(c.ucd or "", c.ucd)) for c in table.columns)
     return replace(table, columns=tuple(columns))
+
+
+def _axes(table: Table) -> tuple[str, str]:
+    """Names of the coordinates of a table whose positions are points: none that the table has already."""
+    taken = {name.lower() for name in table.column_names}
+    for before in ("", "main_", "point_", "center_", "scs_"):
+        if not {f"{before}ra", f"{before}dec"} & taken:
+            return f"{before}ra", f"{before}dec"
+    return "skyvault_ra", "skyvault_dec"
 
 
 def _error(problem: SkyvaultError) -> Response:
