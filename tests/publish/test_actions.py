@@ -29,7 +29,7 @@ from skyvault.store.layout import Layout
 HEAD = "schema: living\ntitle: Living data\ndescription: They change.\n"
 
 
-def until(true: Callable[[], Any], seconds: float = 30.0) -> bool:
+def until(true: Callable[[], Any], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     wait = threading.Event()
     while not true():
@@ -137,8 +137,14 @@ BY_HAND = "".join(f"  - {{hook: {name}, at: '00:00'}}\n" for name in NAMES)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home")
+def settings(tmp_path: Path, ledger_variables: Callable[[Path], dict[str, str]]) -> Settings:
+    return settings_of(tmp_path / "home", ledger_variables)
+
+
+def settings_of(home: Path, variables: Callable[[Path], dict[str, str]], **more: str) -> Settings:
+    # the processes of actions are told by settings alone where the ledger is
+    address = variables(home).get("SKYVAULT_LEDGER")
+    return Settings(home=home, **more, **({} if address is None else {"ledger": address}))
 
 
 @pytest.mark.parametrize(
@@ -328,11 +334,11 @@ def test_a_server_may_be_told_to_run_none(tmp_path: Path, start_server: Callable
 
 
 def test_an_action_harvests_another_server_and_what_it_withdraws(
-    tmp_path: Path, start_server: Callable[..., Any]
+    tmp_path: Path, start_server: Callable[..., Any], ledger_variables: Callable[[Path], dict[str, str]]
 ) -> None:
     from skyvault.publish.publisher import publish, unpublish
 
-    far, near = tmp_path / "far", Settings(home=tmp_path / "near", authority="near.example")
+    far, near = tmp_path / "far", settings_of(tmp_path / "near", ledger_variables, authority="near.example")
     (tmp_path / "stars.csv").write_text("ra,dec\n10,20\n")
     for name in ("far.stars", "far.others"):
         publish(tmp_path / "stars.csv", name=name, settings=Settings(home=far, authority="far.example"))
