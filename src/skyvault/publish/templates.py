@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from skyvault.errors import Conflict, UsageError
+from skyvault.publish import template_datalink
 
 _HEAD: Final = """\
 # What this collection is: everything here is shown to people and given to registries.
@@ -195,6 +196,8 @@ class Template:
     body: str
     sample: Callable[[Path], None]
     has_hooks: bool = False
+    #: its hooks.py, where that is another than the usual one
+    hooks: str | None = None
 
 
 TEMPLATES: Final[Mapping[str, Template]] = {
@@ -213,6 +216,15 @@ TEMPLATES: Final[Mapping[str, Template]] = {
         "Solar system astronomy",
         _EPNTAP,
         _granules,
+    ),
+    "datalink": Template(
+        "products made on demand, services on them, things that run by themselves",
+        "Light curves on demand",
+        "Light curves",
+        template_datalink.BODY,
+        template_datalink.sample,
+        True,
+        template_datalink.HOOKS,
     ),
 }
 
@@ -236,6 +248,6 @@ def make_resource(name: str, folder: Path) -> list[Path]:
     head = _HEAD.format(folder=folder, schema=schema, title=template.title, subjects=template.subjects)
     (folder / "resource.yaml").write_text(head + template.body.replace("{schema}", schema))
     if template.has_hooks:
-        (folder / "hooks.py").write_text(_HOOKS)
+        (folder / "hooks.py").write_text(template.hooks or _HOOKS)
     template.sample(folder)
     return sorted(path for path in folder.rglob("*") if path.is_file())
