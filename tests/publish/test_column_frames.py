@@ -15,6 +15,7 @@ from skyvault.formats.votable_out import dataless
 from skyvault.model.frames import PhotometricSystem, canonical, is_photometric
 from skyvault.model.table import Column, CoordinateFrame, Group, Table, TimeFrame
 from skyvault.publish.inference import infer
+from skyvault.publish.resource_checks import check_resource
 from skyvault.publish.resource_publisher import publish_resource
 
 COLUMNS = (
@@ -139,6 +140,20 @@ def test_a_wrong_word_in_the_yaml_is_told_with_its_line(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="line 8"):
         publish_resource(tmp_path, settings=Settings(home=tmp_path / "home"))
+
+
+def test_check_tells_of_times_without_a_scale_and_magnitudes_without_a_filter(tmp_path: Path) -> None:
+    (tmp_path / "stars.csv").write_text("ra,dec,mjd,jd_end,gmag\n1,2,3,4,5\n")
+    words = "schema: lab\ntitle: t\ndescription: d\ntables:\n  stars:\n    source: stars.csv\n"
+    (tmp_path / "resource.yaml").write_text(words)
+    said = {one.what for one in check_resource(tmp_path / "resource.yaml")}
+    assert {"times without a scale: mjd, jd_end", "magnitudes without a filter: gmag"} <= said
+    framed = "    columns: {mjd: {timescale: UTC}, jd_end: {timescale: TDB}, gmag: {filter: GAIA/GAIA3.G}}\n"
+    (tmp_path / "resource.yaml").write_text(words + framed)
+    assert not [one for one in check_resource(tmp_path / "resource.yaml") if "without a" in one.what]
+    (tmp_path / "resource.yaml").write_text(words + "    columns: {mjd: {timescale: MOON}}\n")
+    (wrong,) = [one for one in check_resource(tmp_path / "resource.yaml") if one.severity == "error"]
+    assert "columns.mjd.timescale" in wrong.what and "TDB" in wrong.hint
 
 
 WORDS = st.text(max_size=20)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from skyvault.errors import SkyvaultError
 from skyvault.publish.checker import Finding
+from skyvault.publish.frame_checks import frame_findings
 from skyvault.publish.hook_checks import hook_findings, service_findings
 from skyvault.publish.mapping import is_expression, parsed
 from skyvault.publish.resource_file import ResourceFile, read_resource
@@ -23,7 +24,7 @@ def check_resource(path: Path, ask: Ask | None = None, fetch: Fetch | None = Non
     """
     file = read_resource(path)
     findings = [*_metadata(file), *vocabulary_findings(file), *_maps(file), *_sources(file)]
-    findings += [*hook_findings(file), *service_findings(file)]
+    findings += [*hook_findings(file), *service_findings(file), *frame_findings(file)]
     if ask is not None:
         findings += run_tests(file, ask, fetch)
     return findings

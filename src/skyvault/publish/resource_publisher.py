@@ -103,7 +103,7 @@ def publish_resource(
                     source,
                     schema=resource.schema_name,
                     settings=settings,
-                    overrides=_overrides(section),
+                    overrides=overrides_of(section),
                     skip_bad=section.skip_bad,
                     progress=progress,
                     more={"resource": resource_facts(resource)},
@@ -116,7 +116,7 @@ def publish_resource(
                 name=f"{resource.schema_name}.{name}",
                 settings=settings,
                 obscore=section.obscore,
-                overrides=_overrides(section),
+                overrides=overrides_of(section),
                 skip_bad=section.skip_bad,
                 progress=progress,
                 more={"resource": resource_facts(resource)},
@@ -143,7 +143,7 @@ def publish_resource(
                 settings=settings,
                 where=file.place("tables", name, "query"),
                 obscore=section.obscore,
-                overrides=_overrides(section),
+                overrides=overrides_of(section),
                 progress=progress,
                 more={"resource": resource_facts(resource)},
             )
@@ -165,7 +165,8 @@ def _is_epn(resource: Resource, name: str) -> bool:
     return resource.tables[name].epntap or ("epntap" in resource.services and name == TABLE)
 
 
-def _overrides(section: Any) -> dict[str, Any]:
+def overrides_of(section: Any) -> dict[str, Any]:
+    """What a section says of a table, as :func:`skyvault.publish.inference.infer` takes it."""
     given = {key: getattr(section, key) for key in ("title", "description", "id") if getattr(section, key) is not None}
     if section.position is not None:
         given["position"] = [section.position] if isinstance(section.position, str) else list(section.position)
