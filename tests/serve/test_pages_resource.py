@@ -57,7 +57,12 @@ tables:
       g: {filter: GAIA/GAIA3.G, magnitude_system: Vega, zero_point: 3228.75, wavelength: 5.8e-7}
       bib: {ucd: meta.bib.bibcode}
 files:
-  glass: {files: 'open/*.fits', title: 'Open <plates>'}
+  glass:
+    files: 'open/*.fits'
+    title: 'Open <plates>'
+    extra:
+      middle: {value: '= mjd(DATE_OBS)', type: double, unit: d, timescale: UT1, refposition: TOPOCENTER, timeorigin: MJD-origin}
+      limit_mag: {value: 14.5, type: double, filter: Photographic/Blue, description: Faintest stars}
   signed: {files: 'signed/*.fits', links: signed, link_lifetime_s: 3600}
   held: {files: 'held/*.fits', embargo: '2999-01-01'}
 """
@@ -181,6 +186,14 @@ def test_epoch_and_reference_position_of_the_frame_are_told(client: TestClient) 
     document = sync(client, "SELECT ra AS alpha, dec FROM plates.stars", "application/x-votable+xml;version=1.5").text
     assert re.search(r'<COOSYS ID="(\w+)" system="ICRS" epoch="J2016.0" refposition="BARYCENTER"/>', document)
     assert '<VODML xmlns="http://www.ivoa.net/xml/mivot">' in document
+
+
+def test_columns_of_a_collection_may_have_frames_of_their_own(client: TestClient) -> None:
+    document = parse(io.BytesIO(sync(client, "SELECT t_min, middle, limit_mag FROM plates.glass").content))
+    start, middle, limit = document.get_first_table().fields
+    scales = {system.ID: system.timescale for system in document.resources[0].time_systems}
+    assert (scales[start.ref], scales[middle.ref]) == ("UTC", "UT1")
+    assert (limit.unit, limit.ucd, limit.ref) == ("mag", "phot.mag", document.get_first_table().groups[0].ID)
 
 
 def test_obscore_times_are_utc_in_sia_and_tap(client: TestClient) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from skyvault.formats.arrow import arrow_type
 from skyvault.formats.stream import TableStream
 from skyvault.model.table import Column, Datatype, Info, Table
+from skyvault.publish.column_frames import COLUMN_WORDS, with_frames
 from skyvault.publish.ingest_state import PRODUCT_FIELDS
 from skyvault.publish.resource import FilesSection, Resource
 from skyvault.store import obscore
@@ -102,13 +103,19 @@ def collection_table(name: str, section: FilesSection, resource: Resource, state
         infos.append(
             Info("citation", str(resource.doi or resource.bibcode), "Please cite this where you use the data.")
         )
+    words = {
+        key: extra.model_dump(include=set(COLUMN_WORDS), exclude_none=True) for key, extra in section.extra.items()
+    }
+    plain = Table(name, tuple(columns), frames=(obscore.PLACES,), time_frames=(obscore.TIMES,))
+    framed = with_frames(columns, plain, {"columns": words}, [])
     table = Table(
         f"{resource.schema_name}.{name}",
-        tuple(columns),
+        tuple(framed.columns),
         title=section.title,
         description=section.description or resource.description,
-        frames=(obscore.PLACES,),
-        time_frames=(obscore.TIMES,),
+        frames=tuple(framed.frames),
+        time_frames=tuple(framed.time_frames),
+        groups=tuple(framed.groups),
         infos=tuple(infos),
     )
     names = table.column_names

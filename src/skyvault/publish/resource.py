@@ -41,15 +41,9 @@ class FrameWords(_Section):
     refposition: Annotated[str | None, Field(description="BARYCENTER, GEOCENTER, TOPOCENTER")] = None
 
 
-class ColumnWords(_Section):
-    """What a file does not say of a column."""
+class FrameOfColumn(_Section):
+    """In which frame a column gives places or times, and in which system magnitudes."""
 
-    unit: str | None = None
-    ucd: str | None = None
-    utype: str | None = None
-    xtype: str | None = None
-    description: str | None = None
-    null: str | int | None = None
     frame: Annotated[
         FrameWords | str | None, Field(description="Of a place: its frame, where it is not the table's")
     ] = None
@@ -64,6 +58,17 @@ class ColumnWords(_Section):
     magnitude_system: Annotated[str | None, Field(description="Vega, AB or ST")] = None
     zero_point: Annotated[float | None, Field(gt=0, description="Flux of magnitude 0, in jansky")] = None
     wavelength: Annotated[float | None, Field(gt=0, description="Effective wavelength of the filter, in metres")] = None
+
+
+class ColumnWords(FrameOfColumn):
+    """What a file does not say of a column."""
+
+    unit: str | None = None
+    ucd: str | None = None
+    utype: str | None = None
+    xtype: str | None = None
+    description: str | None = None
+    null: str | int | None = None
 
 
 class TableSection(_Section):
@@ -94,7 +99,7 @@ class TableSection(_Section):
         return self
 
 
-class ExtraColumn(_Section):
+class ExtraColumn(FrameOfColumn):
     """A column of a collection beyond ObsCore's."""
 
     value: MappedValue
