@@ -23,7 +23,7 @@ from astropy.io import fits
 
 from processes import environment
 from skyvault.config import Settings
-from skyvault.errors import Conflict, StoreError
+from skyvault.errors import Conflict, IngestError, StoreError
 from skyvault.model.product import Product
 from skyvault.publish import resource_publisher
 from skyvault.publish.datasets import Dataset
@@ -418,3 +418,17 @@ def test_memory_does_not_grow_with_two_hundred_thousand_files(tmp_path: Path) ->
     counts, peak, seconds = flooded(tmp_path / "many.sqlite", 200_000)
     assert counts == [200_000, 400_000, 100_000, 10_000] and peak < 150 and seconds < 60
     assert sqlite3.connect(tmp_path / "many.sqlite").execute("SELECT count(*) FROM files").fetchone() == (200_000,)
+
+
+def test_observations_of_a_resource_are_merged_once_also_when_one_of_its_collections_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merges: list[int] = []
+    merge = resource_publisher.Publisher.merge_obscore
+    monkeypatch.setattr(resource_publisher.Publisher, "merge_obscore", lambda self: (merges.append(1), merge(self))[1])
+    more = "  others: {files: 'others/*.fits'}\n  none_there: {files: 'none/*.fits'}\n"
+    folder, settings = collection(tmp_path / "resource", 3, more), Settings(home=tmp_path / "home")
+    image(folder / "others" / "a.fits", 7)
+    with pytest.raises(IngestError, match="no file matches"):
+        publish_resource(folder, settings=settings)
+    assert len(rows(settings, "SELECT obs_id FROM ivoa.ObsCore")) == 4 and len(merges) == 1

@@ -17,6 +17,7 @@ from skyvault.formats.stream import TableStream
 from skyvault.ledger.holdings import Holding, Holdings
 from skyvault.model.table import Table
 from skyvault.publish.inference import infer, position_elsewhere
+from skyvault.publish.merging import is_put_off
 from skyvault.publish.positions import in_degrees
 from skyvault.store import obscore as obs
 from skyvault.store.building import build_beside, disk_faults, rows_of
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 #: first path words of the HTTP interface and schemas of the service itself: no schema may bear one
 RESERVED_SCHEMAS = frozenset(
     {"tap", "sia1", "sia2", "ssa", "datalink", "soda", "get", "hips", "moc", "oai", "metrics"}
-    | {"tap_schema", "tap_upload", "tap_user", "static", "docs", "jobs", "account", "login", "logout"}
+    | {"tap_schema", "tap_upload", "tap_user", "rr", "static", "docs", "jobs", "account", "login", "logout"}
 )
 
 #: merges tried while others publish observations, too
@@ -287,7 +288,8 @@ class Publisher:
             **({"beside": list(beside)} if beside else {}),
         }
         holding = self.commit(spec, built, kept, replaces="any" if may_replace else None)
-        if obscore or (before is not None and before.extra.get("obscore")):
+        is_concerned = obscore or (before is not None and bool(before.extra.get("obscore")))
+        if is_concerned and not is_put_off(holding.name):
             self.merge_obscore()
         return holding, built
 

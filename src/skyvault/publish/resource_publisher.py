@@ -16,6 +16,7 @@ from skyvault.publish.epn_columns import TABLE
 from skyvault.publish.epntap import publish_epn_file, publish_epn_of_collections
 from skyvault.publish.file_ingest import ingest_files
 from skyvault.publish.ingest_state import IngestState
+from skyvault.publish.merging import merged_once
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
 from skyvault.publish.query_table import publish_query
 from skyvault.publish.registered import register
@@ -87,52 +88,53 @@ def publish_resource(
             f"there is no {unknown[0]!r} in it", where=file.path.name, hint=f"There are {', '.join(names)}."
         )
     done = PublishedResource(file.path)
-    for name, section in resource.tables.items():
-        if section.source is None or (only and name not in only):
-            continue
-        source = (file.root / section.source).resolve()
-        if not source.is_file():
-            raise ConfigError(f"there is no file {section.source!r}", where=file.place("tables", name, "source"))
-        if _is_epn(resource, name):
-            if name != TABLE:
-                raise ConfigError(
-                    f"an EPN-TAP table is named {TABLE}", where=file.place("tables", name), hint=f"Call it {TABLE}."
+    with merged_once(settings, progress):
+        for name, section in resource.tables.items():
+            if section.source is None or (only and name not in only):
+                continue
+            source = (file.root / section.source).resolve()
+            if not source.is_file():
+                raise ConfigError(f"there is no file {section.source!r}", where=file.place("tables", name, "source"))
+            if _is_epn(resource, name):
+                if name != TABLE:
+                    raise ConfigError(
+                        f"an EPN-TAP table is named {TABLE}", where=file.place("tables", name), hint=f"Call it {TABLE}."
+                    )
+                done.tables.append(
+                    publish_epn_file(
+                        source,
+                        schema=resource.schema_name,
+                        settings=settings,
+                        overrides=overrides_of(section),
+                        skip_bad=section.skip_bad,
+                        progress=progress,
+                        more={"resource": resource_facts(resource)},
+                    )
                 )
+                continue
             done.tables.append(
-                publish_epn_file(
+                publish(
                     source,
-                    schema=resource.schema_name,
+                    name=f"{resource.schema_name}.{name}",
                     settings=settings,
+                    obscore=section.obscore,
                     overrides=overrides_of(section),
                     skip_bad=section.skip_bad,
                     progress=progress,
                     more={"resource": resource_facts(resource)},
                 )
             )
-            continue
-        done.tables.append(
-            publish(
-                source,
-                name=f"{resource.schema_name}.{name}",
-                settings=settings,
-                obscore=section.obscore,
-                overrides=overrides_of(section),
-                skip_bad=section.skip_bad,
-                progress=progress,
-                more={"resource": resource_facts(resource)},
+        for name in resource.files:
+            if only and name not in only:
+                continue
+            done.collections.append(_publish_files(file, name, settings, processes, progress))
+        for name in resource.xp:
+            if only and name not in only:
+                continue
+            spectra = publish_xp(file, name, settings, resource_facts(resource), progress=progress)
+            done.collections.append(
+                PublishedCollection(spectra.name, spectra.rows, spectra.seconds, spectra.ingested, spectra.version)
             )
-        )
-    for name in resource.files:
-        if only and name not in only:
-            continue
-        done.collections.append(_publish_files(file, name, settings, processes, progress))
-    for name in resource.xp:
-        if only and name not in only:
-            continue
-        spectra = publish_xp(file, name, settings, resource_facts(resource), progress=progress)
-        done.collections.append(
-            PublishedCollection(spectra.name, spectra.rows, spectra.seconds, spectra.ingested, spectra.version)
-        )
     for name, section in resource.tables.items():
         if section.query is None or (only and name not in only):
             continue
