@@ -30,6 +30,9 @@ TABLE: Final = "coverage"
 #: a coverage is as fine as the rows are dense, from 1 degree to 3.4 arcmin
 COARSEST: Final = 6
 FINEST: Final = 10
+#: footprints are followed in cells four times narrower than those of their index, down to 51 arcsec
+_FINEST_FOOTPRINTS: Final = 12
+_FINER: Final = 2
 #: positions a cell holds at least, on average, or the cells are taken wider
 _DENSE: Final = 4
 #: cells of positions that are held at once, and ranges of a coverage that are kept
@@ -42,7 +45,7 @@ _SHORT_ORDER: Final = 8
 _ROWS: Final = 1_000_000
 #: cells that are looked at for all footprints together, for one of them, and at once; a table of more footprints is
 #: covered by the cells of its index
-_CELLS_IN_ALL: Final = 4_000_000
+_CELLS_IN_ALL: Final = 3_000_000
 _CELLS_OF_ONE: Final = 4_096
 _CELLS_AT_ONCE: Final = 400_000
 _MOST_FOOTPRINTS: Final = 50_000
@@ -127,11 +130,13 @@ def _of_footprints(connection: duckdb.DuckDBPyConnection, index: int, column: Co
     if total > _MOST_FOOTPRINTS:
         return _of_index(connection, index)
     most = int(np.clip(_CELLS_IN_ALL // max(total, 1), 16, _CELLS_OF_ONE))
+    keys = connection.execute(f"SELECT max(key) FROM cells_{index}").fetchall()[0][0]
+    order = int(np.clip((keys or 0) // KEY_STRIDE + _FINER, FINEST, _FINEST_FOOTPRINTS))
     found = Moc(np.empty((0, 2), np.int64))
     reader = _read(connection, f"SELECT {identifier(name)} {source}", max(1, _CELLS_AT_ONCE // most))
     for batch in reader:
         shapes, _ = region_shapes(batch.column(0), column)
-        found = within(union([found, moc_of_footprints(shapes, FINEST, most)]), 4 * _MOST_RANGES)
+        found = within(union([found, moc_of_footprints(shapes, order, most)]), 4 * _MOST_RANGES)
     return found
 
 
