@@ -49,8 +49,15 @@ files:
     make: black_body
     content_type: text/csv
     links: signed
+  held:
+    kind: spectra
+    rows: black_bodies
+    make: black_body
+    embargo: '2099-01-01'
+    services: [{name: again, hook: black_body}]
   images:
     files: '*.fits'
+    hook: titled
     companions:
       - {semantics: '#auxiliary', hook: sum_of, content_type: text/plain, description: Sum of the pixels}
     services:
@@ -116,6 +123,12 @@ def black_body(row):
     waves = np.linspace(row["em_min"], row["em_max"], 5)
     flux = waves**-5 / np.expm1(0.0143877 / waves / row["kelvin"])
     return "wavelength,flux\\n" + "".join(f"{w},{f}\\n" for w, f in zip(waves, flux))
+
+
+def titled(row, path, header, context):
+    row["target_name"] = context.resource["title"]
+    row["o_stars"] = len(context.query("SELECT DISTINCT number FROM rome.points"))
+    return row
 
 
 def sum_of(path):
@@ -253,7 +266,7 @@ def test_a_companion_is_made_of_the_file(base: str) -> None:
 def test_spectra_without_files_are_found_by_ssa_and_made_when_fetched(base: str) -> None:
     import pyvo
 
-    found = pyvo.dal.SSAService(f"{base}/ssa?").search(pos=(10.0, 20.0), diameter=0.1)
+    found = pyvo.dal.SSAService(f"{base}/ssa?").search(pos=(10.0, 20.0), diameter=0.1, COLLECTION="rome.spectra")
     assert len(found) == 2 and set(found["mime"]) == {"text/csv"}
     address = found[0].getdataurl()
     # the collection's links are signed, and so are these
@@ -262,6 +275,28 @@ def test_spectra_without_files_are_found_by_ssa_and_made_when_fetched(base: str)
     assert status == 200 and body.startswith(b"wavelength,flux\n4e-07,") and len(body.splitlines()) == 6
     assert fetch(address.partition("?")[0])[0] == 403
     assert fetch(address.replace("3000", "6000") if "3000" in address else address.replace("6000", "3000"))[0] == 403
+
+
+def test_a_hook_at_ingest_may_ask_what_is_published(base: str) -> None:
+    import pyvo
+
+    (row,) = pyvo.dal.TAPService(f"{base}/tap").search("SELECT target_name, o_stars FROM rome.images")
+    assert (row["target_name"], row["o_stars"]) == ("Photometry of microlensing fields", 2)
+
+
+def test_what_is_not_public_yet_is_not_made_either(base: str) -> None:
+    import pyvo
+
+    rows = pyvo.dal.TAPService(f"{base}/tap").search("SELECT * FROM rome.held")
+    did = str(rows["obs_publisher_did"][0])
+    for url in (
+        f"{base}/get/rome.held/bb/3000%20K",
+        f"{base}/soda/sync?" + urllib.parse.urlencode({"ID": did, "SERVICE": "again"}),
+    ):
+        status, body = fetch(url)
+        assert status == 403 and "not public before 2099-01-01" in body.decode()
+    links = next(rows.iter_datalinks())
+    assert [bool(link["link_authorized"]) for link in links] == [False, False]
 
 
 # --- services ------------------------------------------------------------------------------------------------------
