@@ -19,7 +19,7 @@ from skyvault.publish.ingest_state import IngestState
 from skyvault.publish.merging import merged_once
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
 from skyvault.publish.query_table import publish_query
-from skyvault.publish.registered import register
+from skyvault.publish.registered import refuse_other, register
 from skyvault.publish.resource import OwnService
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.publish.row_datasets import ingest_rows
@@ -81,6 +81,7 @@ def publish_resource(
 
     settings = settings or Configuration(**({"home": home} if home is not None else {}))
     file = read_resource(path)
+    refuse_other(file, settings)
     resource = file.resource
     names = [*resource.tables, *resource.files, *resource.xp]
     if unknown := [one for one in only if one not in names]:
