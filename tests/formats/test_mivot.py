@@ -15,7 +15,7 @@ from astropy.io.votable import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyvault.formats import negotiate
+from skyvault.formats import negotiate, open_table
 from skyvault.formats.mivot import NAMESPACE, annotated
 from skyvault.formats.stream import TableStream
 from skyvault.formats.votable_out import write_votable
@@ -138,6 +138,16 @@ def test_a_document_with_a_block_is_read_like_one_without() -> None:
         plain = parse(io.BytesIO(written(result()))).get_first_table()
     assert [field.name for field in with_block.fields] == [field.name for field in plain.fields]
     assert list(with_block.array[0]) == list(plain.array[0])
+
+
+@pytest.mark.parametrize("serialization", ["TABLEDATA", "BINARY", "BINARY2"])
+def test_our_own_reader_takes_it_for_what_it_is(serialization: Any) -> None:
+    stream = open_table(io.BytesIO(written(result(), serialization=serialization, mivot="asked")))
+    rows = [row for batch in stream.batches for row in batch.to_pylist()]
+    assert [row["ra"] for row in rows] == [44.99615]
+    assert canonical(stream.table).frames == result().frames
+    kept = canonical(stream.table)
+    assert kept.column("phot_g_mean_mag").ref == G.id and kept.column("mjd").ref == kept.time_frames[0].id
 
 
 def test_every_reference_of_a_block_leads_to_something() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -273,10 +274,12 @@ def _header(found: Collection, this: Product) -> tuple[str, ...]:
         path = found.path_of(this)
     except SkyvaultError:
         return ()
-    return _cards(path, this.hdu or 0)
+    return _cards(path, this.hdu or 0, path.stat().st_mtime_ns)
 
 
-def _cards(path: Path, hdu: int) -> tuple[str, ...]:
+@lru_cache(maxsize=128)
+def _cards(path: Path, hdu: int, mtime_ns: int) -> tuple[str, ...]:
+    """The header of one HDU; packed files must be unpacked up to it, which is done once for each state of a file."""
     from astropy.io import fits
 
     from skyvault.quiet import quiet
