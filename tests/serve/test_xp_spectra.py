@@ -277,5 +277,60 @@ def test_of_a_damaged_file_the_spectra_before_the_damage_are_taken(tmp_path: Pat
     assert done.collections[0].rows in (1, 3)
 
 
+def test_an_upgrade_keeps_both_ways_to_say_the_place(tmp_path: Path, archive: Path) -> None:
+    from skyvault.publish.upgrade import upgrade
+    from skyvault.store.duckdb_store import DuckStore
+    from skyvault.store.query import Limits, compile_query
+
+    shutil.copy(archive / "XP_CONTINUOUS_RAW_colour_eq_dr3int6.csv", tmp_path / "xp.csv")
+    (tmp_path / "resource.yaml").write_text("schema: xp\ntitle: t\ndescription: d\nxp: {spectra: {files: '*.csv'}}\n")
+    settings = Settings(home=tmp_path / "home")
+    publish_resource(tmp_path, settings=settings)
+    assert {one.name for one in upgrade(settings=settings, everything=True)} >= {"xp.spectra", "xp.spectra_obs"}
+    with DuckStore(settings) as store:
+        for place in ("ra, dec", "ssa_location"):
+            point = f"POINT({place})" if "," in place else place
+            text = f"SELECT flux FROM xp.spectra WHERE DISTANCE({point}, POINT(10, 20)) < 0.1"
+            plan, values = compile_query(text, store.view(), Limits())
+            assert "_healpix_29 BETWEEN" in plan.sql(values, None)
+        answer = store.query("SELECT flux FROM xp.spectra", Limits())
+        assert len(answer.stream.table.params) == 1
+        assert sum(batch.num_rows for batch in answer.stream.batches) == 3
+
+
+_PUBLISH = """
+import sys
+from skyvault.config import Settings
+from skyvault.publish.resource_publisher import publish_resource
+done = publish_resource(__import__("pathlib").Path(sys.argv[1]), settings=Settings(home=sys.argv[2], threads=2))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(done.collections[0].rows, peak.split()[1])
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_spectra(tmp_path: Path, archive: Path) -> None:
+    import subprocess
+    import sys
+
+    from processes import environment
+
+    peaks = []
+    for files in (1, 6):
+        folder = tmp_path / str(files)
+        folder.mkdir()
+        for number in range(files):
+            xp_copies.write_copies(folder / "x.parquet", xp_copies.real(archive), 6_000, seed=number)
+            (folder / "x.parquet").rename(folder / f"{number}.xp")
+        (folder / "resource.yaml").write_text("schema: g\ntitle: t\ndescription: d\nxp: {s: {files: '*.xp'}}\n")
+        command = [sys.executable, "-c", _PUBLISH, str(folder), str(folder / "home")]
+        said = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=300)
+        rows, peak = said.stdout.split()
+        assert int(rows) == files * 6_000
+        peaks.append(int(peak) / 1024)
+    # 36,000 spectra are 480 MB of correlations
+    assert peaks[1] < peaks[0] + 150, peaks
+
+
 def test_other_readers_find_what_was_written(archive: Path) -> None:
     assert sum(len(part) for part in xp_spectra(archive / "XP_CONTINUOUS_RAW.fits")) == 2

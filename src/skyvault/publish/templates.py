@@ -9,6 +9,7 @@ from typing import Final
 
 from skyvault.errors import Conflict, UsageError
 from skyvault.publish import template_datalink
+from skyvault.publish.xp_sample import write_xp_sample
 
 _HEAD: Final = """\
 # What this collection is: everything here is shown to people and given to registries.
@@ -121,6 +122,25 @@ tests:
     query: SELECT COUNT(*) AS n FROM {schema}.epn_core
     value: 3
 """
+_XP: Final = """
+services: [ssa]              # spectra by place, wavelength and name
+xp:
+  spectra:
+    files: "archive/*"       # xp_continuous_mean_spectrum: CSV, ECSV, FITS, VOTable or Parquet, packed or not
+    positions: positions.csv # source_id, ra, dec of Gaia's catalogue; without it, places follow from source_id
+    grid: {start: 400, stop: 800, step: 10}  # nm
+    realisations: 10         # drawn from the covariance; 0: flux and error of the coefficients
+    # instrument: model      # a folder with another instrument than Gaia DR3's
+examples:
+  - name: Red stars, with their spectra
+    query: >
+      SELECT source_id, ra, dec, flux, flux_error FROM {schema}.spectra
+      WHERE arr_avg(flux[31:41]) > 2 * arr_avg(flux[1:11])
+tests:
+  - name: all spectra are there
+    query: SELECT COUNT(*) AS n FROM {schema}.spectra
+    value: 3
+"""
 _HOOKS: Final = '''\
 """Functions that resource.yaml names. They are called where a few words of YAML do not do."""
 
@@ -210,6 +230,7 @@ TEMPLATES: Final[Mapping[str, Template]] = {
     "timeseries": Template(
         "light curves for TAP and DataLink", "Light curves", "Light curves", _TIMESERIES, _light_curves, True
     ),
+    "xp": Template("Gaia XP spectra for TAP and SSA", "Gaia XP spectra", "Spectrophotometry", _XP, write_xp_sample),
     "epntap": Template(
         "granules of the Solar System for EPN-TAP",
         "Observations of planets",

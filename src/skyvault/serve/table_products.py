@@ -5,6 +5,7 @@ The table holds vectors that refer to an axis (a PARAM with as many values), as 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _SECONDS: Final = 30.0
 _AXIS: Final = "spec:Spectrum.Data.SpectralAxis.Value"
 _FLUX: Final = "spec:Spectrum.Data.FluxAxis.Value"
+_ERROR: Final = "spec:Spectrum.Data.FluxAxis.Accuracy.StatError"
 
 
 class TableProducts:
@@ -87,10 +89,19 @@ def _numbers(axis: Column) -> list[float]:
 
 
 def _picture(table: Table, axis: Column, row: dict[str, Any]) -> bytes:
-    from skyvault.science.line_pictures import line_pictures
+    from skyvault.science.spectrum_picture import spectrum_picture
 
-    flux = next(values for column, values in _vectors(table, axis, row) if column.utype == _FLUX)
-    return line_pictures(_numbers(axis), [float("nan") if one is None else one for one in flux]).preview
+    vectors = {column.utype: (column, values) for column, values in _vectors(table, axis, row)}
+    if _FLUX not in vectors:
+        raise NotFound(f"{table.name} holds no fluxes")
+    column, flux = vectors[_FLUX]
+    error = vectors[_ERROR][1] if _ERROR in vectors else None
+    numbers = [None if one is None else [math.nan if v is None else v for v in one] for one in (flux, error)]
+    # units as people write them
+    unit = (column.unit or "").replace("**", "^").replace(".", " ")
+    return spectrum_picture(
+        _numbers(axis), numbers[0] or [math.nan] * len(_numbers(axis)), numbers[1], unit=axis.unit or "", flux_unit=unit
+    )
 
 
 def _document(table: Table, axis: Column, row: dict[str, Any], product: Product, found: Collection) -> bytes:
