@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -164,6 +165,16 @@ def test_every_reference_of_a_block_leads_to_something() -> None:
     assert {one.get("ref") for one in document.iter(f"{vo}FIELDref")} == {"phot_g_mean_mag"}
     models = {one.get("name") for one in document.iter(f"{{{NAMESPACE}}}MODEL")}
     assert models == {"ivoa", "mango", "coords", "meas", "Phot"}
+
+
+@pytest.mark.parametrize("table", [result(), Table("x", (Column("a", "int"),))], ids=["annotated", "nothing to say"])
+def test_a_block_is_valid_by_the_schema_of_mivot(table: Table) -> None:
+    import pyvo
+    import xmlschema
+
+    schema = xmlschema.XMLSchema11(str(Path(pyvo.__file__).parent / "mivot" / "writer" / "mivot-v1.xsd"))
+    _, text = annotated(table, is_asked=True)
+    schema.validate(text[text.index("<VODML") : text.index("</RESOURCE>")])
 
 
 def test_nothing_is_claimed_of_columns_whose_frame_is_unknown() -> None:
