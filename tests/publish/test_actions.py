@@ -194,6 +194,25 @@ def test_what_cannot_be_run_is_a_sentence(settings: Settings, tmp_path: Path) ->
             run_by_hand(ledger, settings, "living", "works")
 
 
+def test_another_resource_does_not_end_actions_silently(settings: Settings, tmp_path: Path) -> None:
+    publish_resource(write(tmp_path / "one", BY_HAND, HOOKS), settings=settings)
+    other = write(tmp_path / "two", BY_HAND, HOOKS)
+    with pytest.raises(Conflict, match=r"the schema living is that of .*one/resource.yaml, which has actions"):
+        publish_resource(other, settings=settings)
+    # it was moved: the same resource in another place
+    (tmp_path / "one" / "resource.yaml").unlink()
+    publish_resource(other, settings=settings)
+    with ledger_of(settings) as ledger:
+        found = ledger.resources.find("LIVING")
+        assert found is not None and found.path == str(other / "resource.yaml")
+        # a folder that is not there is told
+        (other / "resource.yaml").rename(tmp_path / "kept")
+        (other / "hooks.py").unlink()
+        other.rmdir()
+        assert run_by_hand(ledger, settings, "living", "works") == "failed"
+        assert "it cannot be started (No such file or directory" in ledger.resources.runs("living")[0].output
+
+
 def test_only_the_newest_runs_are_kept(settings: Settings, tmp_path: Path) -> None:
     publish_resource(write(tmp_path / "r", BY_HAND, HOOKS), settings=settings)
     with ledger_of(settings) as ledger:
