@@ -59,7 +59,26 @@ def ingest(folder: Path, files: int) -> dict[str, Any]:
     first = time.perf_counter() - begin
     begin = time.perf_counter()
     publish_resource(folder, settings=settings, only=("images",))
-    return {"files_per_s": round(files / first, 1), "again_s": round(time.perf_counter() - begin, 2)}
+    again = time.perf_counter() - begin
+    return {
+        "files_per_s": round(files / first, 1), "again_s": round(again, 2),
+        "cpu_ms_a_file": round(_cpu_of_a_file(folder) * 1e3, 1),
+    }  # fmt: skip
+
+
+def _cpu_of_a_file(folder: Path) -> float:
+    """CPU seconds for reading one file in this process, which hear little of what else the machine does."""
+    from skyvault.publish.datasets import Recipe
+    from skyvault.publish.file_ingest import files_of, read_chunk
+    from skyvault.publish.resource import FilesSection
+
+    section = FilesSection.model_validate({"files": "images/*.fz"})
+    recipe = Recipe("bench.images", section, folder, folder / "made", folder / "hooks.py", "bench.invalid")
+    some = list(files_of(folder, section.files))[:100]
+    read_chunk(recipe, some[:5])
+    begin = time.process_time()
+    read_chunk(recipe, some)
+    return (time.process_time() - begin) / len(some)
 
 
 def cutouts(folder: Path, megabytes: int) -> dict[str, Any]:
@@ -111,6 +130,8 @@ def cutouts(folder: Path, megabytes: int) -> dict[str, Any]:
             except httpx2.HTTPError:
                 time.sleep(0.05)
 
+        idle = _memory(process.pid)
+
         def one(circle: str) -> int:
             answer = client.get(f"{base}/soda/sync", params={"ID": did, "CIRCLE": circle})
             assert answer.status_code == 200, answer.text
@@ -118,7 +139,9 @@ def cutouts(folder: Path, megabytes: int) -> dict[str, Any]:
 
         for circle in places(10):
             one(circle)
+        before = _used(process.pid)
         warm = _median(lambda: one(places(1)[0]), 51)
+        cutout_cpu = (_used(process.pid) - before) / 51
 
         def cold() -> None:
             handle = os.open(path, os.O_RDONLY)
@@ -132,14 +155,16 @@ def cutouts(folder: Path, megabytes: int) -> dict[str, Any]:
             begin = time.perf_counter()
             list(pool.map(one, asked))
             rate = len(asked) / (time.perf_counter() - begin)
+        peaks = _memory(process.pid)
         ids = [("ID", f"ivo://skyvault.invalid/~?bench.images/images/i{number:05d}.fits.fz") for number in range(500)]
+        before = _used(process.pid)
         links = _median(
             lambda: client.post(f"{base}/datalink/links", data={"ID": [one for _, one in ids]}).raise_for_status(), 15
         )
+        links_cpu = (_used(process.pid) - before) / 15
         sia = _median(
             lambda: client.get(f"{base}/sia2/query", params={"POS": "CIRCLE 20 2 0.01"}).raise_for_status(), 31
         )
-        peaks = _memory(process.pid)
     finally:
         process.terminate()
         process.wait(20)
@@ -155,9 +180,20 @@ def cutouts(folder: Path, megabytes: int) -> dict[str, Any]:
 
     return {
         "warm_ms": round(warm * 1e3, 1), "cold_ms": round(cold_s * 1e3, 1), "eight_clients_per_s": round(rate, 1),
-        "datalink_500_ms": round(links * 1e3, 1), "sia2_ms": round(sia * 1e3, 1), "peak_mb": peaks,
+        "datalink_500_ms": round(links * 1e3, 1), "sia2_ms": round(sia * 1e3, 1), "peak_mb": peaks, "idle_mb": idle,
         "astropy_cutout2d_ms": round(_median(peer, 9) * 1e3, 1), "image_mb": round(path.stat().st_size / 1e6),
+        "cutout_server_cpu_ms": round(cutout_cpu * 1e3, 1), "datalink_server_cpu_ms": round(links_cpu * 1e3, 1),
     }  # fmt: skip
+
+
+def _used(pid: int) -> float:
+    """CPU seconds of a process and its children."""
+    total = 0.0
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for one in [str(pid), *children]:
+        words = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        total += (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def _memory(pid: int) -> list[int]:
