@@ -220,6 +220,18 @@ def test_pyvo_makes_sky_coordinates_of_a_tap_result(client: TestClient) -> None:
     assert viewer.dm_instance.get_SkyCoord().dec.deg == -5.0
 
 
+def test_a_cone_search_is_annotated_and_leads_to_the_coverage(client: TestClient) -> None:
+    from pyvo.mivot.viewer.mivot_viewer import MivotViewer
+    from pyvo.utils import activate_features
+
+    activate_features("MIVOT")
+    answer = client.get("/plates/stars/scs", params={"RA": 20, "DEC": -5, "SR": 1, "RESPONSEFORMAT": "votable/mivot"})
+    document = parse(io.BytesIO(answer.content))
+    assert MivotViewer(document, resolve_ref=True).dm_instance.get_SkyCoord().dec.deg == -5.0
+    (moc,) = [info.value for info in document.resources[0].infos if info.name == "coverage"]
+    assert client.get(moc).content.startswith(b"SIMPLE")
+
+
 def test_a_result_that_is_written_to_other_formats_keeps_its_origin(client: TestClient) -> None:
     assert "Leavitt" in sync(client, "SELECT ra FROM plates.stars", "ecsv").text
     assert b"Leavitt" in sync(client, "SELECT ra FROM plates.stars", "fits").content

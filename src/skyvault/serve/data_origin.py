@@ -123,6 +123,8 @@ def dataset_infos(shelf: Shelved, base: str, authority: str) -> Iterator[Info]:
         yield Info("data_ivoid", f"ivo://{authority}/{'/'.join(split_name(table.name))}".lower())
     said: Mapping[str, Any] = shelf.extra.get("resource") or {}
     yield Info("reference_url", page_address(table.name, base), f"Page of {table.name}")
+    if shelf.extra.get("coverage"):
+        yield Info("coverage", f"{base}/moc/{quote(table.name, safe='.')}", "The covered sky, as a MOC")
     if not said:
         yield from (
             Info(info.name.lower(), info.value, info.text) for info in table.infos if info.name.lower() in _OF_DATASETS
