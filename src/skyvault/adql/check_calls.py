@@ -30,6 +30,7 @@ from skyvault.adql.meaning import (
 from skyvault.adql.nodes import ColumnRef, Expr, Function, Literal, Node, Unary
 from skyvault.adql.signature import Kind, Signature
 from skyvault.errors import NotFound, UnitError
+from skyvault.model.frames import common_axis
 from skyvault.model.table import INTEGRAL, Column, Datatype
 
 #: functions that take a region given as a text (an s_region column, say) where a geometry is wanted
@@ -99,7 +100,9 @@ class CallChecker(ExpressionChecker):
             kind = told(kind_of(result))
             raise self.fail(node.args[0], f"arr_map makes numbers, but this expression is {kind}", None, node.name)
         datatype = "double" if result is NULL else result.datatype
-        return replace(vector_of(datatype, array.arraysize), unit=result.unit, ucd=result.ucd)
+        return replace(
+            vector_of(datatype, array.arraysize), unit=result.unit, ucd=result.ucd, ref=common_axis((array,))
+        )
 
     #: how many arr_map there were: each x bears a name of its own
     _elements = 0
@@ -300,7 +303,8 @@ class CallChecker(ExpressionChecker):
         if is_vector(first):
             self._need_vectors(spec, node, meanings)
             ucd = with_statistic(first.ucd, word)
-            return Column("", "double", first.arraysize, unit=first.unit, ucd=ucd, description=first.description)
+            about, ref = first.description, common_axis((first,))
+            return Column("", "double", first.arraysize, unit=first.unit, ucd=ucd, description=about, ref=ref)
         ucd = with_statistic(first.ucd, word)
         return Column("", "double", unit=first.unit, ucd=ucd, description=first.description, ref=first.ref)
 
@@ -332,7 +336,8 @@ class CallChecker(ExpressionChecker):
         if is_vector(first):
             self._need_vectors(spec, node, meanings)
             wide: Datatype = "long" if first.datatype in INTEGRAL else "double"
-            return Column("", wide, first.arraysize, unit=first.unit, ucd=first.ucd, description=first.description)
+            about, ref = first.description, common_axis((first,))
+            return Column("", wide, first.arraysize, unit=first.unit, ucd=first.ucd, description=about, ref=ref)
         datatype = "long" if first is not NULL and is_integral(first) else "double"
         # a sum of instants or longitudes is none
         return replace(computed(first, datatype), ref=None) if first is not NULL else number("double")  # type: ignore[arg-type]

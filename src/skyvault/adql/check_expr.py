@@ -56,6 +56,7 @@ from skyvault.adql.nodes import (
     Unary,
 )
 from skyvault.errors import QueryError
+from skyvault.model.frames import common_axis
 from skyvault.model.table import Column, Datatype
 
 
@@ -186,7 +187,9 @@ class ExpressionChecker:
     def _unary(self, node: Unary, clause: Clause) -> Column:
         operand = self.expr(node.operand, clause)
         if is_vector(operand):
-            return replace(vector_of(operand.datatype, operand.arraysize), unit=operand.unit)
+            return replace(
+                vector_of(operand.datatype, operand.arraysize), unit=operand.unit, ref=common_axis((operand,))
+            )
         self._need_number(node.operand, operand, node.op)
         if operand is NULL:
             return DOUBLE
@@ -234,7 +237,7 @@ class ExpressionChecker:
         sizes = {meaning.arraysize for meaning in vectors}
         size = vectors[0].arraysize if len(sizes) == 1 else "*"
         unit = None if NULL in (left, right) else self._operation_unit(node, left, right)
-        return replace(vector_of(datatype, size), unit=unit)
+        return replace(vector_of(datatype, size), unit=unit, ref=common_axis(vectors))
 
     def _operation_type(self, node: Binary, left: Column, right: Column) -> Datatype:
         # A whole number written in the query does not make a single-precision column double.

@@ -24,6 +24,7 @@ MAGNITUDE_SYSTEM: Final = "photDM:PhotCal.magnitudeSystem.type"
 
 _OTHER: Final = re.compile(r"[^A-Za-z0-9]+")
 _LONGEST: Final = 60
+_AXIS: Final = "axis_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,14 @@ def group_name(group: Group) -> str:
 def axis_name(axis: Column) -> str:
     """The identifier of the values that vectors are given at: its name, and a sum of what it says."""
     said = f"{axis.unit}\n{axis.value}"
-    return f"{_named('axis_', (axis.name,))}_{zlib.crc32(said.encode('utf-8', 'replace')):08x}"
+    return f"{_named(_AXIS, (axis.name,))}_{zlib.crc32(said.encode('utf-8', 'replace')):08x}"
+
+
+def common_axis(vectors: Iterable[Column]) -> str | None:
+    """The axis that vectors of one length have in common, and so what is computed of them element by element."""
+    found = {(vector.ref, vector.arraysize) for vector in vectors}
+    ref = next(iter(found))[0] if len(found) == 1 else None
+    return ref if ref is not None and ref.startswith(_AXIS) else None
 
 
 def is_axis(param: Column) -> bool:
