@@ -28,6 +28,7 @@ from skyvault.model.product import Product
 from skyvault.publish import resource_publisher
 from skyvault.publish.datasets import Dataset
 from skyvault.publish.ingest_state import IngestState, SeenFile, file_read
+from skyvault.publish.publisher import unpublish
 from skyvault.publish.resource_publisher import publish_resource
 from skyvault.serve.local import query
 from skyvault.store.duckdb_store import DuckStore, remove_orphans
@@ -329,6 +330,17 @@ def test_pictures_of_changed_and_vanished_files_stay_until_the_next_version_is_p
     after = held(settings)[3]
     assert len(after) == 4 and left_behind(settings) == []
     assert sum(name in before for name in after) == 2
+
+
+def test_a_collection_that_is_withdrawn_leaves_nothing_and_can_be_published_again(tmp_path: Path) -> None:
+    folder, settings = collection(tmp_path / "resource", 3), Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    first = held(settings)
+    unpublish("sky.images", settings=settings)
+    assert [path for path in (settings.home / "products").rglob("*") if path.is_file()] == []
+    assert [path.name for path in (settings.home / "ingest").iterdir()] == ["sky.images.lock"]
+    assert publish_resource(folder, settings=settings).collections[0].ingested.read == 3
+    assert held(settings) == first
 
 
 def test_what_a_column_cannot_hold_is_left_empty_and_told(tmp_path: Path) -> None:

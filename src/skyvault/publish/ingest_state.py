@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -282,6 +283,26 @@ class IngestState:
     def close(self) -> None:
         self._connection.close()
         self._lock.close()
+
+
+def forget_files(home: Path, table: str) -> None:
+    """Delete what is kept of the files of a collection that is no longer published, and what was made of them.
+
+    A collection that another process publishes just now is left to it.
+    """
+    path = home / "ingest" / f"{table}.sqlite"
+    if not path.exists():
+        return
+    lock = path.with_suffix(".lock")
+    with lock.open("ab") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        # the list goes first: pictures without it are made again, a list without pictures would name none
+        for ending in ("", "-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        shutil.rmtree(home / "products" / table, ignore_errors=True)
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -17,6 +17,7 @@ from skyvault.formats.stream import TableStream
 from skyvault.ledger.holdings import Holding, Holdings
 from skyvault.model.table import Table
 from skyvault.publish.inference import infer, position_elsewhere
+from skyvault.publish.ingest_state import forget_files
 from skyvault.publish.merging import is_put_off
 from skyvault.publish.positions import in_degrees
 from skyvault.store import obscore as obs
@@ -235,6 +236,8 @@ def unpublish(name: str, *, home: Path | None = None, settings: Settings | None 
         if name.lower() == obs.NAME.lower():
             raise UsageError(f"{obs.NAME} is made from its collections", hint="Unpublish the collections instead.")
         gone = holdings.unpublish(name)
+        if "collection" in gone.extra:
+            forget_files(layout.home, gone.name)
         if gone.extra.get("obscore"):
             Publisher(layout, holdings, settings, None).merge_obscore()
     finally:
