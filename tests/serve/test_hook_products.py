@@ -312,7 +312,10 @@ def test_a_service_is_described_beside_the_links_and_done_by_pyvo(base: str) -> 
     assert 'ID="extract-rome-images"' in text and 'name="SERVICE"' in text and 'value="extract"' in text
     assert '<MIN value="0.5"/>' in text and '<OPTION name="sum" value="sum"/>' in text and "(default: 3)" in text
     service = links.get_adhocservice_by_id("extract-rome-images")
-    assert next(one.value for one in service.params if one.name == "accessURL") == f"{base}/soda/sync"
+    # what the descriptor says is enough for pyvo to ask
+    asked = pyvo.dal.adhoc.DatalinkQuery.from_resource([procs[0]], service, RADIUS=0.8, METHOD="mean")
+    assert asked.baseurl == f"{base}/soda/sync" and asked["SERVICE"] == "extract"
+    assert json.loads(asked.execute_raw())["value"] == 199.5
     # the cutout is still the first of its kind
     assert len(of_kind(links, "#cutout")) == 2
 

@@ -163,7 +163,9 @@ def hook_descriptor(own: HookService, identifier: str, address: str, reference: 
         told = column.description or ""
         if one.default is not None:
             told = f"{told}{' ' if told else ''}(default: {one.default})"
-        inputs.append(replace(column, value="", description=told or None))
+        # of a single number without a value pyvo 1.9 makes an error, and a size of 1 is deprecated
+        size = column.arraysize or ("*" if column.datatype in ("long", "double") else None)
+        inputs.append(replace(column, value="", arraysize=size, description=told or None))
     return ServiceDescriptor(
         identifier, address, tuple(inputs), None, own.content_type, own.description or own.name, own.name
     )
