@@ -170,6 +170,27 @@ def test_spectra_of_two_surveys_are_joined_by_their_places(base: str) -> None:
     assert sorted(turned["obsid"]) == sorted(rows["obsid"])
 
 
+def test_a_survey_that_is_uploaded_is_joined_by_its_points(base: str) -> None:
+    import pyvo
+    from astropy.io.votable import from_table
+    from astropy.table import Table
+
+    rows = tap(base, "SELECT TOP 50 obsid, ra, dec FROM lamost.spectra WHERE dec < 80 ORDER BY obsid").to_table()
+    table = Table({"obsid": rows["obsid"], "ssa_location": np.stack([rows["ra"], rows["dec"]], axis=1)})
+    document = from_table(table)
+    (field,) = (one for one in document.get_first_table().fields if one.name == "ssa_location")
+    field.xtype, field.unit = "point", "deg"
+    held = io.BytesIO()
+    document.to_xml(held)
+    held.seek(0)
+    found = pyvo.dal.TAPService(f"{base}/tap").search(
+        "SELECT a.source_id, a.flux, b.obsid FROM gaiaxp.spectra AS a JOIN TAP_UPLOAD.mine AS b"
+        " ON DISTANCE(a.ssa_location, b.ssa_location) < 0.001",
+        uploads={"mine": held},
+    )
+    assert len(found) == 50 and len(set(found["obsid"])) == 50
+
+
 def test_more_rows_than_are_given_out_are_told(base: str) -> None:
     rows = tap(base, _JOIN, maxrec=20)
     assert len(rows) == 20 and rows.query_status == "OVERFLOW"
