@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from skyvault.errors import ConfigError
 from skyvault.publish.resource import Resource
@@ -123,11 +123,10 @@ def _loader() -> Any:
     class Loader(yaml.SafeLoader):
         """Truths are true and false alone; where one is expected, yes and no are understood all the same."""
 
-        yaml_implicit_resolvers: ClassVar = {
-            first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:bool"]
-            for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:bool"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
     truth = re.compile("^(?:true|True|TRUE|false|False|FALSE)$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:bool", truth, list("tTfF"))
     return Loader
