@@ -116,6 +116,19 @@ def test_several_registries_and_our_own_records_live_side_by_side(
         "SELECT ivoid FROM rr.stc_spatial WHERE 1 = CONTAINS(MOC(6, POINT(83.6, 22.0)), coverage) ORDER BY ivoid"
     )
     assert {row["ivoid"] for row in here} == {f"ivo://{HOLDER}/far/one", f"ivo://{HOLDER}/far/two"}
+    far_one = f"ivo://{HOLDER}/far/one"
+    for query, count in (
+        ("SELECT * FROM rr.resource AS r LEFT JOIN rr.stc_spatial AS s ON r.ivoid = s.ivoid", len(found) + 1),
+        (f"SELECT * FROM rr.stc_spatial WHERE ivoid = '{far_one}' AND 0 = CONTAINS(POINT(1, 2), coverage)", 1),
+        ("SELECT * FROM rr.stc_spatial WHERE 1 = INTERSECTS(CIRCLE(83.6, 22, 0.1), coverage)", 2),
+        ("SELECT * FROM rr.stc_spatial WHERE 1 = CONTAINS(POINT(1, 2), coverage)", 1),
+        ("SELECT * FROM rr.stc_spatial WHERE 1 = CONTAINS(coverage, CIRCLE(83.6, 22, 20))", 2),
+        ("SELECT a.ivoid FROM rr.stc_spatial AS a JOIN lab.own AS o ON 1 = CONTAINS(POINT(o.ra, o.dec), a.coverage)", 1),
+        ("SELECT o.ra, a.ivoid FROM lab.own AS o LEFT JOIN rr.stc_spatial AS a ON"
+         " 1 = CONTAINS(POINT(o.ra, o.dec), a.coverage)", 1),
+        ("SELECT * FROM rr.interface TABLESAMPLE (100)", len(site.rows("SELECT * FROM rr.interface"))),
+    ):  # fmt: skip
+        assert len(site.rows(query)) == count, query
     # what was harvested is not given out as ours
     status, listed = site.get("/oai", verb="ListIdentifiers", metadataPrefix="ivo_vor")
     assert status == 200 and HOLDER.encode() not in listed

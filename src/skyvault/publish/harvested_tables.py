@@ -20,7 +20,7 @@ from skyvault.errors import UsageError
 from skyvault.formats.oai_in import OaiRecord, read_page
 from skyvault.formats.stream import TableStream
 from skyvault.store.building import disk_faults
-from skyvault.store.registry_shelf import HARVESTED, ORIGINS
+from skyvault.store.registry_shelf import CELLS, HARVESTED, ORIGINS, ROW, SPATIAL, numbered
 from skyvault.store.regtap import MAIN, TABLES
 from skyvault.store.regtap_rows import Rows
 from skyvault.store.snapshot import Spec
@@ -87,9 +87,8 @@ def merged(changes: Changes, publisher: Publisher) -> Changes:
                 return counted
             old.without(new.came | gone)
             rows: dict[str, int] = {}
-            beside = {
-                name: _reader(name, old, new, rows) for name in (*(one for one in TABLES if one != MAIN), ORIGINS)
-            }
+            names = (*(one for one in TABLES if one != MAIN), ORIGINS, CELLS)
+            beside = {name: _reader(name, old, new, rows) for name in names}
             main = TABLES[MAIN]
             stream = TableStream(main, iter(_reader(MAIN, old, new, rows)))
             spec = Spec(main)
@@ -118,6 +117,10 @@ def _reader(name: str, old: _Old, new: _New, rows: dict[str, int]) -> pa.RecordB
 def _schema(name: str) -> pa.Schema:
     import pyarrow as pa
 
+    if name == CELLS:
+        return pa.schema([pa.field(column, pa.int64()) for column in ("key", "row")])
+    if name == SPATIAL:
+        return Rows().table(name).schema.append(pa.field(ROW, pa.int64()))
     if name == ORIGINS:
         return pa.schema([pa.field(column, pa.string()) for column in ("ivoid", "registry", "datestamp")])
     return Rows().table(name).schema
@@ -151,8 +154,23 @@ class _Old:
 
         self.connection.register("changed", pa.table({"ivoid": pa.array(sorted(ivoids), pa.string())}))
 
+    def next_row(self) -> int:
+        """The number of the first coverage to come."""
+        if not self.has_rows:
+            return 0
+        # all rows are fetched: a result that is left open would block the connection
+        return int(self.connection.execute(f"SELECT coalesce(max({ROW}) + 1, 0) FROM old.{SPATIAL}").fetchall()[0][0])
+
     def batches(self, name: str) -> Iterator[Any]:
         if not self.has_rows:
+            return
+        if name == CELLS:
+            # those of the coverages that stay
+            query = (
+                f"SELECT cells.key, cells.row FROM old.{CELLS} AS cells JOIN old.{SPATIAL} AS kept"
+                f" ON cells.row = kept.{ROW} ANTI JOIN changed ON kept.ivoid = changed.ivoid"
+            )
+            yield from self.connection.sql(query).to_arrow_reader(_BATCH)
             return
         columns = ", ".join(f'kept."{column}"' for column in _schema(name).names)
         table = f"old.{'data' if name == MAIN else name}"
@@ -181,9 +199,10 @@ class _New:
         """Take in all pages; of a record that is in several, the last one."""
         import pyarrow as pa
 
+        next_row = self.old.next_row()
         with contextlib.ExitStack() as stack:
             writers: dict[str, Any] = {}
-            for name in (*TABLES, ORIGINS):
+            for name in (*TABLES, ORIGINS, CELLS):
                 sink = stack.enter_context(pa.OSFile(str(self.folder / f"{name}.arrows"), "wb"))
                 writers[name] = stack.enter_context(pa.ipc.new_stream(sink, _schema(name)))
             # from the last to the first: what was seen already is newer
@@ -194,7 +213,12 @@ class _New:
                 for record in reversed(page.records):
                     self._take(record, rows, origins)
                 for name in TABLES:
-                    writers[name].write_table(rows.table(name))
+                    if name != SPATIAL:
+                        writers[name].write_table(rows.table(name))
+                covered, cells = numbered(rows.table(SPATIAL), next_row)
+                next_row += covered.num_rows
+                writers[SPATIAL].write_table(covered)
+                writers[CELLS].write_table(cells)
                 writers[ORIGINS].write_table(_origin_table(origins))
 
     def _take(self, record: OaiRecord, rows: Rows, origins: list[tuple[str, str, str]]) -> None:

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,8 +162,11 @@ class Engine:
             finally:
                 cursor.close()
 
-    def load_all(self, tables: Mapping[str, Any]) -> None:
-        """Keep several Arrow tables in memory, as :meth:`load`; whoever reads sees either all the new ones or none."""
+    def load_all(self, tables: Mapping[str, Any], statements: Sequence[str] = ()) -> None:
+        """Keep several Arrow tables in memory, as :meth:`load`, and run statements of ours over them.
+
+        Whoever reads sees either all that is new or nothing of it.
+        """
         with self._lock:
             cursor = self.cursor()
             try:
@@ -172,6 +175,8 @@ class Engine:
                     cursor.register("_loading", table)
                     cursor.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM _loading")
                     cursor.unregister("_loading")
+                for statement in statements:
+                    cursor.execute(statement)
                 cursor.execute("COMMIT")
             finally:
                 cursor.close()
