@@ -209,3 +209,14 @@ def test_a_companion_of_the_kind_of_a_picture_has_an_address_of_its_own(tmp_path
     with DuckStore(settings) as store:
         keys = [one.key for one in products_of(store, [did])[did]]
     assert sorted(keys) == ["preview-image", "preview-image-1", "this", "thumbnail"]
+
+
+def test_a_third_axis_without_a_scale_hides_no_image(tmp_path: Path) -> None:
+    folder = write(tmp_path / "r", "files: {maps: {files: '*.fits', previews: false}}\n")
+    header = fits.Header(dict(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CTYPE3="LAMBDA", CRVAL1=10.0, CRVAL2=20.0))
+    header.update(CRPIX1=5.5, CRPIX2=5.5, CD1_1=-0.025, CD1_2=0.0, CD2_1=0.0, CD2_2=0.025, CRVAL3=1e-4, CDELT3=0.0)
+    fits.PrimaryHDU(np.zeros((1, 10, 10), np.float32), header).writeto(folder / "iras.fits")
+    settings = Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    (row,) = rows(settings, "SELECT dataproduct_type, s_ra, s_xel1 FROM plates.maps")
+    assert (row["dataproduct_type"], row["s_xel1"]) == ("image", 10) and row["s_ra"] == pytest.approx(10.0, abs=0.02)

@@ -171,11 +171,9 @@ def facts_of(header: Any, hdu: int, name: str = "", file: Any = None) -> ImageFa
 
 def celestial_wcs(header: Any, file: Any = None) -> Any:
     """The sky's part of a header's WCS, distortions included. Raises FormatError with the reason."""
-    from astropy.wcs import WCS
-
     try:
         with quiet():
-            whole = WCS(header, file, fix=False)
+            whole = _all_axes(header, file)
             if not whole.has_celestial:
                 raise FormatError("it has no WCS of the sky")
             # two axes of the sky in their order are its part already
@@ -190,6 +188,18 @@ def celestial_wcs(header: Any, file: Any = None) -> Any:
     if not (np.isfinite(scale) and scale != 0.0 and np.isfinite(reference).all()):
         raise FormatError("its WCS holds no scale")
     return sky
+
+
+def _all_axes(header: Any, file: Any) -> Any:
+    from astropy.wcs import WCS
+
+    try:
+        return WCS(header, file, fix=False)
+    except Exception:
+        if int(header.get("NAXIS", 0)) <= 2:
+            raise
+        # a third axis without a scale, as the maps of IRAS have it, spoils the matrix of all
+        return WCS(header, file, fix=False, naxis=2)
 
 
 def _sky_axes(header: Any, axes: int) -> tuple[int, int]:
