@@ -233,6 +233,8 @@ def unpublish(name: str, *, home: Path | None = None, settings: Settings | None 
 
             known = [h.name for h in holdings.current().values()]
             raise NotFound(f"there is no published table {name!r}", hint=did_you_mean(name, known))
+        if "registry" in found.extra:
+            raise UsageError(f"{name} holds what was harvested", hint="See skyvault registry forget.")
         if name.lower() == obs.NAME.lower():
             raise UsageError(f"{obs.NAME} is made from its collections", hint="Unpublish the collections instead.")
         gone = holdings.unpublish(name)

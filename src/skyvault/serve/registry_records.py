@@ -23,8 +23,17 @@ from skyvault.formats.capability import (
     Interface,
     SpectralCapability,
 )
-from skyvault.formats.voresource import Contact, Coverage, Creator, Record, Relationship, record_element
+from skyvault.formats.voresource import (
+    Contact,
+    Coverage,
+    Creator,
+    Record,
+    Relationship,
+    record_element,
+    to_the_second,
+)
 from skyvault.formats.vosi_xml import SchemaDescription
+from skyvault.formats.xml_text import attributes
 from skyvault.ledger.table_json import table_from_json, table_to_json
 from skyvault.model.licence import licence_url
 from skyvault.serve import sia1, sia2, soda_parameters, ssa
@@ -68,10 +77,11 @@ def refresh(view: View, ledger: Ledger, settings: Settings, current: Callable[[]
         if registry.made_from() == made_from:
             return 0
         records = {one.key: one for one in records_of(view, settings, [one.document for one in elsewhere])}
-        digests = {key: hashlib.sha256(_written(one, 0, 0).encode()).hexdigest()[:32] for key, one in records.items()}
+        documents = {key: _written(one) for key, one in records.items()}
+        digests = {key: hashlib.sha256(one.encode()).hexdigest()[:32] for key, one in documents.items()}
         done = registry.replace(
             digests,
-            lambda key, created, updated, records=records: _written(records[key], created, updated),  # type: ignore[misc]
+            lambda key, created, updated, documents=documents: _dated(documents[key], created, updated),  # type: ignore[misc]
             made_from=made_from,
             holdings_version=view.version,
         )
@@ -93,8 +103,17 @@ def _made_from(view: View, settings: Settings, elsewhere: Iterable[tuple[str, fl
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
 
-def _written(record: Record, created: int, updated: int) -> str:
-    return record_element(record, created=created, updated=updated, spell=spelled)
+def _written(record: Record) -> str:
+    """The document without its dates, which are put in when it is kept."""
+    return record_element(record, created=0, updated=0, spell=spelled)
+
+
+def _dated(document: str, created: int, updated: int) -> str:
+    return document.replace(_dates(0, 0), _dates(created, updated), 1)
+
+
+def _dates(created: int, updated: int) -> str:
+    return attributes([("created", to_the_second(created)), ("updated", to_the_second(updated))])
 
 
 def records_of(view: View, settings: Settings, resources: Iterable[Mapping[str, Any]] = ()) -> list[Record]:
