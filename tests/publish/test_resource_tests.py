@@ -26,6 +26,7 @@ actions:
 tests:
   - {name: rows by query, query: SELECT * FROM checked.stars, rows: 2}
   - {name: cone, url: "/checked/stars/scs?RA=10&DEC=20&SR=1", rows: 1, content_type: text/xml}
+  - {name: blanks, url: "/tap/sync?LANG=ADQL&FORMAT=csv&QUERY=SELECT ra FROM checked.stars", rows: 2}
   - {name: made, url: "/get/checked.spectra/a", contains: hello, content_type: text/csv}
   - {name: csv, url: "/tap/sync?LANG=ADQL&FORMAT=csv&QUERY=SELECT+max(ra)+AS+a+FROM+checked.stars", value: 11.0}
   - {name: closed, url: "/get/checked.spectra/none", status: 404}

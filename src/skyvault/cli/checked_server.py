@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import socket
 import threading
 import urllib.error
 import urllib.request
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from skyvault.errors import SkyvaultError, UsageError
 
@@ -40,7 +41,8 @@ class CheckedServer:
         from skyvault.publish.resource_tests import Fetched
 
         base = self._base()
-        url = urljoin(f"{base}/", address.lstrip("/"))
+        # people write blanks
+        url = urljoin(f"{base}/", quote(address.lstrip("/"), safe="%/:=&?~#+!$,;'@()*[]"))
         if urlsplit(url).netloc != urlsplit(base).netloc:
             raise UsageError(f"{address!r} leads to another service", hint="Give an address such as /tap/tables.")
         # straight to it, whatever proxies there are
@@ -50,7 +52,7 @@ class CheckedServer:
                 return Fetched(answer.status, answer.headers.get("content-type", ""), answer.read(_MOST_BYTES))
         except urllib.error.HTTPError as problem:
             return Fetched(problem.code, problem.headers.get("content-type", ""), problem.read(_MOST_BYTES))
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, http.client.HTTPException) as problem:
             raise SkyvaultError(f"{address!r} cannot be fetched ({problem})") from None
 
     def _base(self) -> str:

@@ -11,12 +11,17 @@ from skyvault.publish.resource_file import ResourceFile
 
 
 def hook_findings(file: ResourceFile) -> Iterator[Finding]:
-    """An error for each function that is named and not there, or a hooks.py that cannot be loaded."""
+    """An error for each function (or table of rows) that is named and not there, and for a hooks.py that is broken."""
     for name, keys in _named(file):
         try:
             hook(file.hooks, name)
         except SkyvaultError as problem:
             yield Finding("error", file.place(*keys), f"{problem.where}: {problem.what}", problem.hint or "")
+    for name, section in file.resource.files.items():
+        rows = (section.rows or "").strip()
+        is_table = "." in rows and not rows[:7].upper().startswith("SELECT")
+        if is_table and not (file.root / rows).is_file():
+            yield Finding("error", file.place("files", name, "rows"), f"there is no file {rows!r}", "")
 
 
 def _named(file: ResourceFile) -> Iterator[tuple[str, tuple[str | int, ...]]]:
