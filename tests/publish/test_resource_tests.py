@@ -11,7 +11,7 @@ schema: checked
 title: Checked
 description: A resource whose own tests say what must stay true of it, in queries and addresses.
 creators: [Somebody]
-subjects: [stars]
+subjects: [Catalogs]
 licence: CC0-1.0
 references: [10.1000/1]
 examples: [{name: all, query: SELECT * FROM checked.stars}]
