@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -186,14 +187,108 @@ What cannot be read is refused with one sentence: what is wrong, at which byte o
 TABLE_OF_RESULTS
 
 `votable` is BINARY2; `;serialization=TABLEDATA` and `;version=1.5` say it otherwise. `votable/mivot` and
-`;version=1.5` say by data models which columns are positions, brightnesses and times (MIVOT). Parquet holds the VOTable metadata
-(VOParquet), CSV has a header line, and NULL is empty there.
+`;version=1.5` say by data models which columns are positions, brightnesses and times (MIVOT). Parquet holds the
+VOTable metadata (VOParquet), CSV has a header line, and NULL is empty there.
 
 When rows were left out (MAXREC), VOTable says so inside (`QUERY_STATUS` = `OVERFLOW`); `skyvault query` says so on
 stderr and ends with exit code 3.
 """
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page, "adql.md": adql_page, "formats.md": formats_page}
+#: sections of a resource.yaml by the names of their classes, in the order people need them
+SECTIONS = {
+    "FilesSection": "files",
+    "ThisFile": "this",
+    "Companion": "companions",
+    "ExtraColumn": "extra",
+    "Hdf5Section": "hdf5",
+    "OwnService": "services of files",
+    "ServiceParameter": "parameters of a service",
+    "TableSection": "tables",
+    "ColumnWords": "columns",
+    "FrameWords": "frame",
+    "XpSection": "xp",
+    "XpGrid": "grid of xp",
+    "Person": "creators",
+    "Coverage": "coverage",
+    "Example": "examples",
+    "Action": "actions",
+    "RegressionTest": "tests",
+    "RecordElsewhere": "records",
+    "ServiceElsewhere": "services of records",
+}
+
+
+def resource_page() -> str:
+    """Every key of a resource.yaml, section by section."""
+    from skyvault.publish.resource_file import json_schema
+
+    schema = json_schema()
+    parts = [
+        """\
+# Keys of a resource.yaml
+
+<!-- Made by docs/make_reference.py from src/skyvault/publish/resource.py. -->
+
+How to use them is told in [publish images, spectra and light curves](../how-to/publish-images-and-spectra.md); whole
+ones are in [examples](../../examples/README.md). `skyvault new --schema > resource.schema.json` prints the same for
+editors: with `# yaml-language-server: $schema=resource.schema.json` as the first line of a `resource.yaml` they
+complete keys and tell mistakes. Keys without a default must be there.
+
+""",
+        _keys_of(schema),
+    ]
+    known = schema["$defs"]
+    for name in [*SECTIONS, *sorted(set(known) - set(SECTIONS))]:
+        if name in known:
+            words = " ".join(str(known[name].get("description", "")).split())
+            parts.append(f"\n## {SECTIONS.get(name, name)}\n\n{words}\n\n{_keys_of(known[name])}")
+    return "".join(parts)
+
+
+def _keys_of(section: dict[str, Any]) -> str:
+    needed = section.get("required", ())
+    rows = []
+    for key, value in section["properties"].items():
+        default = "" if key in needed else _shown(value.get("default"))
+        words = " ".join(str(value.get("description", "")).split()).replace("|", "\\|")
+        rows.append(f"| `{key}` | {_kind(value)} | {default} | {words} |\n")
+    return f"| Key | Kind | Default | Meaning |\n|---|---|---|---|\n{''.join(rows)}"
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return "none" if default in (None, [], "") or isinstance(default, dict) else f"`{default}`"
+
+
+def _kind(value: dict[str, Any]) -> str:
+    """What a value is, in a word or a few."""
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return f"[{SECTIONS.get(name, name)}](#{SECTIONS.get(name, name).replace(' ', '-')})"
+    if "enum" in value or "const" in value:
+        return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
+    several = [one for one in value.get("anyOf", ()) if one.get("type") != "null"]
+    if several:
+        kinds = list(dict.fromkeys(_kind(one) for one in several))
+        return "a value or expression" if len(kinds) > 3 else " or ".join(kinds)
+    if value.get("type") == "array":
+        return f"list of {_kind(value.get('items', {}))}"
+    if value.get("type") == "object":
+        inner = value.get("additionalProperties") or next(iter(value.get("patternProperties", {}).values()), None)
+        return f"names to {_kind(inner)}" if isinstance(inner, dict) else "mapping"
+    return {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}.get(
+        str(value.get("type")), "value"
+    )
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+    "adql.md": adql_page,
+    "formats.md": formats_page,
+    "resource.md": resource_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -55,3 +55,9 @@ def test_a_failed_test_and_a_bad_expression_are_told_with_their_lines(tmp_path: 
     told = {one.what: one.where for one in check_resource(tmp_path / "plates", lambda adql: [{"n": 1}])}
     assert "the test 'the sample is found by its place' failed: 1 rows came, not 5" in told
     assert told["'SEEING +' is no expression"].startswith("resource.yaml, line 2")
+
+
+def test_editors_get_the_schema_of_a_resource(skyvault, tmp_path):
+    answer = skyvault("new", "--schema")
+    schema = json.loads(answer.out)
+    assert answer.code == 0 and {"root", "files", "tables"} <= set(schema["properties"])

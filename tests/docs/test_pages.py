@@ -24,7 +24,7 @@ def make_reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "cli.md", "adql.md", "formats.md"])
+@pytest.mark.parametrize("name", ["settings.md", "cli.md", "adql.md", "formats.md", "resource.md"])
 def test_the_reference_page_is_that_of_the_code(make_reference, name):
     written = (PROJECT / "docs" / "reference" / name).read_text(encoding="utf-8")
     assert written == make_reference.PAGES[name](), "run: python docs/make_reference.py"

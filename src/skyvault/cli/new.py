@@ -13,12 +13,18 @@ from skyvault.errors import UsageError
 @click.command("new", epilog="\b\nExamples:\n  skyvault new\n  skyvault new images plates\n")
 @click.argument("template", metavar="[TEMPLATE", required=False)
 @click.argument("folder", metavar="DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--schema", is_flag=True, help="Print the JSON schema of a resource.yaml, for editors.")
 @json_option
-def command(template: str | None, folder: Path | None, as_json: bool) -> int:
+def command(template: str | None, folder: Path | None, schema: bool, as_json: bool) -> int:
     """List the templates, or write one into the new folder DIR.
 
     Each is a resource.yaml with comments, and a small sample: skyvault publish DIR works at once.
     """
+    if schema:
+        from skyvault.publish.resource_file import json_schema
+
+        print_json(json_schema())
+        return 0
     from skyvault.publish.templates import TEMPLATES, make_resource
 
     if template is None:

@@ -230,10 +230,14 @@ class FilesSection(_Section):
     ] = None
     this: ThisFile = ThisFile()
     companions: list[Companion] = []
-    obscore: bool | str = True
-    previews: bool = True
-    links: Literal["open", "signed"] = "open"
-    link_lifetime_s: Annotated[int, Field(gt=0, le=31_536_000)] = 3600
+    obscore: Annotated[
+        bool | str, Field(description="Whether its datasets join ivoa.ObsCore, or '= expression' over header and row")
+    ] = True
+    previews: Annotated[bool, Field(description="Small pictures of each dataset are made")] = True
+    links: Annotated[
+        Literal["open", "signed"], Field(description="signed: files are given out by addresses that expire")
+    ] = "open"
+    link_lifetime_s: Annotated[int, Field(gt=0, le=31_536_000, description="How long a signed address is good")] = 3600
     embargo: Annotated[
         MappedValue, Field(description="When a file becomes public: an instant, or '= expression' that gives one")
     ] = None
