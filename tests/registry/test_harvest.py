@@ -387,6 +387,9 @@ def test_what_is_no_address_is_told(near: Settings) -> None:
     for wrong in ("dc.example/oai", "ftp://dc.example/oai", ""):
         with pytest.raises(UsageError, match="not the address of a registry"):
             harvest(wrong, near)
+    with pytest.raises(UsageError, match="password") as told:
+        harvest("https://me:secret@dc.example/oai", near)
+    assert "secret" not in str(told.value)
 
 
 KILLED = """

@@ -237,6 +237,26 @@ def test_records_of_hostile_words_are_good_xml(small: Small) -> None:
     assert "<b>&" in rows[0]["res_title"]
 
 
+@needs_schemas
+def test_tables_of_any_name_have_records_of_good_names(small: Small) -> None:
+    from skyvault.formats import open_table
+    from skyvault.publish.inference import infer
+    from skyvault.publish.publisher import Publisher
+    from skyvault.store.home_ledger import open_home_ledger
+    from skyvault.store.layout import Layout
+
+    layout = Layout.of(small.settings).make()
+    with open_home_ledger(layout) as ledger:
+        for name in ('"I/239 & more".hip_main', '"one word"', 'cat."a.b"."c d"'):
+            stream = open_table(small.folder / "t.csv")
+            Publisher(layout, ledger.holdings, small.settings, None).publish_stream(
+                infer(stream.table, name, {}).spec, stream
+            )
+    root = small.serve().oai(verb="ListRecords", **PREFIX)
+    schema = oai_schema()
+    assert schema.validate(root), "\n".join(str(error) for error in schema.error_log)
+
+
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
 def test_a_foreign_harvester_reads_it_all(small: Small) -> None:
     import sickle

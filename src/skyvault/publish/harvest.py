@@ -331,12 +331,16 @@ def _client(settings: Settings) -> HttpClient:
 
 def _plain(address: str) -> str:
     """The base URL without what a verb would add."""
+    from skyvault.net.addresses import split_address
+
     address = address.strip().split("#")[0].rstrip("?&")
     if not address.startswith(("http://", "https://")) or "?verb=" in address.lower():
         raise UsageError(
             f"{address[:200]!r} is not the address of a registry",
             hint="Give the base URL of its OAI-PMH interface, such as https://dc.example/oai.",
         )
+    # a password would be kept with what is known of the registry
+    split_address(address)
     return address
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from skyvault import __version__
 from skyvault.errors import NotFound
@@ -61,6 +63,8 @@ _OBSCORE_TABLE: Final = "ivo://ivoa.net/std/ObsCore#table-1.1"
 _HIPS: Final = f"{_STD}HiPS#hips-1.0"
 #: said of a table nobody has said more of
 _SUBJECT: Final = "astronomy-databases"
+#: what may not stand in the path of an identifier (VOResource 1.1, "ResourceKey")
+_NO_KEY: Final = re.compile(r"[^\w.\-~!*'()+=]", re.ASCII)
 #: kinds of files -> the protocol that finds them
 _PROTOCOLS: Final = {"images": "sia2", "spectra": "ssa", "timeseries": "ssa", "xp": "ssa"}
 
@@ -163,8 +167,9 @@ class Site:
         return self.settings.publisher or self.settings.authority
 
     def ivoid(self, *path: str) -> str:
-        """An identifier below the authority."""
-        return "/".join((f"ivo://{self.settings.authority}", *path)).lower()
+        """An identifier below the authority; what may not stand in one becomes an underscore."""
+        keys = (_NO_KEY.sub("_", part) for part in path)
+        return "/".join((f"ivo://{self.settings.authority}", *keys)).lower()
 
     def _contact(self, said: str | None) -> Contact:
         """Whom to ask; a contact may be a mail address or a page."""
@@ -207,8 +212,8 @@ class Site:
     def table(self, view: View, shelf: Shelved) -> Record:
         """The record of one published table or collection of files."""
         table, facts = shelf.table, shelf.extra.get("resource") or {}
-        schema, name = split_name(table.name)
-        page = f"{BASE}/{schema}/{name}"
+        schema, name = _schema_and_name(table.name)
+        page = f"{BASE}/{quote(schema)}/{quote(name)}"
         coverage = coverage_of_table(view, table.name, _terms("messenger", facts.get("waveband")))
         collection = shelf.extra.get("collection") or {}
         capabilities = [_auxiliary(f"{_STD}TAP#aux", f"{BASE}/tap", "1.1")]
@@ -312,7 +317,7 @@ class Site:
         records = []
         for protocol, members in sorted(by_protocol.items()):
             what, description = texts[protocol]
-            collections = tuple((one.table.title or one.table.name, self.ivoid(*split_name(one.table.name)))
+            collections = tuple((one.table.title or one.table.name, self.ivoid(*_schema_and_name(one.table.name)))
                                 for one in members)  # fmt: skip
             curated = self._curated()
             curated["relationships"] += (Relationship("IsServiceFor", collections),)
@@ -474,6 +479,12 @@ def _foreign(service: Mapping[str, Any]) -> Capability:
 
 def _energies(shortest_m: float, longest_m: float) -> tuple[float, float]:
     return HC / longest_m, HC / shortest_m
+
+
+def _schema_and_name(name: str) -> tuple[str, str]:
+    """Both parts of a table's name, whatever it consists of."""
+    schema, *rest = split_name(name)
+    return (schema, ".".join(rest)) if rest else ("data", schema)
 
 
 def _title(title: str | None, name: str) -> str:
