@@ -52,6 +52,8 @@ def _report(done: PublishedResource) -> None:
         if read.problems:
             click.echo(f"  {read.problem_count:,} files could not be read and were left out:", err=True)
             _listed(read.problems, read.problem_count)
+    if done.actions:
+        click.echo(f"Runs by itself while it is served: {', '.join(done.actions)}  (skyvault actions)", err=True)
     click.echo("Serve it:  skyvault serve", err=True)
 
 
@@ -86,6 +88,7 @@ def _as_dict(done: PublishedResource) -> dict[str, Any]:
     return {
         "resource": str(done.path),
         "tables": [table.to_dict() for table in done.tables],
+        "actions": done.actions,
         "collections": [
             {
                 "name": one.name,

@@ -53,6 +53,8 @@ class PublishedResource:
     path: Path
     tables: list[Published] = field(default_factory=list)
     collections: list[PublishedCollection] = field(default_factory=list)
+    #: names of what runs by itself from now on
+    actions: list[str] = field(default_factory=list)
 
     @property
     def problems(self) -> list[tuple[str, str]]:
@@ -160,6 +162,7 @@ def publish_resource(
             )
         )
     register(file, settings, is_load=is_load)
+    done.actions = [action.name or action.hook for action in resource.actions]
     return done
 
 
