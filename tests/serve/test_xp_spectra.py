@@ -303,6 +303,59 @@ def test_of_a_damaged_file_the_spectra_before_the_damage_are_taken(tmp_path: Pat
     assert done.collections[0].rows in (1, 3)
 
 
+def test_a_publish_that_is_killed_goes_on_and_what_has_not_changed_is_not_read_again(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skyvault.publish import xp_reading
+    from skyvault.serve.local import query
+
+    real = xp_copies.real(archive)
+    for number in range(3):
+        xp_copies.write_copies(tmp_path / "x.parquet", real, 1_200, seed=number)
+        (tmp_path / "x.parquet").rename(tmp_path / f"{number}.xp")
+    shutil.copy(archive / "XP_CONTINUOUS_RAW_colour_eq_dr3int6.csv", tmp_path / "few.xp")
+    text = "schema: xp\ntitle: t\ndescription: d\nxp: {spectra: {files: '*.xp', positions: positions.parquet}}\n"
+    (tmp_path / "resource.yaml").write_text(text)
+    settings = Settings(home=tmp_path / "home")
+    kept = tmp_path / "home" / "ingest" / "xp.spectra.xp"
+    read: list[str] = []
+
+    def reader(path: Path) -> Any:
+        read.append(path.name)
+        if path.name == "2.xp" and len(read) == 3:
+            raise KeyboardInterrupt
+        return xp_spectra(path)
+
+    monkeypatch.setattr(xp_reading, "xp_spectra", reader)
+    with pytest.raises(KeyboardInterrupt):
+        publish_resource(tmp_path, settings=settings)
+    assert read == ["0.xp", "1.xp", "2.xp"] and len(list(kept.glob("*.parquet"))) == 2
+    (kept / "left.99999999.part").write_bytes(b"half")
+    del read[:]
+    done = publish_resource(tmp_path, settings=settings).collections[0]
+    assert read == ["2.xp", "few.xp"] and (done.rows, done.ingested.known) == (3_603, 2)
+    assert len(list(kept.iterdir())) == 3
+
+    def all_rows() -> Any:
+        text = "SELECT source_id, ra, flux, flux_error, position_from FROM xp.spectra ORDER BY source_id"
+        return pa.Table.from_batches(list(query(text, settings=settings).batches))
+
+    before, remarks = all_rows(), done.ingested.remarks
+    del read[:]
+    again = publish_resource(tmp_path, settings=settings).collections[0]
+    assert read == ["few.xp"] and again.ingested.remarks == remarks and len(remarks) == 3
+    assert all_rows().equals(before)
+    # what vanished is gone, what is damaged is made anew, another grid is another sampling
+    (tmp_path / "1.xp").unlink()
+    next(kept.iterdir()).write_bytes(b"PAR1")
+    assert publish_resource(tmp_path, settings=settings).collections[0].rows == 2_403
+    assert len(list(kept.iterdir())) == 2
+    del read[:]
+    (tmp_path / "resource.yaml").write_text(text.replace("files:", "realisations: 0, files:"))
+    publish_resource(tmp_path, settings=settings)
+    assert sorted(read) == ["0.xp", "2.xp", "few.xp"] and len(list(kept.iterdir())) == 2
+
+
 def test_an_upgrade_keeps_both_ways_to_say_the_place(tmp_path: Path, archive: Path) -> None:
     from skyvault.publish.upgrade import upgrade
     from skyvault.store.duckdb_store import DuckStore

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import pyarrow as pa
-
 from skyvault.errors import ConfigError, FormatError, IngestError, SkyvaultError
-from skyvault.formats.arrow import arrow_type
 from skyvault.formats.stream import TableStream
 from skyvault.model.frames import axis_name
 from skyvault.model.table import Column, CoordinateFrame, Info, Table
 from skyvault.publish.collection import PRODUCTS
 from skyvault.publish.file_ingest import Ingested, files_of
 from skyvault.publish.publisher import Publisher, table_name
+from skyvault.publish.xp_kept_samples import XpSamples, recipe_of
 from skyvault.publish.xp_observations import XpObservations
-from skyvault.publish.xp_positions import XpPositions, places_of_numbers, xp_positions
-from skyvault.science.xp_files import XpSpectra, xp_spectra
+from skyvault.publish.xp_positions import xp_positions
+from skyvault.publish.xp_reading import NoSpectrum, XpReading
 from skyvault.science.xp_instrument import XpDesign
-from skyvault.science.xp_sampling import grids, sample_xp
+from skyvault.science.xp_sampling import grids
 from skyvault.store.building import disk_faults, rows_of
 from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import Layout
@@ -40,10 +34,6 @@ if TYPE_CHECKING:
     from skyvault.publish.xp_section import XpSection
 
 FLUX_UNIT: Final = "W.m**-2.nm**-1"
-#: spectra sampled at once by a thread; so small that a thread more costs little memory
-_AT_ONCE: Final = 512
-#: problems and remarks that are told
-_TOLD: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -63,9 +53,10 @@ def publish_xp(
 ) -> PublishedXp:
     """Publish the section ``xp: name`` of a resource; ``facts`` are the resource's.
 
-    Memory does not grow with the number of spectra. A file that cannot be read is told in the result with what is
-    wrong; of a damaged one the spectra before the damage are taken. Raises ConfigError, IngestError when there is
-    nothing to publish, and what :meth:`Publisher.publish_stream` raises.
+    Memory does not grow with the number of spectra. Stopped anywhere, it goes on after the last whole file; files that
+    have not changed are not read again. A file that cannot be read is told in the result with what is wrong; of a
+    damaged one the spectra before the damage are taken. Raises ConfigError, IngestError when there is nothing to
+    publish, and what :meth:`Publisher.publish_stream` raises.
     """
     began = time.perf_counter()
     resource, section = file.resource, file.resource.xp[name]
@@ -74,11 +65,11 @@ def publish_xp(
         layout.make()
     full_name = table_name(f"{resource.schema_name}.{name}", file.path)
     design = _design(file, name, section)
-    paths = [file.root / one.path for one in sorted(_listed(file, section), key=lambda one: one.path)]
-    if not paths:
+    files = sorted(files_of(file.root, section.files, section.ignore), key=lambda one: one.path)
+    if not files:
         raise IngestError(f"no file matches {section.files!r}", where=file.place("xp", name), hint="Look at files:.")
     with ExitStack() as stack:
-        positions = None
+        positions, source = None, None
         if section.positions is not None:
             source = (file.root / section.positions).resolve()
             if not source.is_file():
@@ -88,7 +79,9 @@ def publish_xp(
             except FormatError as problem:
                 raise ConfigError(str(problem), where=file.place("xp", name, "positions")) from None
         table = _table(full_name, resource, section, design)
-        reading = _Reading(paths, file.root, table, design, section.realisations, positions, settings.threads)
+        recipe = recipe_of(section.grid.model_dump(), section.realisations, _folder(file, section), source)
+        samples = XpSamples(layout.home / "ingest" / f"{full_name}.xp", recipe)
+        reading = XpReading(file.root, files, table, design, section.realisations, positions, samples, settings.threads)
         names = table.column_names
         place = (names.index("ra"), names.index("dec"), names.index("ssa_location"))
         with open_home_ledger(layout) as ledger:
@@ -97,10 +90,10 @@ def publish_xp(
                 holding, _ = publisher.publish_stream(
                     Spec(table, *place), TableStream(table, reading.batches()), more={"resource": facts}
                 )
-            except _Nothing:
+            except NoSpectrum:
                 first = reading.problems[0] if reading.problems else (str(section.files), "there is no spectrum in it")
                 raise IngestError(
-                    f"none of its {len(paths):,} files can be published; {first[0]}: {first[1]}",
+                    f"none of its {len(files):,} files can be published; {first[0]}: {first[1]}",
                     where=file.place("xp", name),
                 ) from None
             told = XpObservations(holding.table, settings.authority, section, design)
@@ -111,24 +104,20 @@ def publish_xp(
                 beside={PRODUCTS: told.products(rows_of(layout, holding.table, holding.snapshot))},
                 more={"collection": _collection_facts(file, section), "resource": facts},
             )
+        samples.forget_others()
     return PublishedXp(
         holding.name, holding.nrows, time.perf_counter() - began, reading.ingested(), holding.version, told.table.name
     )
 
 
-class _Nothing(IngestError):
-    """No spectrum came."""
-
-
-def _listed(file: ResourceFile, section: XpSection) -> Iterator[Any]:
-    return files_of(file.root, section.files, section.ignore)
+def _folder(file: ResourceFile, section: XpSection) -> Path | None:
+    return None if section.instrument is None else (file.root / section.instrument).resolve()
 
 
 def _design(file: ResourceFile, name: str, section: XpSection) -> XpDesign:
     grid = section.grid
-    folder = None if section.instrument is None else (file.root / section.instrument).resolve()
     try:
-        return XpDesign.of(grids(grid.start, grid.stop, grid.step), folder)
+        return XpDesign.of(grids(grid.start, grid.stop, grid.step), _folder(file, section))
     except FormatError as problem:
         raise ConfigError(str(problem), where=file.place("xp", name, "instrument")) from None
     except SkyvaultError as problem:
@@ -184,117 +173,6 @@ def _table(full_name: str, resource: Resource, section: XpSection, design: XpDes
         frames=(CoordinateFrame("icrs", "ICRS", epoch=None),),
         infos=tuple(infos),
     )
-
-
-@dataclass(slots=True)
-class _Reading:
-    """The spectra of all files on their way into the table; what was wrong and odd is kept by the way."""
-
-    paths: Sequence[Path]
-    root: Path
-    table: Table
-    design: XpDesign
-    realisations: int
-    positions: XpPositions | None
-    threads: int
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    remarks: list[tuple[str, str]] = field(default_factory=list)
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Sampled spectra, in the order of the files; some threads are ahead of whoever takes them."""
-        count = 0
-        with ThreadPoolExecutor(max(1, self.threads), thread_name_prefix="skyvault-xp") as pool:
-            waiting: deque[Future[pa.RecordBatch]] = deque()
-            try:
-                for spectra, ra, dec, origin in self._placed():
-                    waiting.append(pool.submit(self._sampled, spectra, ra, dec, origin))
-                    if len(waiting) > self.threads:
-                        batch = waiting.popleft().result()
-                        count += batch.num_rows
-                        yield batch
-                while waiting:
-                    batch = waiting.popleft().result()
-                    count += batch.num_rows
-                    yield batch
-            finally:
-                for one in waiting:
-                    one.cancel()
-        if not count:
-            raise _Nothing("there is no spectrum")
-
-    def _placed(self) -> Iterator[tuple[XpSpectra, Any, Any, Any]]:
-        for path in self.paths:
-            local = path.relative_to(self.root).as_posix()
-            taken, by_number = 0, 0
-            try:
-                for spectra in xp_spectra(path):
-                    for first in range(0, len(spectra), _AT_ONCE):
-                        part = spectra[first : first + _AT_ONCE]
-                        ra, dec, origin = self._places(part)
-                        by_number += int((origin == _SOURCE_ID).sum())
-                        taken += len(part)
-                        yield part, ra, dec, origin
-            except (FormatError, OSError) as problem:
-                what = problem.what if isinstance(problem, FormatError) else f"it cannot be read ({problem.strerror})"
-                after = f" (its first {taken:,} spectra are published)" if taken else ""
-                self.problems.append((local, f"{what}{after}"))
-                continue
-            if by_number and self.positions is not None:
-                self.remarks.append((local, f"{by_number:,} of its sources are not in the table of positions"))
-
-    def _places(self, spectra: XpSpectra) -> tuple[Any, Any, Any]:
-        """Places, and which of three origins each is from."""
-        n = len(spectra)
-        ra, dec, origin = np.full(n, np.nan), np.full(n, np.nan), np.full(n, _SOURCE_ID, np.int8)
-        if self.positions is not None:
-            ra, dec = self.positions.find(spectra.source_id)
-            origin[_on_sky(ra, dec)] = _POSITIONS
-        if spectra.ra is not None and spectra.dec is not None:
-            use = (origin == _SOURCE_ID) & _on_sky(spectra.ra, spectra.dec)
-            ra[use], dec[use], origin[use] = spectra.ra[use], spectra.dec[use], _FILE
-        rest = origin == _SOURCE_ID
-        if rest.any():
-            ra[rest], dec[rest] = places_of_numbers(spectra.source_id[rest])
-        return ra % 360.0, dec, origin
-
-    def _sampled(self, spectra: XpSpectra, ra: Any, dec: Any, origin: Any) -> pa.RecordBatch:
-        found = sample_xp(self.design, spectra.bp, spectra.rp, spectra.source_id, self.realisations)
-        bands = spectra.bp.present * 1 + spectra.rp.present * 2
-        arrays = [
-            pa.array(spectra.source_id),
-            pa.array(ra),
-            pa.array(dec),
-            _vectors(np.stack([ra, dec], axis=1)),
-            pa.array(_ORIGINS[origin]),
-            pa.array(_BANDS[bands], mask=bands == 0),
-            _vectors(found.flux.astype(np.float32)),
-            _vectors(found.error.astype(np.float32)),
-        ]
-        fields = [pa.field(one.name, arrow_type(one)) for one in self.table.columns]
-        return pa.RecordBatch.from_arrays(
-            [array.cast(one.type) for array, one in zip(arrays, fields, strict=True)], schema=pa.schema(fields)
-        )
-
-    def ingested(self) -> Ingested:
-        return Ingested(
-            len(self.paths) - len(self.problems), 0, 0, tuple(self.problems[:_TOLD]), tuple(self.remarks[:_TOLD]),
-            len(self.problems), len(self.remarks),
-        )  # fmt: skip
-
-
-_SOURCE_ID, _POSITIONS, _FILE = 0, 1, 2
-_ORIGINS: Final = np.array(["source_id", "positions", "file"], object)
-_BANDS: Final = np.array(["", "BP", "RP", "BP+RP"], object)
-
-
-def _on_sky(ra: Any, dec: Any) -> Any:
-    return np.isfinite(ra) & (np.abs(dec) <= 90.0)
-
-
-def _vectors(values: Any) -> pa.ListArray:
-    """Rows of a matrix as arrays of one column."""
-    n, m = values.shape
-    return pa.ListArray.from_arrays(pa.array(np.arange(0, (n + 1) * m, m), pa.int32()), pa.array(values.reshape(-1)))
 
 
 def _collection_facts(file: ResourceFile, section: XpSection) -> dict[str, Any]:

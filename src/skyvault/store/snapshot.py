@@ -177,7 +177,7 @@ class Builder:
         connection.execute(f"CREATE TABLE {identifier(name)} AS SELECT * FROM incoming_beside ORDER BY 1, 2")
         connection.unregister("incoming_beside")
 
-    def _explained(self, problem: Exception) -> Exception:
+    def _explained(self, problem: Exception) -> BaseException:
         import duckdb
 
         if self._fault is not None:
@@ -193,7 +193,7 @@ class Builder:
             return disk_full(self.path.parent)
         return IngestError(f"the rows cannot be stored: {first}", where=self.spec.table.name)
 
-    _fault: Exception | None = None
+    _fault: BaseException | None = None
 
     # ------------------------------------------------------------ rows
 
@@ -208,7 +208,7 @@ class Builder:
                     yield self._batch(batch, schema)
                 if stream.error:
                     raise IngestError(stream.error, where=self.spec.table.name)
-            except Exception as problem:  # the engine would hide it
+            except BaseException as problem:  # the engine would hide it, Ctrl-C too
                 self._fault = problem
                 raise
 
