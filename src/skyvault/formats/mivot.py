@@ -16,6 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from skyvault.formats.mivot_systems import (
+    attribute,
+    collection,
+    instance,
+    photometric_system,
+    reference,
+    space_system,
+    time_system,
+)
 from skyvault.formats.votable_out import element, modern_frame
 from skyvault.model.frames import PhotometricSystem, free_id, is_photometric
 from skyvault.model.table import NUMERIC, Column, CoordinateFrame, Table, TimeFrame
@@ -67,8 +76,6 @@ _CORRELATIONS: Final = {
 _YEARS: Final = frozenset({"yr", "a", "year", "y"})
 #: units that go into an attribute as they are
 _PLAIN_UNIT: Final = re.compile(r"[A-Za-z0-9 .*/^()+-]{1,60}")
-#: astropy (7.1) hands a block on without escaping, and cannot read it again with these in it
-_UNSAFE: Final = str.maketrans({"'": "\u2032", "&": "+", "<": "(", ">": ")", '"': "\u2033"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +220,7 @@ def _epoch_position(
         inner += instance("mango:EpochPositionCorrelations", correlations, role=f"{role}.correlations")
     if errors:
         inner += instance("mango:EpochPositionErrors", errors, role=f"{role}.errors")
-    inner += reference(f"{role}.spaceSys", _space_system(block, frame))
+    inner += reference(f"{role}.spaceSys", space_system(block.shared, frame))
     return instance(role, inner)
 
 
@@ -265,7 +272,7 @@ def _brightness(block: _Block) -> None:
         if error is not None:
             kind = "mango:error.PErrorSym1D"
             inner += instance(kind, block.quantity(f"{kind}.sigma", error), role=f"{role}.error")
-        inner += reference("mango:Brightness.photCal", _photometric_system(block, str(group.id), system))
+        inner += reference("mango:Brightness.photCal", photometric_system(block.shared, str(group.id), system))
         block.properties.append(instance("mango:Brightness", inner))
 
 
@@ -302,7 +309,7 @@ def _times(block: _Block) -> None:
 
 def _instant(block: _Block, index: int, column: Column, frame: TimeFrame) -> str:
     """The coordinate of a time as Coords 1.0 has it: by its type and its frame's origin."""
-    system = reference("coords:Coordinate.coordSys", _time_system(block, frame))
+    system = reference("coords:Coordinate.coordSys", time_system(block.shared, frame))
     role = "meas:Time.coord"
     if column.is_timestamp:
         date = block.quantity("coords:ISOTime.date", index, "ivoa:datetime")
@@ -328,100 +335,6 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-# --- what all rows share --------------------------------------------------------------------------------------------
-
-
-def _space_system(block: _Block, frame: CoordinateFrame) -> str:
-    name = f"_space_{frame.id}"
-    if name not in block.shared:
-        role = "coords:SpaceFrame"
-        inner = attribute(f"{role}.spaceRefFrame", "ivoa:string", value=modern_frame(frame.system))
-        if frame.equinox:
-            equinox = frame.equinox.strip()
-            if equinox[:1].isdigit():
-                # a year without a letter is Besselian in FK4, Julian else (VOTable 1.5, section 3.1)
-                equinox = ("B" if modern_frame(frame.system) == "FK4" else "J") + equinox
-            inner += attribute(f"{role}.equinox", "coords:Epoch", value=equinox)
-        inner += _location(f"{role}.refPosition", frame.refposition)
-        held = instance(role, inner, role="coords:PhysicalCoordSys.frame")
-        block.shared[name] = instance("coords:SpaceSys", held, dmid=name)
-    return name
-
-
-def _time_system(block: _Block, frame: TimeFrame) -> str:
-    name = f"_time_{frame.id}"
-    if name not in block.shared:
-        role = "coords:TimeFrame"
-        inner = attribute(f"{role}.timescale", "ivoa:string", value=frame.timescale)
-        inner += _location(f"{role}.refPosition", frame.refposition)
-        held = instance(role, inner, role="coords:PhysicalCoordSys.frame")
-        block.shared[name] = instance("coords:TimeSys", held, dmid=name)
-    return name
-
-
-def _location(role: str, position: str | None) -> str:
-    kind = "coords:StdRefLocation"
-    return instance(kind, attribute(f"{kind}.position", "ivoa:string", value=position or "UNKNOWN"), role=role)
-
-
-def _photometric_system(block: _Block, group: str, system: PhotometricSystem) -> str:
-    name, filter_name = f"_photcal_{group}", f"_photfilter_{group}"
-    if name not in block.shared:
-        role = "Phot:PhotCal"
-        inner = attribute(
-            f"{role}.identifier", "ivoa:string", value="/".join(one for one in (system.filter, system.system) if one)
-        )
-        if system.zero_point_jy is not None:
-            flux = attribute("Phot:Flux.ucd", "Phot:UCD", value="phot.flux.density")
-            flux += attribute("Phot:Flux.unitexpression", "ivoa:Unit", value="Jy")
-            flux += attribute("Phot:Flux.value", "ivoa:real", value=repr(system.zero_point_jy))
-            zero = attribute("Phot:ZeroPoint.type", "ivoa:integer", value="0")
-            zero += attribute("Phot:ZeroPoint.referenceMagnitudeValue", "ivoa:real", value="0")
-            zero += instance("Phot:Flux", flux, role="Phot:ZeroPoint.flux")
-            inner += instance("Phot:ZeroPoint", zero, role=f"{role}.zeroPoint")
-        if system.system is not None:
-            kind = attribute("Phot:MagnitudeSystem.type", "Phot:TypeOfMagSystem", value=system.system)
-            inner += instance("Phot:MagnitudeSystem", kind, role=f"{role}.magnitudeSystem")
-        inner += reference(f"{role}.photometryFilter", filter_name)
-        block.shared[name] = instance(role, inner, dmid=name)
-        role = "Phot:PhotometryFilter"
-        inner = attribute(f"{role}.identifier", "ivoa:string", value=system.filter)
-        inner += attribute(f"{role}.name", "ivoa:string", value=system.filter.rpartition("/")[2])
-        if system.wavelength_m is not None:
-            place = attribute("Phot:SpectralLocation.ucd", "Phot:UCD", value="em.wl.effective")
-            place += attribute("Phot:SpectralLocation.unitexpression", "ivoa:Unit", value="m")
-            place += attribute("Phot:SpectralLocation.value", "ivoa:real", value=repr(system.wavelength_m))
-            inner += instance("Phot:SpectralLocation", place, role=f"{role}.spectralLocation")
-        block.shared[filter_name] = instance(role, inner, dmid=filter_name)
-    return name
-
-
-# --- elements -------------------------------------------------------------------------------------------------------
-
-
-def instance(dmtype: str, inner: str, *, role: str | None = None, dmid: str | None = None) -> str:
-    """An INSTANCE with what is in it (MIVOT 1.0, section 3.2)."""
-    return element("INSTANCE", {"dmrole": role, "dmtype": dmtype, "dmid": dmid}, "\n" + inner)
-
-
-def attribute(
-    role: str, dmtype: str, *, ref: str | None = None, value: str | None = None, unit: str | None = None
-) -> str:
-    """An ATTRIBUTE: a column's value, or a constant (MIVOT 1.0, section 3.3)."""
-    told = None if value is None else value.translate(_UNSAFE)
-    return element("ATTRIBUTE", {"dmrole": role, "dmtype": dmtype, "ref": ref, "value": told, "unit": unit})
-
-
-def reference(role: str, dmref: str) -> str:
-    """A REFERENCE to what is in GLOBALS."""
-    return element("REFERENCE", {"dmrole": role, "dmref": dmref})
-
-
-def collection(role: str, members: Sequence[str]) -> str:
-    """A COLLECTION of INSTANCEs."""
-    return element("COLLECTION", {"dmrole": role}, "\n" + "".join(members))
 
 
 def _resource(inner: str) -> str:

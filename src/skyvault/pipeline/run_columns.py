@@ -117,7 +117,7 @@ BY_FILTER: Final[dict[str, Column]] = {
 }  # fmt: skip
 
 #: photometric systems of surveys whose magnitudes are of one filter each: SVO's names and effective wavelengths;
-#: ZTF calibrates to AB magnitudes (Masci et al. 2019, PASP 131, 018003, section 3.5)
+#: ZTF calibrates to AB magnitudes (Masci et al. 2019, PASP 131, 018003)
 SYSTEMS: Final[dict[tuple[str, str], PhotometricSystem]] = {
     ("ZTF", "zg"): PhotometricSystem("Palomar/ZTF.g", "AB", 3631.0, 4.746e-7),
     ("ZTF", "zr"): PhotometricSystem("Palomar/ZTF.r", "AB", 3631.0, 6.366e-7),

@@ -164,7 +164,7 @@ def coordinate_frame(said: Any, where: str) -> CoordinateFrame:
 
 
 def _epoch(said: Any, where: str) -> str | None:
-    """J2016.0 or B1950; a plain year is Julian (VOTable 1.5, section 3.1)."""
+    """J2016.0 or B1950; a plain year is Julian (VOTable 1.5, COOSYS)."""
     if said is None:
         return None
     text = str(said).strip().upper()

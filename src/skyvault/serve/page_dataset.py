@@ -23,7 +23,7 @@ from skyvault.serve.links import WORDS
 from skyvault.serve.page_citation import Origin, origin_of
 from skyvault.serve.page_frame import around, root_path
 from skyvault.serve.page_reply import Document, document, render
-from skyvault.serve.page_text import angle, day, instant, sexagesimal, wavelength
+from skyvault.serve.page_text import angle, day, instant, sexagesimal, wavelength, web_address
 from skyvault.store.dataset_previews import LARGE, picture
 from skyvault.store.products import Collection, collections, products_of, table_of
 from skyvault.store.query import Limits
@@ -182,9 +182,14 @@ class DatasetPages:
             product.semantics,
             product.content_type,
             product.size,
-            self.addresses.address(product, found, root) if self._may_have(request, product, found) else None,
+            self._address(product, found, root) if self._may_have(request, product, found) else None,
             product.released if self.addresses.is_held(product) else None,
         )
+
+    def _address(self, product: Product, found: Collection, root: str) -> str | None:
+        """Where a product is; an address elsewhere came from somebody's header, and may be anything."""
+        address = self.addresses.address(product, found, root)
+        return web_address(address) if product.place == "elsewhere" else address
 
     def _may_have(self, request: Request, product: Product, found: Collection) -> bool:
         """Whether this reader gets the bytes: all get what is public, those whom the collection names the rest."""

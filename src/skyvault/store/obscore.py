@@ -138,7 +138,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("access_url",), "text", "{access_url} IS NULL", "access_url is empty", "Nobody can fetch these.", "note"),
 )  # fmt: skip
 _INDEXED = frozenset({"s_ra", "s_dec", "s_region"})
-#: t_min and t_max are Modified Julian Dates (ObsCore 1.1, section 4.4), here in UTC as the observatories keep it
+#: t_min and t_max are Modified Julian Dates (ObsCore 1.1), here in UTC as the observatories keep it
 _TIMES = TimeFrame("", "UTC", "TOPOCENTER", "MJD-origin")
 TIMES = replace(_TIMES, id=time_name(_TIMES))
 PLACES = CoordinateFrame("icrs", "ICRS")
