@@ -220,3 +220,14 @@ def test_a_third_axis_without_a_scale_hides_no_image(tmp_path: Path) -> None:
     publish_resource(folder, settings=settings)
     (row,) = rows(settings, "SELECT dataproduct_type, s_ra, s_xel1 FROM plates.maps")
     assert (row["dataproduct_type"], row["s_xel1"]) == ("image", 10) and row["s_ra"] == pytest.approx(10.0, abs=0.02)
+
+
+def test_check_tells_expressions_that_are_none_wherever_they_are(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "r",
+        "files:\n  scans:\n    files: '*.fits'\n    obscore: '= s_fov <'\n    this:\n      description: '= f('\n"
+        "    companions:\n      - semantics: '#weight'\n        file: '= import os'\n",
+    )
+    image(folder / "a.fits")
+    found = {one.where for one in check_resource(folder) if one.severity == "error"}
+    assert {"resource.yaml, line 7", "resource.yaml, line 9", "resource.yaml, line 12"} <= found

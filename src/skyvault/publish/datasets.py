@@ -17,6 +17,7 @@ from skyvault.model.product import Product
 from skyvault.plugins.hooks import call, hook
 from skyvault.publish.mapping import is_expression, value_of
 from skyvault.publish.resource import FilesSection
+from skyvault.quiet import quiet
 from skyvault.science.exposure_headers import wavelengths_of
 from skyvault.science.previews import Pictures
 from skyvault.science.reprojected import in_a_line
@@ -282,7 +283,7 @@ def _image_facts(path: Path) -> tuple[dict[str, Any], Any]:
     from astropy.io import fits
 
     try:
-        with fits.open(path, memmap=False, lazy_load_hdus=True) as file:
+        with quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as file:
             for hdu in file:
                 if getattr(hdu, "is_image", False) and int(hdu.header.get("NAXIS", 0)) >= 2:
                     header = hdu.header.copy()

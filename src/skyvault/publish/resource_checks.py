@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from skyvault.errors import SkyvaultError
 from skyvault.publish.checker import Finding
@@ -53,16 +54,23 @@ def _metadata(file: ResourceFile) -> Iterator[Finding]:
 def _maps(file: ResourceFile) -> Iterator[Finding]:
     known = {column.name for column in COLUMNS} | {"s_region_nominal", "obs_title", "filter", "s_pixel_scale"}
     for name, section in file.resource.files.items():
-        values = {("map", key): value for key, value in section.map.items()}
+        values: dict[tuple[str | int, ...], Any] = {("map", key): value for key, value in section.map.items()}
         values |= {("extra", key): extra.value for key, extra in section.extra.items()}
-        for (part, key), value in values.items():
-            place = file.place("files", name, part, key)
+        values |= {("this", "description"): section.this.description, ("obscore",): section.obscore}
+        values |= {
+            ("companions", index, key): getattr(one, key)
+            for index, one in enumerate(section.companions)
+            for key in ("file", "url", "description")
+        }
+        for keys, value in values.items():
+            place = file.place("files", name, *keys)
             if is_expression(value):
                 try:
                     parsed(str(value))
                 except SkyvaultError as problem:
                     yield Finding("error", place, problem.what, problem.hint or "")
-            if part == "map" and key not in known:
+            if keys[0] == "map" and keys[1] not in known:
+                key = keys[1]
                 yield Finding("note", place, f"{key} is no column of ObsCore", "Describe it under extra:, with a unit.")
         for key, extra in section.extra.items():
             place = file.place("files", name, "extra", key)
