@@ -167,3 +167,46 @@ def test_a_changed_record_is_found_as_it_is_now(site: Site, observatory: Any) ->
     assert [row["res_title"] for row in site.rows(query)] == ["Bright comets"]
     unpublish("hill.comets", settings=settings)
     assert site.rows(query) == []
+
+
+def test_queries_go_on_while_records_change(site: Site, observatory: Any) -> None:
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    from skyvault.publish.publisher import publish, unpublish
+
+    folder, settings = observatory
+    (folder / "dwarfs.csv").write_text("name,ra,dec\nProxima,217.4,-62.7\n")
+    done = threading.Event()
+    query = (
+        "SELECT ivoid FROM rr.resource NATURAL JOIN rr.stc_spatial NATURAL JOIN rr.res_table"
+        " WHERE 1 = CONTAINS(POINT(217.4, -62.7), coverage)"
+    )
+
+    def ask() -> set[str]:
+        seen = set()
+        while not done.is_set():
+            found = {row["ivoid"] for row in site.rows(query)}
+            assert found <= {f"{HILL}/dwarfs"}
+            seen |= found
+        return seen
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        try:
+            for number in range(4):
+                publish(
+                    folder / "dwarfs.csv",
+                    name="hill.dwarfs",
+                    settings=settings,
+                    overrides={"title": f"Dwarfs {number}"},
+                )
+                assert site.rows(query) == [{"ivoid": f"{HILL}/dwarfs"}]
+                unpublish("hill.dwarfs", settings=settings)
+                assert site.rows(query) == []
+        finally:
+            done.set()
+        assert all(one.result() <= {f"{HILL}/dwarfs"} for one in asking)
+    for path in ("/", "/rr/resource", "/rr/stc_spatial", "/tap/tables?detail=max", "/tap/examples"):
+        status, content = site.get(path)
+        assert status == 200, (path, content[:500])
