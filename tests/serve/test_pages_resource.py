@@ -63,6 +63,7 @@ files:
     extra:
       middle: {value: '= mjd(DATE_OBS)', type: double, unit: d, timescale: UT1, refposition: TOPOCENTER, timeorigin: MJD-origin}
       limit_mag: {value: 14.5, type: double, filter: Photographic/Blue, description: Faintest stars}
+    companions: [{semantics: '#documentation', url: 'javascript:alert(2)', description: 'An <odd> place'}]
   signed: {files: 'signed/*.fits', links: signed, link_lifetime_s: 3600}
   held: {files: 'held/*.fits', embargo: '2999-01-01'}
 """
@@ -303,6 +304,7 @@ def test_pictures_of_a_signed_collection_come_by_fresh_links(client: TestClient)
 
 def test_a_dataset_has_a_page_with_its_picture_files_header_and_cutout(client: TestClient) -> None:
     text = page(client, f"/dataset?ID={quote(did('glass'), safe='')}")
+    assert "An &lt;odd&gt; place" in text
     assert "TELESCOP= &#39;Doublet" in text and "Leavitt" in text and "1.2" in text
     source = html.unescape(re.search(r'<figure class="picture"><a href="([^"]*)"', text)[1])  # type: ignore[index]
     assert client.get(source).content.startswith(b"\x89PNG")
