@@ -332,6 +332,26 @@ def test_pictures_of_changed_and_vanished_files_stay_until_the_next_version_is_p
     assert sum(name in before for name in after) == 2
 
 
+def test_pictures_that_a_broken_off_publish_made_and_noted_nowhere_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, settings = collection(tmp_path / "resource", 3), Settings(home=tmp_path / "home")
+    publish_resource(folder, settings=settings)
+    image(folder / "images" / "i0001.fits", 77)
+
+    def killed(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(IngestState, "keep", killed)
+        with pytest.raises(StoreError):
+            publish_resource(folder, settings=settings)
+    assert len(held(settings)[3]) == 8
+    image(folder / "images" / "i0001.fits", 78)
+    publish_resource(folder, settings=settings)
+    assert len(held(settings)[3]) == 6 and left_behind(settings) == []
+
+
 def test_a_collection_that_is_withdrawn_leaves_nothing_and_can_be_published_again(tmp_path: Path) -> None:
     folder, settings = collection(tmp_path / "resource", 3), Settings(home=tmp_path / "home")
     publish_resource(folder, settings=settings)

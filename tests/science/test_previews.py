@@ -68,3 +68,12 @@ def test_pixels_that_are_not_there_are_told_in_a_sentence(tmp_path: Path) -> Non
     path.write_bytes(path.read_bytes()[:20_000])
     with pytest.raises(FormatError, match="its pixels cannot be read"):
         pictures_of(path, 0)
+
+
+def test_a_header_that_promises_terabytes_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    header = fits.Header()
+    header.update(SIMPLE=True, BITPIX=-64, NAXIS=2, NAXIS1=10**6, NAXIS2=10**6)
+    path = tmp_path / "huge.fits"
+    path.write_bytes(header.tostring().encode())
+    with pytest.raises(FormatError, match="the file ends before the image does"):
+        pictures_of(path, 0)

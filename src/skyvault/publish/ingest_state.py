@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -114,6 +115,7 @@ class IngestState:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self._was_broken_off = False
         self._lock: IO[bytes] = path.with_suffix(".lock").open("ab")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -147,7 +149,9 @@ class IngestState:
         """
         with _told(self.path):
             execute = self._connection.execute
+            self._was_broken_off = execute("SELECT 1 FROM begun").fetchone() is not None
             execute("BEGIN")
+            execute("INSERT OR IGNORE INTO begun VALUES (1)")
             execute("DELETE FROM now")
             self._connection.executemany(
                 "INSERT OR REPLACE INTO now VALUES (?, ?, ?)", ((one.path, one.size, one.mtime_ns) for one in files)
@@ -268,8 +272,11 @@ class IngestState:
         return int(problems), int(remarks or 0)
 
     def remove_gone(self, made: Path) -> int:
-        """Delete what was made of files that vanished or changed; how many. To be called when that is public."""
-        count = 0
+        """Delete what was made of files that vanished or changed; how many. To be called when that is public.
+
+        Where an earlier publish did not come to its end, everything that belongs to nothing is looked for.
+        """
+        count = self._remove_strays(made) if self._was_broken_off else 0
         cursor = self._connection.execute("SELECT path FROM gone")
         while found := cursor.fetchmany(_GULP):
             for (path,) in found:
@@ -278,6 +285,26 @@ class IngestState:
                     place.unlink(missing_ok=True)
                     count += 1
         self._connection.execute("DELETE FROM gone")
+        self._connection.execute("DELETE FROM begun")
+        self._was_broken_off = False
+        return count
+
+    def _remove_strays(self, made: Path) -> int:
+        """Delete files that no dataset has: a process that was killed had made them, and noted nothing."""
+        execute = self._connection.execute
+        execute("DELETE FROM now")
+        execute(
+            f"INSERT OR IGNORE INTO now SELECT json_extract(value, '$[{_PATH}]'), 0, 0"
+            f" FROM files, json_each(files.products) WHERE {_IS_MADE}"
+        )
+        count = 0
+        for folder, _, names in os.walk(made):
+            for name in names:
+                place = Path(folder) / name
+                known = execute("SELECT 1 FROM now WHERE path = ?", (place.relative_to(made).as_posix(),)).fetchone()
+                if known is None:
+                    place.unlink(missing_ok=True)
+                    count += 1
         return count
 
     def close(self) -> None:
@@ -321,6 +348,8 @@ def _connected(path: Path) -> sqlite3.Connection:
         )
         # pictures made of files that are not so any more, to be deleted when the next version is public
         connection.execute("CREATE TABLE IF NOT EXISTS gone (path TEXT PRIMARY KEY) WITHOUT ROWID")
+        # whether a publish has begun that has not come to its end
+        connection.execute("CREATE TABLE IF NOT EXISTS begun (one INTEGER PRIMARY KEY)")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
         for name in ("now", "wanted"):
             connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,12 +47,24 @@ def pictures_in(file: Any, hdu: int, where: str) -> Pictures:
     """The same of an open FITS file (``astropy.io.fits.HDUList``), ``where`` being its name."""
     try:
         with quiet():
+            _refuse_cut_short(file[hdu], where)
             pixels = reduced(file[hdu], PREVIEW)
     except FormatError:
         raise
     except Exception as problem:
         raise FormatError(f"its pixels cannot be read ({in_a_line(problem)})", where=where) from None
     return pictures(pixels)
+
+
+def _refuse_cut_short(hdu: Any, where: str) -> None:
+    """Raises FormatError where the header promises more than there is, before memory is asked for."""
+    place = hdu.fileinfo() or {}
+    header = hdu.header
+    if place.get("datLoc") is None or place["file"].compression or getattr(hdu, "compression_type", None):
+        return
+    promised = abs(int(header["BITPIX"])) // 8 * math.prod(hdu.shape)
+    if place["datLoc"] + promised > place["file"].size:
+        raise FormatError("its pixels cannot be read (the file ends before the image does)", where=where)
 
 
 def pictures(pixels: Floats) -> Pictures:
