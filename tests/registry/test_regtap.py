@@ -80,7 +80,7 @@ def test_authors_ucds_data_models_and_identifiers_find_resources(registry: Any) 
     assert f"{HILL}/plates" in _found(registry.search(author="%Cannon%"))
     assert f"{HILL}/stars" in _found(registry.search(ucd="phot.mag%"))
     assert _found(registry.search(datamodel="obscore")) == {f"ivo://{AUTHORITY}/tap"}
-    assert _found(registry.search(datamodel="obscore_new")) == set()
+    assert _found(registry.search(datamodel="obscore_new")) == {f"ivo://{AUTHORITY}/ivoa/obscore"}
     assert not _found(registry.search(datamodel="regtap")), "this is not a registry of the whole VO"
     assert _found(registry.search(ivoid=f"ivo://{AUTHORITY.upper()}/Hill/Plates")) == {f"{HILL}/plates"}
 

@@ -219,7 +219,10 @@ class Site:
         capabilities = [_auxiliary(f"{_STD}TAP#aux", f"{BASE}/tap", "1.1")]
         served_by = [("TAP", self.ivoid("tap"))]
         types = ["Catalog"]
-        if shelf.stored.positions:
+        is_obscore = table.name.lower() == obscore.NAME.lower()
+        # observations of all kinds are found by TAP, and clients look for records of this type only
+        has_cone = bool(shelf.stored.positions) and not is_obscore
+        if has_cone:
             cone = cone_within(coverage.spatial)
             capabilities.append(
                 ConeSearchCapability(
@@ -244,10 +247,10 @@ class Site:
         curated = self._curated(facts)
         curated["relationships"] += (Relationship("IsServedBy", tuple(served_by)),)
         curated["dates"] += ((_day(shelf.published_at), "Updated"),)
-        if table.name.lower() == obscore.NAME.lower():
+        if is_obscore:
             table = replace(table, utype=_OBSCORE_TABLE)
         return Record(
-            "vs:CatalogService" if shelf.stored.positions else "vs:CatalogResource",
+            "vs:CatalogService" if has_cone else "vs:CatalogResource",
             self.ivoid(schema, name),
             table.title or _title(facts.get("title"), table.name),
             table.description or facts.get("description") or f"The table {table.name}, published by {self.publisher}.",
