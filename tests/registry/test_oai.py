@@ -237,6 +237,20 @@ def test_records_of_hostile_words_are_good_xml(small: Small) -> None:
     assert "<b>&" in rows[0]["res_title"]
 
 
+def test_tiles_that_are_made_later_are_told(small: Small) -> None:
+    from skyvault.store.hips_folders import CURRENT, hips_top
+    from skyvault.store.layout import Layout
+
+    small.publish("sky")
+    site = small.serve()
+    query = "SELECT access_url FROM rr.capability NATURAL JOIN rr.interface WHERE standard_id LIKE 'ivo://ivoa.net/std/hips#%'"
+    assert site.rows(query) == []
+    top = hips_top(Layout.of(small.settings), "t.sky")
+    top.mkdir(parents=True)
+    (top / CURRENT).write_text("0123abcd")
+    assert site.rows(query) == [{"access_url": f"{site.base}/hips/t.sky"}]
+
+
 @needs_schemas
 def test_tables_of_any_name_have_records_of_good_names(small: Small) -> None:
     from skyvault.formats import open_table
