@@ -8,6 +8,7 @@ is there and the same entry comes out again, when the last who wanted it leaves;
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import threading
@@ -73,6 +74,16 @@ def _leave(key: _Key) -> None:
             changed = [_take_out(filters, _entries[key]) for filters in _lists]
             if any(changed):
                 _mutated()
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock, and is not there to give it back."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _current() -> list[Any]:
