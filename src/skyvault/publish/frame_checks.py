@@ -45,7 +45,9 @@ def frame_findings(file: ResourceFile) -> Iterator[Finding]:
             said = f"{problem.where}: {problem.what}" if problem.where else problem.what
             yield Finding("error", place, said, problem.hint or "")
             continue
-        yield from _unframed(table, place)
+        # ObsCore and EPN-TAP say which clock their times are of
+        if not (section.obscore or section.epntap):
+            yield from _unframed(table, place)
 
 
 def _unframed(table: Table, place: str) -> Iterator[Finding]:
