@@ -131,7 +131,7 @@ def _rows_of(resource: Element, ivoid: str) -> Mapping[str, list[tuple[Any, ...]
     _capabilities(rows, resource, ivoid)
     _tables(rows, resource, ivoid)
     _coverage(rows, resource, ivoid)
-    for path in _RESOURCE_DETAILS:
+    for path in _present(resource, _RESOURCE_DETAILS):
         rows["res_detail"] += [(ivoid, None, f"/{path}", value) for value in _values(resource, path)]
     return rows
 
@@ -212,7 +212,7 @@ def _capabilities(rows: dict[str, list[tuple[Any, ...]]], resource: Element, ivo
         standard = _lower(capability.get("standardID"))
         rows["capability"].append((ivoid, number, _type(capability), _text(capability, "description"), standard))
         rows["validation"] += [(ivoid, *_validation(one), number) for one in _all(capability, "validationLevel")]
-        for path in _CAPABILITY_DETAILS:
+        for path in _present(capability, _CAPABILITY_DETAILS):
             rows["res_detail"] += [(ivoid, number, f"/capability/{path}", value) for value in _values(capability, path)]
         for interface in _all(capability, "interface"):
             interface_number += 1
@@ -353,7 +353,9 @@ def local(element: Element) -> str:
 def _all(element: Element, *path: str) -> list[Element]:
     found = [element]
     for name in path:
-        found = [child for one in found for child in one if local(child) == name]
+        # nearly always without a namespace; written out because it is asked a thousand times a record
+        qualified = "}" + name
+        found = [child for one in found for child in one if child.tag == name or child.tag.endswith(qualified)]
     return found
 
 
@@ -397,6 +399,12 @@ def _type(element: Element) -> str | None:
     name = said.rpartition(":")[2]
     known = _PREFIXES.get(name)
     return f"{known}:{name}" if known else said
+
+
+def _present(element: Element, paths: Iterable[str]) -> list[str]:
+    """Those of the paths whose first step is there."""
+    names = {local(child) for child in element}
+    return [path for path in paths if path.partition("/")[0] in names]
 
 
 def _values(element: Element, path: str) -> list[str]:
