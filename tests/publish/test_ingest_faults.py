@@ -152,14 +152,16 @@ def killed_at_random(tmp_path: Path, rounds: int) -> None:
             nursery.stdin.write(f"{folder} {settings.home}\n")
             pid = int(nursery.stdout.readline())
             began = time.monotonic()
-            # the first one tells how long a whole one takes
+            # those that come to their end tell how long a whole one takes
             timer = threading.Timer(length * chance.uniform(0.02, 1.0) if number else 600.0, kill, (pid,))
             timer.start()
             status = int(nursery.stdout.readline())
             timer.cancel()
             timer.join()
-            length = length or time.monotonic() - began
             killed += status == signal.SIGKILL
+            if status == 0:
+                # the machine is now faster, now slower
+                length = time.monotonic() - began
             # what is public is what was, or what is now: it is read whole either way
             dids = [row["obs_publisher_did"] for row in rows(settings, "SELECT obs_publisher_did FROM sky.images")]
             assert len(set(dids)) == len(dids) == 12
@@ -167,7 +169,7 @@ def killed_at_random(tmp_path: Path, rounds: int) -> None:
         nursery.stdin.close()
         nursery.wait(20)
         nursery.stdout.close()
-    assert killed >= rounds // 3
+    assert killed >= rounds // 4
     publish_resource(folder, settings=settings, processes=1)
     shutil.rmtree(undisturbed.home)
     publish_resource(folder, settings=undisturbed, processes=1)

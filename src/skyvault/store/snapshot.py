@@ -380,12 +380,13 @@ class Builder:
             for number, part in enumerate(carried):
                 path = str(part.path).replace("'", "''")
                 connection.execute(f"ATTACH '{path}' AS carried_{number} (READ_ONLY)")
-                parts.append(
-                    f"SELECT c.key, d.rowid AS row FROM carried_{number}.{part.cells} AS c"
-                    f" JOIN data AS d ON d._row = c.row + {part.first}"
-                )
-            union = " UNION ALL ".join(parts) or "SELECT 0::BIGINT AS key, 0::BIGINT AS row WHERE false"
-            connection.execute(f"CREATE TABLE cells_{index} AS SELECT key, row FROM ({union}) ORDER BY key")
+                parts.append(f"SELECT key, row + {part.first} AS _row FROM carried_{number}.{part.cells}")
+            union = " UNION ALL ".join(parts) or "SELECT 0::BIGINT AS key, 0::BIGINT AS _row WHERE false"
+            # one join for all: each would look through the whole table
+            connection.execute(
+                f"CREATE TABLE cells_{index} AS SELECT c.key, d.rowid AS row FROM ({union}) AS c"
+                " JOIN data AS d ON d._row = c._row ORDER BY c.key"
+            )
         finally:
             for number in range(len(parts)):
                 connection.execute(f"DETACH carried_{number}")
