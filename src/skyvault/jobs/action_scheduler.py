@@ -45,6 +45,7 @@ class ActionScheduler:
         self._running: list[threading.Thread] = []
         self._counter: int | None = None
         self._looked = 0.0
+        self._stamp: tuple[int, float] | None = None
         self._resources: list[Registered] = []
         self._newest: dict[tuple[str, str], ActionRun] = {}
 
@@ -94,7 +95,10 @@ class ActionScheduler:
         if counter == self._counter and now - self._looked < _BURY_S:
             return
         resources = self.ledger.resources
-        self._resources = [one for one in resources.all() if one.document.get("actions")]
+        stamp = resources.stamp()
+        if stamp != self._stamp:
+            self._resources = [one for one in resources.all() if one.document.get("actions")]
+            self._stamp = stamp
         if self._resources:
             resources.bury(verdict)
             self._newest = resources.newest()

@@ -106,6 +106,12 @@ class Resources:
         """All resources, by name."""
         return [_registered(row) for row in self.database.fetch_all(f"{_SELECT} ORDER BY key")]
 
+    def stamp(self) -> tuple[int, float]:
+        """Differs when a resource was published or forgotten; cheap where :meth:`all` reads long texts."""
+        row = self.database.fetch_one("SELECT count(*), coalesce(sum(published_at), 0) FROM resources")
+        assert row is not None
+        return int(row[0]), float(row[1])
+
     # -- runs ----------------------------------------------------------------------------------------------------
 
     def begin(
