@@ -128,6 +128,14 @@ def test_verbosity_chooses_columns_by_their_old_ucds(base: str) -> None:
     }  # fmt: skip
 
 
+def test_one_collection_can_be_asked_alone(base: str) -> None:
+    everywhere = ask(base, POS="10,20", SIZE="1", VERB="3")
+    names = {str(row["target"]): str(row["collection"]) for row in everywhere.array}
+    assert names == {"a": "sky.plain", "b": "sky.signed"}
+    assert titles(ask(base, POS="10,20", SIZE="1", VERB="3", COLLECTION="sky.signed")) == ["b"]
+    assert titles(ask(base, POS="10,20", SIZE="1", VERB="3", COLLECTION="x' OR '1'='1")) == []
+
+
 def test_metadata_are_columns_and_inputs_without_rows(base: str) -> None:
     table = ask(base, FORMAT="METADATA")
     assert len(table.array) == 0

@@ -42,6 +42,7 @@ PARAMETERS: Final = ParameterSet(
         Parameter("SIZE", doc="Width, or width,height", unit="deg", longest=100),
         Parameter("FORMAT", doc="ALL, GRAPHIC, METADATA, or media types with commas", default="ALL", longest=500),
         Parameter("INTERSECT", doc="How image and region lie", choices=_INTERSECT, default="OVERLAPS"),
+        Parameter("COLLECTION", doc="Only images of this collection, as obs_collection names it", longest=200),
         Parameter("VERB", type="integer", doc="Columns: 0 the fewest, 3 all", default=2, minimum=0, maximum=3),
         Parameter("MAXREC", type="integer", doc="Most rows", minimum=0),
     )
@@ -290,6 +291,9 @@ def condition(values: Mapping[str, Any]) -> str:
         raise ParameterError(f"SIZE={values['SIZE'][:64]!r} is not between 0 and 360 degrees")
     how = values["INTERSECT"]
     kind = "dataproduct_type = 'image'"
+    if values["COLLECTION"]:
+        quoted = values["COLLECTION"].replace("'", "''")
+        kind += f" AND obs_collection = '{quoted}'"
     if how == "CENTER" or max(size) == 0:
         return f"{kind} AND 1=CONTAINS(POINT({lon % 360!r}, {lat!r}), s_region)"
     region = f"REGION('{format_region(_region(lon % 360, lat, width, height))}')"
