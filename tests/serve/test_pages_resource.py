@@ -274,6 +274,9 @@ def test_the_page_of_a_table_names_its_services_with_lines_that_run(client: Test
     for snippet in snippets:
         if snippet.startswith("import pyvo"):
             compile(snippet, "snippet", "exec")
+        if snippet.startswith("import pyvo") and "SCSService" in snippet:
+            # the example finds something
+            assert "pos=(10.0, 20.0)" in snippet
         if snippet.startswith("curl -G"):
             assert subprocess.run(["sh", "-n", "-c", snippet], check=False).returncode == 0
 

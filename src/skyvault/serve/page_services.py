@@ -31,14 +31,21 @@ class TableService:
     snippets: tuple[tuple[str, str], ...]
 
 
-def services_of(shelf: Shelved, base: str, did: str | None = None) -> list[TableService]:
-    """The services of a table; ``base`` is the absolute address of the root, ``did`` a dataset for examples."""
-    return list(_services(shelf, base, did))
+def services_of(
+    shelf: Shelved, base: str, did: str | None = None, place: tuple[float, float] | None = None
+) -> list[TableService]:
+    """The services of a table, with lines to try.
+
+    ``base`` is the absolute address of the root, ``did`` a dataset for examples, ``place`` (degrees) where a row is.
+    """
+    return list(_services(shelf, base, did, place))
 
 
-def _services(shelf: Shelved, base: str, did: str | None) -> Iterator[TableService]:
-    place = some_place(shelf)
-    lon, lat, radius = place if place is not None else (10.0, 20.0, 0.1)
+def _services(shelf: Shelved, base: str, did: str | None, place: tuple[float, float] | None) -> Iterator[TableService]:
+    known = some_place(shelf)
+    lon, lat, radius = known if known is not None else (10.0, 20.0, 0.1)
+    if place is not None:
+        lon, lat = (round(value, 4) for value in place)
     yield _tap(shelf, f"{base}/tap")
     if shelf.stored.positions:
         yield _cone(f"{page_address(shelf.table.name, base)}/scs", lon, lat, radius)
@@ -103,6 +110,11 @@ def _images(address: str, lon: float, lat: float, radius: float) -> TableService
         (
             _python(*lines, told=(address, lon, lat, radius)),
             (_SHELL, _curl(address, POS=f"CIRCLE {lon} {lat} {radius}")),
+            (
+                "TOPCAT",
+                f"VO > Simple Image Access (SIA) Query\nSIA URL: {address}, SIA Version 2.0\n"
+                f"RA {lon}, Dec {lat}, Angular Size {radius} degrees",
+            ),
         ),
     )
 
@@ -148,6 +160,11 @@ def _spectra(address: str, lon: float, lat: float, radius: float, kind: str) -> 
         (
             _python("spectra = pyvo.dal.SSAService({0!r})", search, told=(address, lon, lat, 2 * radius, kind)),
             (_SHELL, _curl(address, REQUEST="queryData", POS=f"{lon},{lat}", SIZE=f"{2 * radius:g}", DPTYPE=kind)),
+            (
+                "TOPCAT",
+                f"VO > Simple Spectral Access (SSA) Query\nSSA URL: {address}?\n"
+                f"RA {lon}, Dec {lat}, Diameter {2 * radius:g} degrees",
+            ),
         ),
     )
 
@@ -163,7 +180,11 @@ def _links(address: str, did: str) -> TableService:
         "DataLink 1.1",
         address,
         "Files, previews and services of datasets, many at once",
-        (_python(*lines, told=(whole,)), (_SHELL, _curl(address, ID=did))),
+        (
+            _python(*lines, told=(whole,)),
+            (_SHELL, _curl(address, ID=did)),
+            ("TOPCAT", "Views > Activation Actions > View Datalink Table, on the result of a search"),
+        ),
     )
 
 

@@ -41,6 +41,7 @@ from skyvault.store.coverage import coverage_of
 from skyvault.store.dataset_previews import some_datasets
 from skyvault.store.products import local_part
 from skyvault.store.query import Limits, compile_query
+from skyvault.store.tap_schema import spelled, spelled_name
 from skyvault.store.user_space import Reader
 from skyvault.store.view import Shelved, View
 
@@ -119,12 +120,26 @@ class Pages:
                 maxrec_hard=self.service.settings.maxrec_hard, graticule=graticule(), sky_deg2=SKY_DEG2,
                 radius_units=list(RADIUS_UNITS), coverage=coverage_of(view, shelf.table.name),
                 origin=origin_of(shelf, page, self.service.settings.publisher),
-                services=services_of(shelf, base, dids[0] if dids else None),
+                services=services_of(shelf, base, dids[0] if dids else None, self._some_row(shelf)),
                 members=members_of(view, shelf),
                 gallery=[(dataset_address(root, did), thumbnail_address(root, did), local_part(did)) for did in dids],
             )  # fmt: skip
 
         return await self._page(request, ("table", shelf.table.name), make)
+
+    def _some_row(self, shelf: Shelved) -> tuple[float, float] | None:
+        """Where a row of a table of observations is: cells of its coverage may be far from any row's middle."""
+        place = shelf.stored.positions[0] if shelf.stored.positions else None
+        if place is None or place.lon is None or place.lat is None or not shelf.stored.regions:
+            return None
+        lon, lat = (spelled(shelf.table.columns[i].name) for i in (place.lon, place.lat))
+        text = f"SELECT TOP 1 {lon}, {lat} FROM {spelled_name(shelf.table.name)} WHERE {lon} IS NOT NULL"
+        answer = self.service.store.query(text, Limits(rows=1, seconds=self.service.settings.sync_time_s))
+        try:
+            rows = [row for batch in answer.stream.batches for row in zip(*batch.to_pydict().values(), strict=True)]
+        finally:
+            answer.close()
+        return (float(rows[0][0]), float(rows[0][1])) if rows and None not in rows[0] else None
 
     async def examples(self, request: Request) -> Response:
         """GET /tap/examples: a DALI-examples document (DALI 1.1, section 2.3)."""
