@@ -141,6 +141,27 @@ def test_the_spectral_axis_comes_with_every_result_that_holds_flux(base: str) ->
         assert b"PARAM" not in raw(base, f"SELECT TOP 1 {text} FROM gaiaxp.spectra")
 
 
+def test_other_formats_tell_the_axis_in_their_own_way(base: str) -> None:
+    import json
+
+    from astropy.io import fits
+    from astropy.table import Table
+
+    from skyvault.formats import open_table
+
+    query, wavelength = "SELECT TOP 2 source_id, flux AS f FROM gaiaxp.spectra", list(range(400, 801, 10))
+    metadata = json.loads(raw(base, query, "json"))["metadata"]
+    assert metadata[1]["axis"] == {"name": "spectral", "unit": "nm", "values": wavelength} and "axis" not in metadata[0]
+    with fits.open(io.BytesIO(raw(base, query, "fits"))) as file:
+        told = " ".join("".join(file[1].header["COMMENT"]).split())
+    assert told.startswith("spectral (nm) of f: 400 410 420") and "790 800" in told
+    table = Table.read(raw(base, query, "ecsv").decode(), format="ascii.ecsv")
+    assert table.meta["spectral"] == {"unit": "nm", "values": wavelength}
+    for kind in ("parquet", "arrow", "votable/b"):
+        described = open_table(raw(base, query, kind)).table
+        assert [param.id for param in described.params] == [described.columns[1].ref]
+
+
 def test_colours_and_averages_are_made_of_vectors(base: str) -> None:
     rows = tap(
         base,

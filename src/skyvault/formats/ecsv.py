@@ -24,6 +24,7 @@ from skyvault.formats.json_out import json_texts
 from skyvault.formats.source import DEFAULT_LIMITS, ByteSource, ReadLimits, TableSource
 from skyvault.formats.stream import TableStream
 from skyvault.formats.tabledata import CellError, column_from_text
+from skyvault.model.frames import axes_of, numbers_of
 from skyvault.model.table import Column, Datatype, Info, Table
 
 _ROWS = 20_000
@@ -349,8 +350,9 @@ def _header_text(stream: TableStream) -> str:
         meta["description"] = table.description
     for info in (*stream.infos, *table.infos):
         meta.setdefault(info.name, info.value)
+    axes = {axis.name: {"unit": axis.unit, "values": numbers_of(axis)} for axis in axes_of(table).values()}
     out.append("# meta: !!omap")
-    out.extend(f"# - {_flow({key: value})}" for key, value in meta.items())
+    out.extend(f"# - {_flow({key: value})}" for key, value in {**axes, **meta}.items())
     out.append("# schema: astropy-2.0")
     names = pa.array(table.column_names, pa.string())
     out.append(",".join(_line(name) for name in quoted_fields(names, ",").to_pylist()))

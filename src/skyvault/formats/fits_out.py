@@ -25,6 +25,7 @@ from skyvault.formats.fits_header import BLOCK, blocks, card
 from skyvault.formats.stream import TableStream
 from skyvault.formats.tabledata import null_number, string_parts
 from skyvault.formats.votable_binary_out import plain_values
+from skyvault.model.frames import axes_of
 from skyvault.model.table import INTEGRAL, Column, Table
 
 _Array = np.ndarray[Any, Any]
@@ -334,6 +335,9 @@ def _header(stream: TableStream, fields: list[_Field], rows: int, heap_bytes: in
                 cards.append(card(f"{keyword}{number}", value))
     for info in (*stream.infos, *table.infos):
         cards.append(card("HISTORY", None, f" {info.name}: {info.value}"))
+    for identifier, axis in axes_of(table).items():
+        names = ", ".join(column.name for column in table.columns if column.ref == identifier)
+        cards.append(card("COMMENT", None, f" {axis.name} ({axis.unit or 'no unit'}) of {names}: {axis.value}"))
     if table.description:
         cards.append(card("COMMENT", None, f" {table.description}"))
     if any(field.replaced for field in fields):

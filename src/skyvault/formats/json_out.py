@@ -16,6 +16,7 @@ from skyvault.formats.blocks import begun, formatted, sliced
 from skyvault.formats.cell_text import cell_texts, join_rows, list_offsets
 from skyvault.formats.stream import TableStream
 from skyvault.formats.tabledata import string_parts
+from skyvault.model.frames import axes_of, numbers_of
 from skyvault.model.table import Column
 
 _ROWS = 20_000
@@ -30,9 +31,13 @@ def write_json(stream: TableStream, *, threads: int = 2) -> Iterator[bytes]:
     """
     table = stream.table
     batches = begun(stream.batches)
-    metadata = [
+    metadata: list[dict[str, Any]] = [
         {key: value for key in _TOLD if (value := getattr(column, key)) is not None} for column in table.columns
     ]
+    axes = axes_of(table)
+    for told, column in zip(metadata, table.columns, strict=True):
+        if (axis := axes.get(column.ref or "")) is not None:
+            told["axis"] = {"name": axis.name, "unit": axis.unit, "values": numbers_of(axis)}
     yield f'{{"metadata":{json.dumps(metadata, ensure_ascii=False)},\n"data":['.encode()
 
     def work(batch: pa.RecordBatch) -> pa.Buffer:

@@ -117,11 +117,25 @@ def axis_name(axis: Column) -> str:
     return f"{_named(_AXIS, (axis.name,))}_{zlib.crc32(said.encode('utf-8', 'replace')):08x}"
 
 
+def axes_of(table: Table) -> dict[str, Column]:
+    """The axes of a table's vectors, by the IDs that columns refer to."""
+    wanted = {column.ref for column in table.columns if column.ref}
+    return {str(param.id): param for param in table.params if param.id in wanted and is_axis(param)}
+
+
 def common_axis(vectors: Iterable[Column]) -> str | None:
     """The axis that vectors of one length have in common, and so what is computed of them element by element."""
     found = {(vector.ref, vector.arraysize) for vector in vectors}
     ref = next(iter(found))[0] if len(found) == 1 else None
     return ref if ref is not None and ref.startswith(_AXIS) else None
+
+
+def numbers_of(axis: Column) -> list[float]:
+    """The values of an axis; none where they are no numbers."""
+    try:
+        return [float(one) for one in re.split(r"[\s,]+", str(axis.value).strip())]
+    except ValueError:
+        return []
 
 
 def is_axis(param: Column) -> bool:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from skyvault.errors import NotFound
 from skyvault.formats.stream import TableStream
-from skyvault.model.frames import is_axis
+from skyvault.model.frames import axes_of, numbers_of
 from skyvault.model.table import Column, CoordinateFrame, Info, Table
 from skyvault.store.products import local_part
 from skyvault.store.query import Limits
@@ -73,19 +73,13 @@ class TableProducts:
 
 
 def _axis(shelf: Shelved) -> Column:
-    wanted = {column.ref for column in shelf.table.columns if column.ref}
-    for param in shelf.table.params:
-        if param.id in wanted and is_axis(param):
-            return param
+    for axis in axes_of(shelf.table).values():
+        return axis
     raise NotFound(f"{shelf.table.name} holds no spectra")
 
 
 def _vectors(table: Table, axis: Column, row: dict[str, Any]) -> list[tuple[Column, Any]]:
     return [(column, row[column.name]) for column in table.columns if column.ref == axis.id and column.is_array]
-
-
-def _numbers(axis: Column) -> list[float]:
-    return [float(one) for one in str(axis.value).split()]
 
 
 def _picture(table: Table, axis: Column, row: dict[str, Any]) -> bytes:
@@ -99,9 +93,9 @@ def _picture(table: Table, axis: Column, row: dict[str, Any]) -> bytes:
     numbers = [None if one is None else [math.nan if v is None else v for v in one] for one in (flux, error)]
     # units as people write them
     unit = (column.unit or "").replace("**", "^").replace(".", " ")
-    return spectrum_picture(
-        _numbers(axis), numbers[0] or [math.nan] * len(_numbers(axis)), numbers[1], unit=axis.unit or "", flux_unit=unit
-    )
+    wavelength = numbers_of(axis)
+    known = numbers[0] or [math.nan] * len(wavelength)
+    return spectrum_picture(wavelength, known, numbers[1], unit=axis.unit or "", flux_unit=unit)
 
 
 def _document(table: Table, axis: Column, row: dict[str, Any], product: Product, found: Collection) -> bytes:
@@ -114,7 +108,7 @@ def _document(table: Table, axis: Column, row: dict[str, Any], product: Product,
     vectors = _vectors(table, axis, row)
     columns = [replace(axis, arraysize=None, value=None, id=None, utype=_AXIS)]
     columns += [replace(column, arraysize=None, ref=None, id=None) for column, _ in vectors]
-    cells = [_numbers(axis), *(values for _, values in vectors)]
+    cells = [numbers_of(axis), *(values for _, values in vectors)]
     arrays = [pa.array(one, arrow_type(column)) for one, column in zip(cells, columns, strict=True)]
     described = Table(
         "spectrum",
