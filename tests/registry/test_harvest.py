@@ -331,6 +331,21 @@ def test_a_registry_that_keeps_no_deleted_records_is_read_whole(odd: Odd, near: 
     assert done.is_full and done.deleted == 1 and set(_titles(near)) == {"ivo://odd/b"}
 
 
+def test_what_was_harvested_outlives_an_upgrade(odd: Odd, near: Settings) -> None:
+    from skyvault.publish.upgrade import upgrade
+
+    covered = "<coverage><spatial>0/0-11</spatial></coverage>"
+    odd.pages["ListRecords"] = [odd.listed(_record("ivo://odd/a", inner=covered), _record("ivo://odd/b"))]
+    harvest(odd.address, near)
+    assert [one.name for one in upgrade(settings=near, everything=True)] == ["rr.resource"]
+    assert set(_titles(near)) == {"ivo://odd/a", "ivo://odd/b"}
+    odd.pages["ListRecords"] = [odd.listed(_record("ivo://odd/a", "Again", inner=covered))]
+    assert harvest(odd.address, near).records == 1
+    assert _titles(near) == {"ivo://odd/a": "Again", "ivo://odd/b": "T"}
+    with pytest.raises(UsageError, match="holds what was harvested"):
+        unpublish("rr.resource", settings=near)
+
+
 def test_nothing_new_is_no_fault(odd: Odd, near: Settings) -> None:
     odd.pages["ListRecords"] = [odd.listed(_record("ivo://odd/a")), _document('<error code="noRecordsMatch"/>')]
     harvest(odd.address, near)
