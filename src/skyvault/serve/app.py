@@ -16,8 +16,8 @@ from skyvault.serve.account_elsewhere import AccountElsewhere
 from skyvault.serve.authentication import Authentication
 from skyvault.serve.dataset_vosi import DatasetVosi
 from skyvault.serve.faults import exception_handlers, form_for_people
-from skyvault.serve.hook_products import HookProducts
 from skyvault.serve.hips import HipsService
+from skyvault.serve.hook_products import HookProducts
 from skyvault.serve.links import Links
 from skyvault.serve.login_service import LoginService
 from skyvault.serve.moc import MocService
