@@ -280,6 +280,9 @@ class Settings:
         "skyvault.invalid", _text, "Naming authority of the identifiers given out (`ivo://AUTHORITY/...`)."
     )
     oai_page_records: int = _setting(200, _whole(1, 5000), "Records of one page of the registry's lists (`/oai`).")
+    registry: bool = _setting(
+        True, _flag, "Whether queries see the registry of what is published and harvested (schema `rr`, RegTAP)."
+    )
     registry_full: bool = _setting(
         False, _flag, "Whether this registry harvests the whole Virtual Observatory, and says so (RegTAP)."
     )

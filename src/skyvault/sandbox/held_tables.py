@@ -88,6 +88,7 @@ def settings_of(directory: Path, url: str) -> Settings:
         home=directory,
         # what the archives of the sandbox hold is written down beside it, whatever the operator has set
         ledger=None,
+        registry=False,
         base_url=url or None,
         requests_per_minute=0,
         memory_limit=500_000_000,

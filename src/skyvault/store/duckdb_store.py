@@ -49,6 +49,7 @@ class DuckStore:
             temp_bytes=settings.temp_bytes,
         )
         self.grace_s = settings.snapshot_grace_s
+        self._has_registry = settings.registry
         self.registry = RegistryShelf(self.engine, self.ledger.registry, settings.public_url)
         #: None: users may not keep tables here
         self.user_space = (
@@ -94,7 +95,8 @@ class DuckStore:
         self._loaded += 1
         # who publishes a registry's tables as they are (the sandbox does) has them instead of ours
         taken = {h.name.lower() for h in current}
-        registry = [shelf for shelf in self.registry.shelves(harvested) if shelf.table.name not in taken]
+        shelves = self.registry.shelves(harvested) if self._has_registry else ()
+        registry = [shelf for shelf in shelves if shelf.table.name not in taken]
         described = [*(h.table for h in current), *(shelf.table for shelf in registry)]
         items += tap_schema.shelve(self.engine, described, self._loaded, tap_schema.schema_descriptions(items))
         items += registry
