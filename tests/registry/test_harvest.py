@@ -331,6 +331,38 @@ def test_a_registry_that_keeps_no_deleted_records_is_read_whole(odd: Odd, near: 
     assert done.is_full and done.deleted == 1 and set(_titles(near)) == {"ivo://odd/b"}
 
 
+def test_a_registry_of_registries_leads_to_the_others(
+    far: Far, odd: Odd, near: Settings, skyvault: Callable[..., Any]
+) -> None:
+    from skyvault.publish.harvest import publishers
+
+    def registry(url: str) -> str:
+        return (
+            '<capability xsi:type="g:Harvest" standardID="ivo://ivoa.net/std/Registry"><interface xsi:type="g:OAIHTTP"'
+            f' role="std"><accessURL use="base"> {url} </accessURL></interface></capability>'
+        )
+
+    nowhere = "http://127.0.0.1:9/oai"
+    odd.pages["ListRecords"] = [
+        odd.listed(_record("ivo://far/r", inner=registry(far.oai), kind="g:Registry"), token="2")
+    ]
+    odd.pages["2"] = [
+        odd.listed(
+            _record("ivo://down/r", inner=registry(nowhere), kind="g:Registry"),
+            _record("ivo://old/r", inner=registry("http://old.example/oai"), kind="g:Registry", status="inactive"),
+            _record("ivo://other/s"),
+        )
+    ]
+    assert publishers(odd.address, near) == [far.oai, nowhere]
+    assert odd.asked[0]["set"] == "ivo_publishers"
+    done = skyvault(
+        "registry", "harvest", "--listed-by", odd.address, "--home", near.home, env={"SKYVAULT_ARCHIVE_ATTEMPTS": "1"}
+    )
+    # one that is down does not keep the others from being read
+    assert done.code == 1 and nowhere in done.err and "new or changed records" in done.out
+    assert f"ivo://{HOLDER}/far/one" in _titles(near)
+
+
 def test_what_was_harvested_outlives_an_upgrade(odd: Odd, near: Settings) -> None:
     from skyvault.publish.upgrade import upgrade
 

@@ -71,23 +71,37 @@ def show(ivoid: str, home: Path | None) -> int:
 @command.command("harvest", epilog="\b\nExample:\n  skyvault registry harvest https://dc.example/oai\n")
 @click.argument("address", metavar="URL", required=False)
 @click.option("--full", "is_full", is_flag=True, help="Read all records, not only what changed since the last time.")
+@click.option(
+    "--listed-by", metavar="URL", help="Harvest all registries that this one lists (http://rofr.ivoa.net/oai)."
+)
 @click.option("--all-records", is_flag=True, help="Also those the registry has harvested itself (not set ivo_managed).")
 @home_option
 @json_option
-def harvest_command(address: str | None, is_full: bool, all_records: bool, home: Path | None, as_json: bool) -> int:
+def harvest_command(
+    address: str | None,
+    is_full: bool,
+    listed_by: str | None,
+    all_records: bool,
+    home: Path | None,
+    as_json: bool,
+) -> int:
     """Bring another registry's records into the tables of rr; without URL those of all that were harvested before.
 
     A harvest that is stopped goes on where it was. The exit code is 3 when records were left out.
     """
     from skyvault.cli.progress import TerminalProgress
     from skyvault.errors import SkyvaultError, UsageError
-    from skyvault.publish.harvest import harvest
+    from skyvault.publish.harvest import harvest, publishers
     from skyvault.store.home_ledger import open_home_ledger
     from skyvault.store.layout import Layout
 
     settings = settings_from(home=home)
+    if address is not None and listed_by is not None:
+        raise UsageError("give a registry, or one that lists others (--listed-by), not both")
     addresses = [address] if address is not None else []
-    if address is None:
+    if listed_by is not None:
+        addresses = publishers(listed_by, settings)
+    elif address is None:
         with open_home_ledger(Layout.of(settings).make()) as ledger:
             known = ledger.registry.harvests()
         addresses = list(known)

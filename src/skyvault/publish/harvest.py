@@ -25,6 +25,7 @@ from skyvault.publish.harvested_tables import Changes, merged
 from skyvault.store.building import disk_faults
 from skyvault.store.home_ledger import open_home_ledger
 from skyvault.store.layout import Layout
+from skyvault.store.regtap_rows import harvest_addresses
 
 if TYPE_CHECKING:
     from skyvault.config import Settings
@@ -119,6 +120,37 @@ def harvest(
             if client is None:
                 own.close()
             ledger.duties.give_back(duty, holder)
+
+
+def publishers(address: str, settings: Settings | None = None, *, client: HttpClient | None = None) -> list[str]:
+    """The base URLs of the registries that a registry of registries lists (Registry Interfaces 1.1, section 3.5).
+
+    Raises what :func:`harvest` raises.
+    """
+    from skyvault.config import Settings as Configuration
+
+    settings = settings or Configuration()
+    address = _plain(address)
+    own = client or _client(settings)
+    found: list[str] = []
+    arguments = {"verb": "ListRecords", "metadataPrefix": "ivo_vor", "set": "ivo_publishers"}
+    try:
+        for number in range(1, MOST_PAGES + 1):
+            body = own.get(address, params=arguments, limit_bytes=PAGE_LIMIT, total_s=PAGE_S).body
+            page = read_page(body, where=f"{address}, page {number}")
+            if page.errors and {code for code, _ in page.errors} != {"noRecordsMatch"}:
+                code, message = page.errors[0]
+                raise FormatError(f"the registry does not list others: {message or code}", where=address)
+            for record in page.records:
+                if record.resource is not None and not record.is_deleted:
+                    found += harvest_addresses(record.resource)
+            if page.token is None:
+                break
+            arguments = {"verb": "ListRecords", "resumptionToken": page.token}
+    finally:
+        if client is None:
+            own.close()
+    return list(dict.fromkeys(found))
 
 
 def forget(address: str, settings: Settings | None = None) -> int:

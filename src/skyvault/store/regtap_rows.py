@@ -342,6 +342,19 @@ def _validation(element: Element) -> tuple[str | None, int | None]:
     return _lower(element.get("validatedBy")), int(level) if level is not None and level in "01234" else None
 
 
+def harvest_addresses(resource: Element) -> list[str]:
+    """Where a registry's records are harvested, by its own record; empty of anything else than an active registry."""
+    if (_lower(resource.get("status")) or "active") != "active":
+        return []
+    return [
+        url
+        for capability in _all(resource, "capability")
+        if _type(capability) == "vg:harvest"
+        for interface in _all(capability, "interface")
+        if _type(interface) == "vg:oaihttp" and (url := _text(interface, "accessURL")) is not None
+    ]
+
+
 # ------------------------------------------------------------------------------------------------ reading elements
 
 
