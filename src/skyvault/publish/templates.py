@@ -32,7 +32,7 @@ tables:
     source: stars.csv        # Parquet, FITS, VOTable, CSV, ECSV
     description: One row a star.
     columns:                 # what the file does not say by itself
-      g_mag: {unit: mag, ucd: phot.mag;em.opt.V, description: Brightness in the g band}
+      g_mag: {unit: mag, ucd: phot.mag;em.opt.B, filter: SLOAN/SDSS.g, magnitude_system: AB, description: Brightness}
     # position: [ra, dec]    # only where it is not found by itself
 examples:
   - name: The brightest stars
