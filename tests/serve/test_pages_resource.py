@@ -353,6 +353,8 @@ def test_a_query_shows_pictures_datasets_and_bibcodes(client: TestClient) -> Non
     text = client.post("/query", data={"QUERY": "SELECT access_url, obs_publisher_did FROM plates.glass"}).text
     assert text.count("/thumbnail?ID=") == 2
     assert f"/dataset?ID={quote(did('glass'), safe='')}" in html.unescape(text)
+    text = client.post("/query", data={"QUERY": "SELECT s_ra, access_url AS there FROM plates.glass"}).text
+    assert text.count("/thumbnail?ID=") == 2
     text = client.post("/query", data={"QUERY": "SELECT bib, doi FROM plates.stars"}).text
     assert (
         '<a rel="noopener noreferrer" href="https://ui.adsabs.harvard.edu/abs/2016A%26A...595A...1G/abstract">' in text

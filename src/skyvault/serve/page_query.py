@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import unquote
 
 from starlette.responses import Response
 
@@ -47,6 +48,8 @@ MOST_CELL_LETTERS = 1000
 #: letters of a line shown before and after a mistake
 MOST_AROUND = 120
 _ACTIONS = ("run", "job", "edit")
+#: how addresses of the links of our datasets begin
+_LINKS = "/datalink/links?ID="
 #: what a cell may lead to
 LinkKind: TypeAlias = Literal["address", "bibcode", "doi", "dataset"]
 
@@ -128,7 +131,7 @@ def run_as_page(service: Service, values: FormValues, form: Form, reader: Reader
             columns,
             rows,
             tuple(_link_kind(column, [row[i] for row in rows[:20]], base) for i, column in enumerate(columns)),
-            _pictures(service, columns, rows),
+            _pictures(service, columns, rows, base),
             stream.overflow or is_cut,
             len(rows) if stream.overflow or is_cut else stream.limit,
             stream.error,
@@ -165,19 +168,25 @@ def _link_kind(column: Column, some: list[str | None], base: str) -> LinkKind | 
         return "bibcode"
     if "meta.ref.doi" in ucds or "meta.bib.doi" in ucds:
         return "doi"
-    if all(text.startswith(f"{base}/datalink/links?ID=") for text in known):
+    if all(text.startswith(f"{base}{_LINKS}") for text in known):
         return "dataset"
     return "address" if all(web_address(text) for text in known) else None
 
 
 def _pictures(
-    service: Service, columns: tuple[Column, ...], rows: Sequence[tuple[str | None, ...]]
+    service: Service, columns: tuple[Column, ...], rows: Sequence[tuple[str | None, ...]], base: str
 ) -> tuple[str | None, ...]:
     """For each row the identifier of its dataset, if that has a picture; nothing where no row has."""
     place = next((i for i, one in enumerate(columns) if (one.utype or "").lower().endswith(PUBLISHER_DID)), None)
+    beginning = ""
+    if place is None:
+        # addresses of links hold the identifier, too
+        beginning = f"{base}{_LINKS}"
+        place = next((i for i in range(len(columns)) if rows and (rows[0][i] or "").startswith(beginning)), None)
     if place is None:
         return ()
-    dids = [row[place] or "" for row in rows]
+    texts = [row[place] or "" for row in rows]
+    dids = [unquote(text.removeprefix(beginning)) if beginning else text for text in texts]
     shown = pictures_of(service.store, [did for did in dids if did])
     return tuple(did if did in shown else None for did in dids) if shown else ()
 
