@@ -12,9 +12,9 @@ class XpGrid(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    start: Annotated[float, Field(ge=330, le=1050)] = 400.0
-    stop: Annotated[float, Field(ge=330, le=1050)] = 800.0
-    step: Annotated[float, Field(ge=0.05, le=720)] = 10.0
+    start: Annotated[float, Field(ge=330, le=1050, description="Shortest wavelength, nm")] = 400.0
+    stop: Annotated[float, Field(ge=330, le=1050, description="Longest wavelength, nm")] = 800.0
+    step: Annotated[float, Field(ge=0.05, le=720, description="From one to the next, nm")] = 10.0
 
     @model_validator(mode="after")
     def _ascends(self) -> XpGrid:
@@ -36,12 +36,12 @@ class XpSection(BaseModel):
         str | list[str],
         Field(description="Files of xp_continuous_mean_spectrum: CSV, ECSV, FITS, VOTable or Parquet, packed or not"),
     ]
-    ignore: str | list[str] = []
+    ignore: Annotated[str | list[str], Field(description="Patterns of files that are left out")] = []
     positions: Annotated[
         str | None,
         Field(description="A table with source_id, ra and dec (Gaia's catalogue); without it, places by source_id"),
     ] = None
-    grid: XpGrid = XpGrid()
+    grid: Annotated[XpGrid, Field(description="Wavelengths that are sampled")] = XpGrid()
     realisations: Annotated[
         int, Field(ge=0, le=10_000, description="Drawn from the covariance; 0: flux and error of the coefficients")
     ] = 10
@@ -49,11 +49,13 @@ class XpSection(BaseModel):
         str | None, Field(description="A folder with another instrument than Gaia DR3's, as GaiaXPy has them")
     ] = None
     release: Annotated[str, Field(description="Before the number in names of sources")] = "Gaia DR3"
-    title: str | None = None
-    description: str | None = None
-    obscore: bool = True
-    links: Literal["open", "signed"] = "open"
-    link_lifetime_s: Annotated[int, Field(gt=0, le=31_536_000)] = 3600
+    title: Annotated[str | None, Field(description="Of the table; else the resource's")] = None
+    description: Annotated[str | None, Field(description="Of the table; else the resource's")] = None
+    obscore: Annotated[bool, Field(description="Whether the spectra join ivoa.ObsCore, and so SSA")] = True
+    links: Annotated[
+        Literal["open", "signed"], Field(description="signed: spectra are given out by addresses that expire")
+    ] = "open"
+    link_lifetime_s: Annotated[int, Field(gt=0, le=31_536_000, description="Of signed addresses, seconds")] = 3600
 
     @model_validator(mode="after")
     def _some_error(self) -> XpSection:

@@ -92,7 +92,7 @@ def _known(error: ArrayLike) -> Floats:
 
 
 def _limits(flux: Floats, spread: Floats) -> tuple[float, float]:
-    """Flux from zero or below it to zero or above the highest; some samples with huge errors do not flatten the rest."""
+    """Flux from zero or below it to zero or above the highest; some huge errors do not flatten the rest."""
     if not len(flux):
         return 0.0, 1.0
     typical = float(np.median(spread))
