@@ -45,6 +45,7 @@ files:
     map: {s_ra: 10.0, s_dec: 20.0, em_min: 5e-7, em_max: 6e-7}
 tables:
   stars: {source: stars/stars.txt.csv, description: Stars of the field}
+  elsewhere: {source: stars/elsewhere.txt.csv, obscore: true, description: Images that are kept elsewhere}
 """
 
 
@@ -64,6 +65,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, start_server: Callable[..., A
     (folder / "curves" / "c.csv").write_text("mjd,mag\n" + "".join(f"{50_000 + i},{12 + i / 10}\n" for i in range(9)))
     (folder / "stars").mkdir()
     (folder / "stars" / "stars.txt.csv").write_text("id,ra,dec,mag\n1,10.0,20.0,12.5\n2,10.01,20.01,13.5\n")
+    (folder / "stars" / "elsewhere.txt.csv").write_text(
+        "obs_id,s_ra,s_dec,obs_title,dataproduct_subtype\nz,10.0,20.0,A raw image,raw\n"
+    )
     (folder / "resource.yaml").write_text(RESOURCE)
     settings = Settings(home=folder / "home")
     done = publish_resource(folder, settings=settings, processes=1)

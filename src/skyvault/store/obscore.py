@@ -206,7 +206,7 @@ def as_observations(table: Table) -> Table:
             ref = column.ref if column.ref in held else TIMES.id if known.ref == TIMES.id else None
             columns.append(replace(known, principal=True, indexed=False, ref=ref, nullable=column.nullable))
         else:
-            columns.append(column)
+            columns.append(in_standard_words(column))
     has_times = any(column.ref == TIMES.id for column in columns) and TIMES.id not in held
     return replace(table, columns=tuple(columns), time_frames=(*table.time_frames, *((TIMES,) if has_times else ())))
 
