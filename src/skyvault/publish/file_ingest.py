@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from skyvault.model.ports import Progress
 
 #: grows when files are read in another way than before, so that they are read again
-_READER: Final = 2
+_READER: Final = 3
 #: files a worker is given at once
 _CHUNK: Final = 8
 #: so few files are not worth other processes
