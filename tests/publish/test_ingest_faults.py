@@ -26,8 +26,10 @@ from skyvault.config import Settings
 from skyvault.errors import Conflict, IngestError, StoreError
 from skyvault.model.product import Product
 from skyvault.publish import resource_publisher
+from skyvault.publish.checker import check
 from skyvault.publish.datasets import Dataset
 from skyvault.publish.ingest_state import IngestState, SeenFile, file_read
+from skyvault.publish.merging import catch_up
 from skyvault.publish.publisher import unpublish
 from skyvault.publish.resource_publisher import publish_resource
 from skyvault.serve.local import query
@@ -55,6 +57,32 @@ def collection(folder: Path, count: int, more: str = "", size: int = 40) -> Path
         image(folder / "images" / f"i{number:04d}.fits", number, size)
     (folder / "resource.yaml").write_text(RESOURCE + more)
     return folder
+
+
+#: publishes, and is killed when the collection is public and ivoa.ObsCore does not know of it yet
+KILLED_BEFORE_THE_MERGE = """
+import os, signal, sys
+from pathlib import Path
+from skyvault.config import Settings
+from skyvault.publish.publisher import Publisher
+from skyvault.publish.resource_publisher import publish_resource
+
+if __name__ == "__main__":
+    Publisher.merge_obscore = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+    publish_resource(Path(sys.argv[1]), settings=Settings(home=Path(sys.argv[2])))
+"""
+
+
+def test_observations_of_a_publish_killed_before_its_end_are_found_once_the_server_starts(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    folder = collection(tmp_path / "c", 2)
+    program = tmp_path / "killed.py"
+    program.write_text(KILLED_BEFORE_THE_MERGE)
+    run = subprocess.run([sys.executable, str(program), str(folder), str(settings.home)], env=environment(), timeout=60)
+    assert run.returncode == -signal.SIGKILL
+    assert "ivoa.ObsCore" in {finding.where for finding in check(settings=settings)}
+    assert catch_up(settings) and not catch_up(settings)
+    assert rows(settings, "SELECT COUNT(*) AS n FROM ivoa.ObsCore") == [{"n": 2}]
 
 
 def rows(settings: Settings, adql: str) -> list[dict[str, Any]]:

@@ -28,7 +28,12 @@ def command(host: str | None, port: int | None, workers: int | None, base_url: s
     Tables published or withdrawn meanwhile appear and disappear without a restart.
     """
     settings = settings_from(home=home, host=host, port=port, workers=workers, base_url=base_url)
+    from skyvault.publish.merging import catch_up
     from skyvault.serve.run import serve
 
+    if catch_up(settings):
+        click.echo(
+            "ivoa.ObsCore was behind its collections, since a publish was broken off; it holds them now", err=True
+        )
     serve(settings)
     return 0

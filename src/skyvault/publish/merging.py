@@ -41,3 +41,18 @@ def merged_once(settings: Settings, progress: Progress | None = None) -> Iterato
             layout = Layout.of(settings)
             with open_home_ledger(layout) as ledger:
                 Publisher(layout, ledger.holdings, settings, progress).merge_obscore()
+
+
+def catch_up(settings: Settings) -> bool:
+    """Merge ivoa.ObsCore where a publish was killed before it could; whether there was anything to do."""
+    from skyvault.publish.publisher import Publisher
+    from skyvault.store.home_ledger import open_home_ledger
+    from skyvault.store.layout import Layout
+
+    layout = Layout.of(settings).make()
+    with open_home_ledger(layout) as ledger:
+        publisher = Publisher(layout, ledger.holdings, settings, None)
+        if publisher.is_merged():
+            return False
+        publisher.merge_obscore()
+        return True

@@ -376,6 +376,13 @@ class Publisher:
                 self.holdings.lease([], holder, 0)
         raise Busy(f"{obs.NAME} is being changed by others all the time", hint="Run skyvault upgrade to merge it.")
 
+    def is_merged(self) -> bool:
+        """Whether ivoa.ObsCore holds its collections as they are now; a publish that was killed may leave it behind."""
+        current = self.holdings.current().values()
+        members = {h.name: h.snapshot for h in current if h.extra.get("obscore")}
+        merged = self.holdings.find(obs.NAME)
+        return members == ({} if merged is None else merged.extra.get("member_snapshots", members))
+
     def _merged(self, members: list[Holding]) -> tuple[Spec, Built]:
         target = obs.obscore_table(obs.extensions(h.table for h in members))
         authority = self.settings.authority
