@@ -47,6 +47,9 @@ version: '1.2'
 contact: plates@example.org
 subjects: [photographic plates]
 services: [sia2, soda]
+examples:
+  - {name: 'Old <plates>', query: "SELECT TOP 5 obs_id FROM plates.glass WHERE t_min < 20000", description: 'Before 1913'}
+  - {name: All observations, query: "SELECT COUNT(*) AS n FROM ivoa.ObsCore"}
 tables:
   stars:
     source: stars.parquet
@@ -424,3 +427,14 @@ def test_days_and_wavelengths_as_people_read_them() -> None:
         "120 pm",
         "21 m",
     )
+
+
+def test_the_examples_of_a_resource_come_before_those_made_for_any_table(client: TestClient) -> None:
+    document = ElementTree.fromstring(client.get("/tap/examples").content)
+    text = " ".join("".join(document.itertext()).split())
+    assert text.index("Old <plates>") < text.index("Ten rows of plates.glass")
+    # it is about observations of all collections, and told once
+    assert text.count("All observations") == 1 and "FROM plates.glass WHERE t_min < 20000" in text
+    page = client.get("/plates/glass").text
+    assert "Old &lt;plates&gt;" in page and "Before 1913" in page and "All observations" in page
+    assert "Old &lt;plates&gt;" not in client.get("/plates/stars").text

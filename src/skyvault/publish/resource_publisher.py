@@ -236,7 +236,7 @@ def resource_facts(resource: Resource) -> dict[str, Any]:
         mode="json",
         by_alias=True,
         exclude_none=True,
-        exclude={"root", "tables", "files", "xp", "examples", "actions", "records", "tests"},
+        exclude={"root", "tables", "files", "xp", "actions", "records", "tests"},
     )
     facts["creators"] = [{"name": one} if isinstance(one, str) else one for one in facts["creators"]]
     if resource.licence_url is not None:

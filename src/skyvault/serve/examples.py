@@ -53,7 +53,8 @@ def examples(view: View) -> list[Example]:
     found = list(_schema_examples(published))
     for shelf in published[:MOST_TABLES]:
         found += table_examples(shelf)
-    return found
+    # a publisher's example may be about several tables of a resource
+    return list({(one.name, one.query): one for one in reversed(found)}.values())[::-1]
 
 
 def _published(view: View) -> list[Shelved]:
@@ -61,11 +62,23 @@ def _published(view: View) -> list[Shelved]:
 
 
 def table_examples(shelf: Shelved) -> list[Example]:
-    """Examples for one table, the plainest first."""
+    """Examples for one table: the publisher's own, then what can be made for any, the plainest first."""
     if shelf.file is None:
         return list(_schema_table_examples(shelf))
+    own = list(_publishers(shelf))
     makers = (_first_rows, _brightest, _cone, _region, _histogram, _kinds, _upload_join)
-    return [example for make in makers if (example := make(shelf)) is not None]
+    return own + [example for make in makers if (example := make(shelf)) is not None]
+
+
+def _publishers(shelf: Shelved) -> Iterator[Example]:
+    """What the resource.yaml of a table gives for people to begin with: queries of this table, or of ivoa.ObsCore."""
+    name = shelf.table.name
+    about = re.compile(rf"(?<![\w.]){re.escape(name)}(?!\w)|\bivoa\.ObsCore\b", re.IGNORECASE)
+    for number, said in enumerate((shelf.extra.get("resource") or {}).get("examples") or (), 1):
+        if about.search(said["query"]):
+            yield Example(
+                _id(name, f"own{number}"), said["name"], said.get("description") or "", said["query"].strip(), name
+            )
 
 
 # ---------------------------------------------------------------- TAP_SCHEMA

@@ -61,6 +61,7 @@ WORDS: Final[Mapping[str, str]] = {
     "#progenitor": "What it was made from",
     "#derivation": "What was made from it",
 }
+_CUTOUTS: Final = (("sync", "Cutout of the image"), ("async", "Cutouts of the image, as a job"))
 
 
 class Links:
@@ -132,17 +133,17 @@ class Links:
         """The services that work on a dataset: cutouts, and those of hooks.py. A description serves all its rows."""
         if this.semantics != "#this":
             return []
-        rows = self._hook_rows(this, collection, base, services) if collection.hook_services else []
-        if "soda" not in collection.services or collection.kind != "images" or this.place == "hook":
-            return rows
-        for name, text in (("sync", "Cutout of the image"), ("async", "Cutouts of the image, as a job")):
+        rows: list[tuple[Any, ...]] = []
+        # cutouts before all else: pyvo's get_first_proc takes what comes first
+        has_cutouts = "soda" in collection.services and collection.kind == "images" and this.place != "hook"
+        for name, text in _CUTOUTS if has_cutouts else ():
             identifier = f"soda-{name}"
             if identifier not in services:
                 services[identifier] = soda_descriptor(identifier, f"{base}/soda/{name}", _ID, name)
             rows.append(
                 (this.did, None, identifier, None, "#cutout", None, text, "application/fits", None, None, "false", True)
             )
-        return rows
+        return rows + (self._hook_rows(this, collection, base, services) if collection.hook_services else [])
 
     def _hook_rows(
         self, this: Product, collection: Collection, base: str, services: dict[str, ServiceDescriptor]
