@@ -65,6 +65,7 @@ def test_rhythms_are_told_in_words() -> None:
 
 NAMES = ("works", "plain", "fails", "dies", "many", "missing")
 BY_HAND = "".join(f"  - {{hook: {name}, at: '00:00'}}\n" for name in NAMES)
+PUBLISHED = HOOKS + "\ndef missing():\n    pass\n"
 
 
 @pytest.fixture
@@ -86,7 +87,9 @@ def settings(tmp_path: Path, ledger_variables: Callable[[Path], dict[str, str]])
 def test_a_run_by_hand_is_noted_with_its_last_words(
     settings: Settings, tmp_path: Path, name: str, outcome: str, said: str
 ) -> None:
-    publish_resource(write(tmp_path / "r", BY_HAND, HOOKS), settings=settings)
+    publish_resource(write(tmp_path / "r", BY_HAND, PUBLISHED), settings=settings)
+    # what is missing went after it was published: publishing itself would refuse it
+    write(tmp_path / "r", BY_HAND, HOOKS)
     heard: list[bytes] = []
     with ledger_of(settings) as ledger:
         assert run_by_hand(ledger, settings, "Living", name, echo=heard.append) == outcome
@@ -107,7 +110,7 @@ def test_a_run_that_takes_too_long_is_ended(settings: Settings, tmp_path: Path) 
 
 
 def test_what_cannot_be_run_is_a_sentence(settings: Settings, tmp_path: Path) -> None:
-    publish_resource(write(tmp_path / "r", BY_HAND, HOOKS), settings=settings)
+    publish_resource(write(tmp_path / "r", BY_HAND, PUBLISHED), settings=settings)
     with ledger_of(settings) as ledger:
         with pytest.raises(NotFound, match="no resource 'other' is published"):
             run_by_hand(ledger, settings, "other", "works")
@@ -120,8 +123,8 @@ def test_what_cannot_be_run_is_a_sentence(settings: Settings, tmp_path: Path) ->
 
 
 def test_another_resource_does_not_end_actions_silently(settings: Settings, tmp_path: Path) -> None:
-    publish_resource(write(tmp_path / "one", BY_HAND, HOOKS), settings=settings)
-    other = write(tmp_path / "two", BY_HAND, HOOKS)
+    publish_resource(write(tmp_path / "one", BY_HAND, PUBLISHED), settings=settings)
+    other = write(tmp_path / "two", BY_HAND, PUBLISHED)
     with pytest.raises(Conflict, match=r"the schema living is that of .*one/resource.yaml, which has actions"):
         publish_resource(other, settings=settings)
     # it was moved: the same resource in another place
@@ -139,7 +142,7 @@ def test_another_resource_does_not_end_actions_silently(settings: Settings, tmp_
 
 
 def test_only_the_newest_runs_are_kept(settings: Settings, tmp_path: Path) -> None:
-    publish_resource(write(tmp_path / "r", BY_HAND, HOOKS), settings=settings)
+    publish_resource(write(tmp_path / "r", BY_HAND, PUBLISHED), settings=settings)
     with ledger_of(settings) as ledger:
         last = 0
         for _ in range(55):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,14 +202,14 @@ def test_files_outside_of_the_folder_are_never_published(tmp_path: Path) -> None
     publish_resource(tmp_path / "r", settings=settings)
     assert len(rows(settings, "SELECT obs_id FROM plates.small")) == 1
     write(tmp_path / "r", HEAD + "files:\n  small: {files: '../secret/*.fits'}\n")
-    with pytest.raises(ConfigError, match="leads out"):
+    with pytest.raises(ConfigError, match=r"line 5: .*leads out"):
         publish_resource(tmp_path / "r", settings=settings)
 
 
 def test_no_file_and_no_good_file_are_told(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     path = write(tmp_path / "r", HEAD + "files:\n  small: {files: '*.fits'}\n")
-    with pytest.raises(IngestError, match="no file matches"):
+    with pytest.raises(IngestError, match=r"line 5: no file matches"):
         publish_resource(path, settings=settings)
     (tmp_path / "r" / "a.fits").write_bytes(b"not FITS")
     with pytest.raises(IngestError, match=r"none of its 1 files can be published; a.fits"):
@@ -227,3 +229,39 @@ def test_the_real_plates_are_understood_or_told(shared_data: Path, tmp_path: Pat
     assert done.problems == []
     found = rows(settings, "SELECT obs_id, s_ra, s_dec, t_min FROM plates.all_of_them WHERE obs_id = 'dss_hd219829'")
     assert found[0]["t_min"] == pytest.approx(33867.4166667)
+
+
+def test_publish_refuses_hooks_and_expressions_that_cannot_be_with_their_lines(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    image(tmp_path / "r" / "a.fits")
+    path = write(
+        tmp_path / "r",
+        HEAD + "actions:\n  - {hook: tidied, every: 6h}\nfiles:\n  small:\n    files: '*.fits'\n"
+        "    map: {t_exptime: '= EXPTIME +'}\n    companions:\n      - {semantics: '#weight', hook: weighed}\n",
+    )
+    (tmp_path / "r" / "hooks.py").write_text("def tidy():\n    pass\n")
+    with pytest.raises(ConfigError) as caught:
+        publish_resource(path, settings=settings)
+    assert str(caught.value).splitlines() == [
+        "resource.yaml, line 9: 'EXPTIME +' is no expression. For example '= EXPTIME * 60'.",
+        "resource.yaml, line 5: hooks.py: there is no function 'tidied' in it. There are tidy.",
+        "resource.yaml, line 11: hooks.py: there is no function 'weighed' in it. There are tidy.",
+    ]
+    assert not (tmp_path / "home" / "ingest").exists()
+
+
+def test_publish_tells_what_check_calls_wrong(skyvault: Callable[..., Any], tmp_path: Path) -> None:
+    image(tmp_path / "r" / "a.fits")
+    path = write(
+        tmp_path / "r",
+        HEAD + "files:\n  small:\n    files: '*.fits'\n    map: {calib_lvl: 2}\n    companions:\n"
+        "      - {semantics: '#weights', file: '{stem}.w.fits'}\n",
+    )
+    published = skyvault("publish", path, "--home", tmp_path / "home")
+    told = published.err.splitlines()
+    assert published.code == 0
+    assert "warning: resource.yaml, line 9: '#weights' is no DataLink term. Did you mean 'weight'?" in told
+    assert "warning: resource.yaml, line 7: calib_lvl is no column of ObsCore. Did you mean calib_level?" in told
+    assert f"skyvault check {path.parent} tells more." in told
+    checked = skyvault("check", path, "--home", tmp_path / "home")
+    assert "warning: resource.yaml, line 7: calib_lvl is no column of ObsCore  Did you mean calib_level?" in checked.out

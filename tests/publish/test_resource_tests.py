@@ -22,7 +22,7 @@ files:
   spectra: {kind: spectra, rows: given, make: made, hook: changed, content_type: text/csv}
 services: [scs, sia2, soda, ssa]
 actions:
-  - {hook: forgotten, every: 1d}
+  - {hook: remembered, every: 1d}
 tests:
   - {name: rows by query, query: SELECT * FROM checked.stars, rows: 2}
   - {name: cone, url: "/checked/stars/scs?RA=10&DEC=20&SR=1", rows: 1, content_type: text/xml}
@@ -45,6 +45,9 @@ def made(row):
 
 def changed(row, path, header):
     return row
+
+def remembered():
+    pass
 """
 
 
@@ -58,13 +61,15 @@ def test_what_does_not_hold_is_told_with_its_line(skyvault: Callable[..., Any], 
     home = ("--home", tmp_path / "home")
     published = skyvault("publish", folder, *home)
     assert published.code == 0, published.err
+    # what is forgotten after it was published
+    (folder / "hooks.py").write_text(HOOKS.replace("remembered", "forgotten"))
     checked = skyvault("check", folder, *home)
     assert checked.code == 3, checked.err
     lines = [line for line in checked.out.splitlines() if line.startswith(("error", "warning: resource.yaml, line"))]
     told = [line.partition(": resource.yaml, line ")[2].partition("  ")[0].partition(": ") for line in lines]
     yaml = RESOURCE.splitlines()
     assert [(yaml[int(number) - 1].strip()[:25], sentence.partition(" (")[0]) for number, _, sentence in told] == [
-        ("- {hook: forgotten, every", "hooks.py: there is no function 'forgotten' in it"),
+        ("- {hook: remembered, ever", "hooks.py: there is no function 'remembered' in it"),
         ("services: [scs, sia2, sod", "sia2 is asked for, and the resource has no images"),
         ("services: [scs, sia2, sod", "soda is asked for, and the resource has no FITS images to cut out"),
         ("names: {source: names.csv", "it has no positions that were found: no cone search"),

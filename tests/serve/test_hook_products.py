@@ -422,7 +422,7 @@ def test_rows_that_changed_are_taken_anew_and_those_that_vanished_are_gone(tmp_p
         ("made", "def made(a, b):\n    pass\n", "the function made cannot be called as a hook"),
         ("none.csv", "", "there is no file 'none.csv'"),
         ("../none.csv", "", "there is no file '../none.csv'"),
-        ("SELECT nothing FROM nowhere", "", "nowhere"),
+        ("SELECT nothing FROM nowhere", "def made(row):\n    pass\n", "nowhere"),
     ],
 )
 def test_rows_that_cannot_be_had_are_a_sentence(tmp_path: Path, rows: str, hooks: str, told: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,21 @@ def _report(done: PublishedResource) -> None:
         if read.problems:
             click.echo(f"  {read.problem_count:,} files could not be read and were left out:", err=True)
             _listed(read.problems, read.problem_count)
+    _tell_remarks(done)
     if done.actions:
         click.echo(f"Runs by itself while it is served: {', '.join(done.actions)}  (skyvault actions)", err=True)
     click.echo("Serve it:  skyvault serve", err=True)
+
+
+def _tell_remarks(done: PublishedResource) -> None:
+    """What of the YAML will not be understood as it was meant, the first twenty of it."""
+    if not done.remarks:
+        return
+    for one in done.remarks[:_TOLD]:
+        hint = f". {one.hint}" if one.hint else "."
+        click.echo(f"warning: {one.where}: {one.what}{hint}", err=True)
+    more = len(done.remarks) - _TOLD
+    click.echo(f"{f'And {more} more: ' if more > 0 else ''}skyvault check {done.path.parent} tells more.", err=True)
 
 
 def _make_hips(done: PublishedResource, settings: Settings, *, is_quiet: bool) -> None:
@@ -89,6 +102,7 @@ def _as_dict(done: PublishedResource) -> dict[str, Any]:
         "resource": str(done.path),
         "tables": [table.to_dict() for table in done.tables],
         "actions": done.actions,
+        "remarks": [asdict(one) for one in done.remarks],
         "collections": [
             {
                 "name": one.name,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from skyvault.errors import SkyvaultError
 from skyvault.publish.checker import Finding
 from skyvault.publish.frame_checks import frame_findings
 from skyvault.publish.hook_checks import hook_findings, service_findings
-from skyvault.publish.mapping import is_expression, parsed
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.publish.resource_tests import Ask, Fetch, run_tests
+from skyvault.publish.resource_words import column_findings, expression_findings
 from skyvault.publish.vocabulary_checks import vocabulary_findings
-from skyvault.store.obscore import COLUMNS
 
 
 def check_resource(path: Path, ask: Ask | None = None, fetch: Fetch | None = None) -> list[Finding]:
@@ -24,7 +22,8 @@ def check_resource(path: Path, ask: Ask | None = None, fetch: Fetch | None = Non
     Raises ConfigError when the resource cannot be read at all.
     """
     file = read_resource(path)
-    findings = [*_metadata(file), *vocabulary_findings(file), *_maps(file), *_sources(file)]
+    findings = [*_metadata(file), *vocabulary_findings(file), *expression_findings(file), *column_findings(file)]
+    findings += [*_extras(file), *_sources(file)]
     findings += [*hook_findings(file), *service_findings(file), *frame_findings(file)]
     if ask is not None:
         findings += run_tests(file, ask, fetch)
@@ -51,27 +50,8 @@ def _metadata(file: ResourceFile) -> Iterator[Finding]:
         yield Finding("warning", file.place("description"), "the description is very short", "Say what the data are.")
 
 
-def _maps(file: ResourceFile) -> Iterator[Finding]:
-    known = {column.name for column in COLUMNS} | {"s_region_nominal", "obs_title", "filter", "s_pixel_scale"}
+def _extras(file: ResourceFile) -> Iterator[Finding]:
     for name, section in file.resource.files.items():
-        values: dict[tuple[str | int, ...], Any] = {("map", key): value for key, value in section.map.items()}
-        values |= {("extra", key): extra.value for key, extra in section.extra.items()}
-        values |= {("this", "description"): section.this.description, ("obscore",): section.obscore}
-        values |= {
-            ("companions", index, key): getattr(one, key)
-            for index, one in enumerate(section.companions)
-            for key in ("file", "url", "description")
-        }
-        for keys, value in values.items():
-            place = file.place("files", name, *keys)
-            if is_expression(value):
-                try:
-                    parsed(str(value))
-                except SkyvaultError as problem:
-                    yield Finding("error", place, problem.what, problem.hint or "")
-            if keys[0] == "map" and keys[1] not in known:
-                key = keys[1]
-                yield Finding("note", place, f"{key} is no column of ObsCore", "Describe it under extra:, with a unit.")
         for key, extra in section.extra.items():
             place = file.place("files", name, "extra", key)
             if extra.type != "text" and extra.unit is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -16,7 +17,24 @@ from skyvault.publish.resource import Resource
 NAME: Final = "resource.yaml"
 #: no resource a person writes is longer
 _MOST_BYTES: Final = 2_000_000
+#: faults that are told one by one
+_TOLD: Final = 20
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class ResourceFaults(ConfigError):
+    """All that is wrong with a resource, a sentence a line; as an error it is the first of them."""
+
+    def __init__(self, faults: Sequence[ConfigError]) -> None:
+        first = faults[0]
+        super().__init__(first.what, where=first.where, hint=first.hint)
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        told = [str(one) for one in self.faults[:_TOLD]]
+        if (more := len(self.faults) - _TOLD) > 0:
+            told.append(f"and {more} more")
+        return "\n".join(told)
 
 
 @dataclass(frozen=True)

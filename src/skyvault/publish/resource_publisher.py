@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from skyvault.publish.query_table import publish_query
 from skyvault.publish.registered import refuse_other, register
 from skyvault.publish.resource import OwnService
 from skyvault.publish.resource_file import ResourceFile, read_resource
+from skyvault.publish.resource_words import refuse_what_cannot_be, remarks_on
 from skyvault.publish.row_datasets import ingest_rows
 from skyvault.publish.xp_publisher import publish_xp
 from skyvault.store.building import disk_faults
@@ -31,6 +33,7 @@ from skyvault.store.layout import Layout
 if TYPE_CHECKING:
     from skyvault.config import Settings
     from skyvault.model.ports import Progress
+    from skyvault.publish.checker import Finding
     from skyvault.publish.file_ingest import Ingested
     from skyvault.publish.resource import Resource
 
@@ -55,6 +58,8 @@ class PublishedResource:
     collections: list[PublishedCollection] = field(default_factory=list)
     #: names of what runs by itself from now on
     actions: list[str] = field(default_factory=list)
+    #: what of the YAML will not be understood as it was meant
+    remarks: list[Finding] = field(default_factory=list)
 
     @property
     def problems(self) -> list[tuple[str, str]]:
@@ -76,8 +81,9 @@ def publish_resource(
 
     ``is_load``: its actions that run ``on: loaded`` are to run then.
 
-    Raises ConfigError (with the line), and for a table what :func:`skyvault.publish.publisher.publish` raises. Files
-    that cannot be read are listed in the result; what is published already stays until what replaces it is whole.
+    Raises ConfigError (with the line; of expressions and hooks that could never work before anything is published),
+    and for a table what :func:`skyvault.publish.publisher.publish` raises. Files that cannot be read are listed in the
+    result; what is published already stays until what replaces it is whole.
     """
     from skyvault.config import Settings as Configuration
 
@@ -90,7 +96,8 @@ def publish_resource(
         raise ConfigError(
             f"there is no {unknown[0]!r} in it", where=file.path.name, hint=f"There are {', '.join(names)}."
         )
-    done = PublishedResource(file.path)
+    refuse_what_cannot_be(file)
+    done = PublishedResource(file.path, remarks=remarks_on(file))
     with merged_once(settings, progress):
         for name, section in resource.tables.items():
             if section.source is None or (only and name not in only):
@@ -201,7 +208,8 @@ def _publish_files(
         if section.rows is not None:
             ingested = ingest_rows(recipe, state, progress=progress)
         else:
-            ingested = ingest_files(recipe, state, processes=processes, progress=progress)
+            with _told_of_patterns(file, name):
+                ingested = ingest_files(recipe, state, processes=processes, progress=progress)
         table = collection_table(name, section, resource, state)
         if not state.has_datasets():
             first = ingested.problems[0]
@@ -224,6 +232,17 @@ def _publish_files(
     finally:
         state.close()
     return PublishedCollection(full_name, holding.nrows, time.perf_counter() - began, ingested, holding.version)
+
+
+@contextmanager
+def _told_of_patterns(file: ResourceFile, name: str) -> Iterator[None]:
+    """What is wrong with the whole folder, and no file in it, is told with the line of the patterns."""
+    try:
+        yield
+    except (ConfigError, IngestError) as problem:
+        if problem.where == file.root.name:
+            problem.where = file.place("files", name, "files")
+        raise
 
 
 def resource_facts(resource: Resource) -> dict[str, Any]:
