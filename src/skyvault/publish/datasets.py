@@ -15,6 +15,7 @@ from skyvault.errors import ConfigError, FormatError
 from skyvault.jobs.resource_context import ResourceContext, context_of
 from skyvault.model.product import Product
 from skyvault.plugins.hooks import call, hook
+from skyvault.publish.files_below import FilesBelow
 from skyvault.publish.mapping import is_expression, value_of
 from skyvault.publish.resource import FilesSection
 from skyvault.quiet import quiet
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 DATALINK: Final = "application/x-votable+xml;content=datalink"
 _BLOCK: Final = 1 << 20
 _TYPES: Final = {".fits": "application/fits", ".fit": "application/fits", ".fz": "application/fits",
+                 ".fts": "application/fits",
                  ".vot": "application/x-votable+xml", ".h5": "application/x-hdf5", ".hdf5": "application/x-hdf5",
                  ".parquet": "application/vnd.apache.parquet", ".png": "image/png", ".jpg": "image/jpeg"}  # fmt: skip
 
@@ -47,6 +49,8 @@ class Recipe:
     #: for hooks that ask for their context
     settings: Settings | None = None
     resource: Mapping[str, Any] = field(default_factory=dict)
+    #: what was looked for beside the file that is read just now, also where nothing was found: size and time of change
+    beside: dict[str, tuple[int, int] | None] = field(default_factory=dict)
 
     def context(self) -> ResourceContext:
         """What hooks may know and use; one for each process. Raises ConfigError where there are no settings."""
@@ -100,7 +104,7 @@ def content_type_of(name: str) -> str:
     """The media type of a file by its name; packed files keep that of what is in them (FITS) or are what they are."""
     plain = name.lower()
     for ending in (".gz", ".bz2"):
-        if plain.endswith((f".fits{ending}", f".fit{ending}")):
+        if plain.endswith((f".fits{ending}", f".fit{ending}", f".fts{ending}")):
             return "application/fits"
     suffix = Path(plain).suffix
     return _TYPES.get(suffix) or mimetypes.guess_type(plain)[0] or "application/octet-stream"
@@ -224,6 +228,7 @@ def _companions(recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any], head
     counts = Counter(["#this", *(one.semantics for one in dataset.products)])
     words = {key: str(facts[key]) for key in ("stem", "name", "folder", "path")}
     known = {**row, **facts}
+    below = FilesBelow(recipe.root)
     for one in recipe.section.companions:
         number = counts[one.semantics]
         told: dict[str, Any] = {"released": released, "local_semantics": one.local_semantics}
@@ -239,22 +244,30 @@ def _companions(recipe: Recipe, dataset: Dataset, facts: Mapping[str, Any], head
             made = Product(did, number, one.semantics, "elsewhere", address, one.content_type, **told)
         else:
             relative = _filled(str(one.file), words, known, header)
-            beside = None if relative is None else _inside(recipe.root, relative)
-            if beside is None:
+            # looked at before it is read: what changes meanwhile is seen by the next publish
+            seen = None if relative is None else below.look(relative)
+            if relative is not None:
+                recipe.beside.setdefault(relative, seen)
+            if relative is None or seen is None:
                 if one.required:
                     raise FormatError(f"its {one.semantics} {relative} is not there")
                 continue
+            beside, (size, mtime_ns) = recipe.root / relative, seen
             content_type = one.content_type or content_type_of(beside.name)
-            size = beside.stat().st_size
             if is_expression(one.description) and content_type == "application/fits":
                 own, own_header = _image_facts(beside)
                 told["description"] = _said(one.description, {**known, **own, "size": size}, own_header)
             else:
                 told["description"] = _said(one.description, {**known, "size": size}, header)
-            place = Path(str(relative)).as_posix()
-            made = Product(
-                did, number, one.semantics, "source", place, content_type, size, sha256_of(beside), **told
-            )  # fmt: skip
+            try:
+                digest = sha256_of(beside)
+            except OSError as problem:
+                # looked at again the next time: that it may be read now changes neither size nor time
+                recipe.beside[relative] = None
+                raise FormatError(f"its {one.semantics} {relative} cannot be read ({problem.strerror})") from None
+            told["mtime_ns"] = mtime_ns
+            place = Path(relative).as_posix()
+            made = Product(did, number, one.semantics, "source", place, content_type, size, digest, **told)
         counts[one.semantics] += 1
         found.append(made)
     return found
@@ -265,14 +278,6 @@ def _filled(text: str, words: Mapping[str, str], facts: Mapping[str, Any], heade
     if is_expression(text):
         return _said(text, facts, header)
     return text.format(**words)
-
-
-def _inside(root: Path, relative: str) -> Path | None:
-    """The file of this relative path; None when it is not there, or leads out of the folder."""
-    path = root / relative
-    if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
-        return None
-    return path
 
 
 def _image_facts(path: Path) -> tuple[dict[str, Any], Any]:

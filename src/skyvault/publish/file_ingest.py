@@ -7,7 +7,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import stat
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -22,7 +21,9 @@ from skyvault.errors import ConfigError, IngestError, SkyvaultError, StoreError
 from skyvault.model.product import Product
 from skyvault.publish.collection import as_described, described_columns
 from skyvault.publish.datasets import Recipe
-from skyvault.publish.ingest_state import PRODUCT_FIELDS, FileRead, IngestState, SeenFile, file_read
+from skyvault.publish.files_below import FilesBelow
+from skyvault.publish.ingest_state import PRODUCT_FIELDS, FileRead, IngestState, SeenFile, as_kept, file_read
+from skyvault.publish.unmatched_files import patterns_of_others, unmatched_files
 
 if TYPE_CHECKING:
     from skyvault.model.ports import Progress
@@ -60,12 +61,10 @@ def files_of(root: Path, patterns: str | Sequence[str], ignore: str | Sequence[s
 
     Raises ConfigError for a pattern that leads out.
     """
-    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
-    left_out = [ignore] if isinstance(ignore, str) else list(ignore)
-    home = root.resolve()
+    wanted, left_out = _listed(patterns), _listed(ignore)
+    below = FilesBelow(root)
     # one pattern names a file once
     seen: set[str] | None = set() if len(wanted) > 1 else None
-    inside: dict[Path, bool] = {}
     for pattern in wanted:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             raise ConfigError(f"the pattern {pattern!r} leads out of the resource's folder", where=root.name)
@@ -73,7 +72,7 @@ def files_of(root: Path, patterns: str | Sequence[str], ignore: str | Sequence[s
             relative = path.relative_to(root)
             if any(relative.match(one) for one in left_out) or any(part.startswith(".") for part in relative.parts):
                 continue
-            status = _status_inside(path, home, inside)
+            status = below.status(path)
             if status is None:
                 continue
             name = relative.as_posix()
@@ -82,25 +81,6 @@ def files_of(root: Path, patterns: str | Sequence[str], ignore: str | Sequence[s
                     continue
                 seen.add(name)
             yield SeenFile(name, status.st_size, status.st_mtime_ns)
-
-
-def _status_inside(path: Path, home: Path, inside: dict[Path, bool]) -> os.stat_result | None:
-    """What is known of a regular file below ``home``; None for anything else. ``inside`` remembers folders."""
-    folder = path.parent
-    if folder not in inside:
-        inside[folder] = folder.resolve().is_relative_to(home)
-    if not inside[folder]:
-        return None
-    try:
-        status = path.lstat()
-        if stat.S_ISLNK(status.st_mode):
-            if not path.resolve().is_relative_to(home):
-                return None
-            status = path.stat()
-    except OSError:
-        # it was deleted meanwhile, or is a link to nowhere
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def recipe_hash(recipe: Recipe) -> str:
@@ -126,9 +106,15 @@ def ingest_files(
     """
     section = recipe.section
     hashed = recipe_hash(recipe)
-    wanted, known, vanished = state.changed(files_of(recipe.root, section.files, section.ignore), hashed)
+    files = files_of(recipe.root, section.files, section.ignore)
+    wanted, known, vanished = state.changed(files, hashed, FilesBelow(recipe.root).look)
     if not wanted and not known:
-        raise IngestError(f"no file matches {section.files!r}", where=str(recipe.root.name), hint="Look at files:.")
+        others = [f"{folder}: {sentence}" for folder, sentence in _unmatched(recipe, state)]
+        raise IngestError(
+            f"no file matches {section.files!r}",
+            where=str(recipe.root.name),
+            hint=f"Look at files: ({'; '.join(others[:3])})." if others else "Look at files:.",
+        )
     if progress is not None and wanted:
         progress.start(f"Reading files of {recipe.table}", wanted)
     try:
@@ -139,8 +125,27 @@ def ingest_files(
     finally:
         if progress is not None and wanted:
             progress.finish()
-    problems, remarks = tuple(state.problems(_TOLD)), tuple(state.remarks(_TOLD))
-    return Ingested(wanted, known, vanished, problems, remarks, *state.counts())
+    unmatched = _unmatched(recipe, state)
+    problems, remarks = tuple(state.problems(_TOLD)), (*unmatched, *state.remarks(_TOLD))[:_TOLD]
+    problem_count, remark_count = state.counts()
+    return Ingested(wanted, known, vanished, problems, remarks, problem_count, remark_count + len(unmatched))
+
+
+def _unmatched(recipe: Recipe, state: IngestState) -> list[tuple[str, str]]:
+    """A remark (folder, sentence) for each kind of FITS files that lie among the collection's and are not taken."""
+    section, name = recipe.section, recipe.table.rpartition(".")[2]
+    passed_over = [*_listed(section.ignore), *patterns_of_others(recipe.resource, name)]
+    return [
+        (f"{folder or '.'}/", f"{count:,} {'file ends' if count == 1 else 'files end'} in {ending} and"
+         f" {'matches' if count == 1 else 'match'} no pattern of {name}")
+        for folder, ending, count in unmatched_files(
+            recipe.root, _listed(section.files), passed_over, state.is_taken
+        )
+    ]  # fmt: skip
+
+
+def _listed(given: str | Sequence[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or ())
 
 
 def _read(recipe: Recipe, state: IngestState, count: int, processes: int) -> Iterator[list[FileRead]]:
@@ -238,29 +243,31 @@ def read_chunk(recipe: Recipe, files: list[SeenFile]) -> list[FileRead]:
     act, columns = _reader(kind), described_columns(recipe.section)
     results: list[FileRead] = []
     for file in files:
+        beside: dict[str, tuple[int, int] | None] = {}
         try:
-            found = act(recipe.root / file.path, recipe)
+            found = act(recipe.root / file.path, replace(recipe, beside=beside))
             for one in found:
                 one.remarks += as_described(one.row, columns)
-                one.products = [_dated(product, file, recipe.root) for product in one.products]
-            results.append(file_read(file, found))
+                one.products = [_dated(product, file) for product in one.products]
+            results.append(file_read(file, found, beside))
         except (ConfigError, StoreError):
             raise
         except SkyvaultError as problem:
-            results.append(FileRead(file, problem=problem.what))
+            results.append(FileRead(file, problem=problem.what, beside=as_kept(beside)))
         except OSError as problem:
             if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise StoreError("the disk is full", where=recipe.table, hint="What was read is kept.") from None
-            results.append(FileRead(file, problem=f"it cannot be read ({problem.strerror})"))
+            # looked at again the next time: that it may be read now changes neither size nor time
+            told = f"it cannot be read ({problem.strerror})"
+            results.append(FileRead(file, problem=told, beside=as_kept({**beside, file.path: None})))
     return results
 
 
-def _dated(product: Product, file: SeenFile, root: Path) -> Product:
+def _dated(product: Product, file: SeenFile) -> Product:
     """A product with the time of change of its file, which says cheaply that the file is still what was read."""
-    if product.place != "source":
+    if product.place != "source" or product.path != file.path:
         return product
-    mtime_ns = file.mtime_ns if product.path == file.path else (root / product.path).stat().st_mtime_ns
-    return replace(product, mtime_ns=mtime_ns)
+    return replace(product, mtime_ns=file.mtime_ns)
 
 
 def _reader(kind: str) -> Any:

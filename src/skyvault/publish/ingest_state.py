@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skyvault.publish.datasets import Dataset
 
 #: grows when what is kept changes; what an older one kept is read again from the files
-_VERSION: Final = 3
+_VERSION: Final = 4
 #: products are kept as lists of their values in this order
 PRODUCT_FIELDS: Final = tuple(one.name for one in fields(Product))
 _PLACE, _PATH = PRODUCT_FIELDS.index("place"), PRODUCT_FIELDS.index("path")
@@ -48,8 +48,9 @@ class FileRead:
 
     ``rows`` is a list of objects (columns by name), ``products`` a list of lists (:data:`PRODUCT_FIELDS`), ``kinds``
     the kinds of values each column holds, ``left_out`` the identifiers that do not join ivoa.ObsCore, ``remarks`` a
-    list of sentences; or all None and ``problem`` the sentence why there is no dataset. What is not ``lasting`` is
-    tried again the next time.
+    list of sentences; or all None and ``problem`` the sentence why there is no dataset. ``beside`` is what was looked
+    for to read it beside the file itself, lists of path, size and time of change (None: not there). What is not
+    ``lasting`` is tried again the next time.
     """
 
     file: SeenFile
@@ -60,9 +61,18 @@ class FileRead:
     remarks: str | None = None
     problem: str | None = None
     lasting: bool = True
+    beside: str | None = None
 
 
-def file_read(file: SeenFile, datasets: Sequence[Dataset]) -> FileRead:
+def as_kept(beside: Mapping[str, tuple[int, int] | None]) -> str | None:
+    """What was looked for beside a file as it is kept; None when that is nothing."""
+    found = [[path, *(seen or (None, None))] for path, seen in beside.items()]
+    return json.dumps(found, separators=(",", ":")) if found else None
+
+
+def file_read(
+    file: SeenFile, datasets: Sequence[Dataset], beside: Mapping[str, tuple[int, int] | None] | None = None
+) -> FileRead:
     """The datasets of a file as they are kept. Raises FormatError for values that no column can hold."""
     kinds: dict[str, set[str]] = {}
     left_out = []
@@ -81,6 +91,7 @@ def file_read(file: SeenFile, datasets: Sequence[Dataset]) -> FileRead:
         json.dumps({name: "".join(sorted(found)) for name, found in sorted(kinds.items())}),
         json.dumps(left_out) if left_out else None,
         json.dumps(remarks) if remarks else None,
+        beside=as_kept(beside or {}),
     )
 
 
@@ -116,6 +127,8 @@ class IngestState:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._was_broken_off = False
+        # whether the table of what lies beside files is filled
+        self._has_beside = False
         self._lock: IO[bytes] = path.with_suffix(".lock").open("ab")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,14 +155,18 @@ class IngestState:
                 self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
             return _connected(self.path)
 
-    def changed(self, files: Iterable[SeenFile], recipe: str) -> tuple[int, int, int]:
+    def changed(
+        self, files: Iterable[SeenFile], recipe: str, look: Callable[[str], tuple[int, int] | None]
+    ) -> tuple[int, int, int]:
         """How many files are to be read (see :meth:`wanted`), are known as they are, and have vanished.
 
-        ``files`` are all that are there now. Those that vanished are forgotten.
+        ``files`` are all that are there now. Those that vanished are forgotten. ``look`` gives size and time of change
+        of what was looked for beside a file: where that came, changed or went, the file is read again.
         """
         with _told(self.path):
             execute = self._connection.execute
             self._was_broken_off = execute("SELECT 1 FROM begun").fetchone() is not None
+            self._has_beside = False
             execute("BEGIN")
             execute("INSERT OR IGNORE INTO begun VALUES (1)")
             execute("DELETE FROM now")
@@ -163,12 +180,39 @@ class IngestState:
                 " AND files.recipe = ? WHERE files.path IS NULL",
                 (recipe,),
             )
+            self._connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?)", self._changed_beside(look))
             wanted = int(execute("SELECT count(*) FROM wanted").fetchone()[0])
             total = int(execute("SELECT count(*) FROM now").fetchone()[0])
             execute(f"{_NOTE_MADE} WHERE {_IS_MADE} AND files.path NOT IN (SELECT path FROM now)")
             vanished = execute("DELETE FROM files WHERE path NOT IN (SELECT path FROM now)").rowcount
             execute("COMMIT")
         return wanted, total - wanted, vanished
+
+    def _changed_beside(self, look: Callable[[str], tuple[int, int] | None]) -> Iterator[tuple[str, int, int]]:
+        """Files of which something that lies beside them is not as it was."""
+        cursor = self._connection.execute(
+            "SELECT now.path, now.size, now.mtime_ns, files.beside FROM files JOIN now ON now.path = files.path"
+            " WHERE files.beside IS NOT NULL"
+        )
+        for path, size, mtime_ns, text in cursor:
+            for beside, *was in json.loads(text):
+                if list(look(beside) or (None, None)) != was:
+                    yield path, size, mtime_ns
+                    break
+
+    def is_taken(self, path: str) -> bool:
+        """Whether a file is one of those that are there now, or lies beside one of them. To be asked after reading."""
+        execute = self._connection.execute
+        if execute("SELECT 1 FROM now WHERE path = ?", (path,)).fetchone() is not None:
+            return True
+        if not self._has_beside:
+            execute("DELETE FROM beside")
+            execute(
+                "INSERT OR IGNORE INTO beside SELECT json_extract(value, '$[0]') FROM files, json_each(files.beside)"
+                " WHERE files.beside IS NOT NULL"
+            )
+            self._has_beside = True
+        return execute("SELECT 1 FROM beside WHERE path = ?", (path,)).fetchone() is not None
 
     def wanted(self, at_once: int) -> Iterator[list[SeenFile]]:
         """The files to read, by path, a few at a time."""
@@ -196,11 +240,11 @@ class IngestState:
                     f"{_NOTE_MADE} WHERE {_IS_MADE} AND files.path = ?", [(one.file.path,) for one in results]
                 )
                 self._connection.executemany(
-                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
                         (
                             one.file.path, one.file.size, one.file.mtime_ns, recipe if one.lasting else "", one.problem,
-                            one.kinds, one.left_out, one.remarks, one.rows, one.products,
+                            one.kinds, one.left_out, one.remarks, one.beside, one.rows, one.products,
                         )
                         for one in results
                     ],
@@ -344,13 +388,15 @@ def _connected(path: Path) -> sqlite3.Connection:
         # long texts last: what is looked at for each file lies together
         connection.execute(
             "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, recipe TEXT,"
-            " problem TEXT, kinds TEXT, left_out TEXT, remarks TEXT, rows TEXT, products TEXT) WITHOUT ROWID"
+            " problem TEXT, kinds TEXT, left_out TEXT, remarks TEXT, beside TEXT, rows TEXT,"
+            " products TEXT) WITHOUT ROWID"
         )
         # pictures made of files that are not so any more, to be deleted when the next version is public
         connection.execute("CREATE TABLE IF NOT EXISTS gone (path TEXT PRIMARY KEY) WITHOUT ROWID")
         # whether a publish has begun that has not come to its end
         connection.execute("CREATE TABLE IF NOT EXISTS begun (one INTEGER PRIMARY KEY)")
         connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("CREATE TEMP TABLE beside (path TEXT PRIMARY KEY) WITHOUT ROWID")
         for name in ("now", "wanted"):
             connection.execute(
                 f"CREATE TEMP TABLE {name} (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER) WITHOUT ROWID"

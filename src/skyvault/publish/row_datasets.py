@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -13,7 +14,8 @@ from skyvault.plugins.hooks import call, hook, told
 from skyvault.publish.collection import as_described, described_columns
 from skyvault.publish.datasets import Dataset, Recipe, finished
 from skyvault.publish.file_ingest import Ingested, recipe_hash
-from skyvault.publish.ingest_state import FileRead, SeenFile, file_read
+from skyvault.publish.files_below import FilesBelow
+from skyvault.publish.ingest_state import FileRead, SeenFile, as_kept, file_read
 from skyvault.publish.mapping import value_of
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ def ingest_rows(recipe: Recipe, state: IngestState, *, progress: Progress | None
     hashed = recipe_hash(recipe)
     spool = _Spool()
     try:
-        wanted, known, vanished = state.changed(spool.kept(recipe, rows_of(recipe)), hashed)
+        wanted, known, vanished = state.changed(
+            spool.kept(recipe, rows_of(recipe)), hashed, FilesBelow(recipe.root).look
+        )
         if not wanted and not known:
             raise IngestError("there are no rows", where=recipe.table, hint="Look at rows:.")
         if progress is not None and wanted:
@@ -138,14 +142,15 @@ def _native(value: Any) -> Any:
 
 def _read(recipe: Recipe, seen: SeenFile, row: dict[str, Any]) -> FileRead:
     columns = described_columns(recipe.section)
+    beside: dict[str, tuple[int, int] | None] = {}
     try:
-        dataset = _dataset(recipe, seen.path, row, columns)
+        dataset = _dataset(replace(recipe, beside=beside), seen.path, row, columns)
         dataset.remarks += as_described(dataset.row, columns)
-        return file_read(seen, [dataset])
+        return file_read(seen, [dataset], beside)
     except ConfigError:
         raise
     except SkyvaultError as problem:
-        return FileRead(seen, problem=problem.what)
+        return FileRead(seen, problem=problem.what, beside=as_kept(beside))
 
 
 def _dataset(recipe: Recipe, identifier: str, row: dict[str, Any], columns: Mapping[str, Any]) -> Dataset:

@@ -47,7 +47,7 @@ _IMAGES: Final = """
 services: [sia2, soda]       # search by place and time; cutouts
 files:
   images:
-    files: "images/*.fits"   # ** looks into folders, too
+    files: "images/*.fits*"  # ** looks into folders, too
     hdu: first               # which image of a file: first, all, a number or a name
     map:                     # ObsCore's columns: a value, or "= expression" over the header
       calib_level: 2

@@ -57,13 +57,22 @@ class Collection:
         try:
             real = path.resolve(strict=True)
         except (OSError, RuntimeError):
-            raise NotFound(f"the file of {product.did} is not there any more") from None
+            raise NotFound(f"{_named(product)} is not there any more") from None
         # a link that was put in place of a file may lead anywhere
         if not real.is_relative_to(folder.resolve()) or not real.is_file():
-            raise NotFound(f"the file of {product.did} is not there any more")
+            raise NotFound(f"{_named(product)} is not there any more")
         if not _is_unchanged(real, product):
-            raise NotFound(f"the file of {product.did} was changed since it was published", hint="Tell the operator.")
+            raise NotFound(
+                f"{_named(product)} was changed since it was published",
+                hint="Tell the operator: publishing again takes it as it is now.",
+            )
         return real
+
+
+def _named(product: Product) -> str:
+    """A file in words for people: those beside a dataset's own by their paths, those made of it by what they are."""
+    own = product.path if product.place == "source" else product.key
+    return f"the file of {product.did}" if product.key == "this" else f"the file {own} of {product.did}"
 
 
 def _is_unchanged(real: Path, product: Product) -> bool:
