@@ -14,6 +14,7 @@ from astropy.io import fits
 from skyvault.config import Settings
 from skyvault.errors import ConfigError, FormatError, IngestError
 from skyvault.publish.mapping import value_of
+from skyvault.publish.resource_checks import check_resource
 from skyvault.publish.resource_file import json_schema, read_resource
 from skyvault.publish.resource_publisher import publish_resource
 from skyvault.serve.local import query
@@ -265,3 +266,74 @@ def test_publish_tells_what_check_calls_wrong(skyvault: Callable[..., Any], tmp_
     assert f"skyvault check {path.parent} tells more." in told
     checked = skyvault("check", path, "--home", tmp_path / "home")
     assert "warning: resource.yaml, line 7: calib_lvl is no column of ObsCore  Did you mean calib_level?" in checked.out
+
+
+def test_all_faults_are_told_each_with_its_line(tmp_path: Path) -> None:
+    text = (
+        "schema: plates\ntitle: 12\ndescripton: Plates.\ncreators:\n  - {name: A, orcid: 12-3}\n  - {nane: B}\n"
+        "files:\n  a:\n    files: x\n    companions: [{semantics: weight, file: w}]\n    hdu: []\n  b-c: {files: y}\n"
+        "actions:\n  - {hook: f, at: 25:30}\n  - {hook: g, every: 20 seconds}\n  - {hook: h}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_resource(write(tmp_path, text))
+    assert str(caught.value).splitlines() == [
+        "resource.yaml, line 2: title: 12 is no text. Put it in quotes.",
+        "resource.yaml, line 3: 'descripton' is not a key of a resource. Did you mean 'description'?",
+        "resource.yaml, line 5: creators.0.orcid: '12-3' is not an ORCID such as 0000-0002-1825-0097.",
+        "resource.yaml, line 6: 'creators.1.nane' is not a key of a resource. Did you mean 'name'?",
+        "resource.yaml, line 10: files.a.companions.0.semantics: 'weight' is not a term of the DataLink vocabulary"
+        " such as #weight.",
+        "resource.yaml, line 11: files.a.hdu: input should be 'first' or 'all'.",
+        "resource.yaml, line 12: files.b-c: 'b-c' is not a name: a letter, then letters, digits and _, at most 63.",
+        "resource.yaml, line 14: actions.0.at: '25:30' is not a time such as 03:30 (UTC).",
+        "resource.yaml, line 15: actions.1.every: '20 seconds' is not a length such as 30m, 6h or 1d.",
+        "resource.yaml, line 16: actions.2: give one of every, at and on.",
+    ]
+
+
+def test_of_very_many_faults_the_first_twenty_are_told(tmp_path: Path) -> None:
+    text = HEAD + "".join(f"unheard_of_{number}: 1\n" for number in range(30))
+    with pytest.raises(ConfigError) as caught:
+        read_resource(write(tmp_path, text))
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 21 and lines[19].startswith("resource.yaml, line 23:") and lines[20] == "and 10 more"
+
+
+def test_a_time_of_day_needs_no_quotes(tmp_path: Path) -> None:
+    """YAML 1.1 reads 12:30 as 750."""
+    file = read_resource(write(tmp_path, HEAD + "actions: [{hook: f, at: 12:30}]\n"))
+    assert file.resource.actions[0].at == "12:30"
+    text = (
+        HEAD + "files:\n  a: {files: x, map: {a: 017, b: -1.5e+3, c: 0x1F, d: .5, e: 12, f: 1_000, g: -.inf, h: 1.}}\n"
+    )
+    mapped = read_resource(write(tmp_path, text)).resource.files["a"].map
+    assert list(mapped.values()) == [15, -1500.0, 31, 0.5, 12, 1000, float("-inf"), 1.0]
+
+
+def test_a_tab_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"line 5: a tab; YAML wants blanks"):
+        read_resource(write(tmp_path, HEAD + "tables:\n\tstars: {source: x}\n"))
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_card_that_no_header_has_is_told(tmp_path: Path, count: int) -> None:
+    settings = Settings(home=tmp_path / "home")
+    for number in range(count):
+        image(tmp_path / "r" / f"{number}.fits", size=4, PLTSCALE=67.2, EXPTIME=30.0)
+    path = write(
+        tmp_path / "r",
+        HEAD + "files:\n  small:\n    files: '*.fits'\n    previews: false\n    map: {t_exptime: '= EXPOSED * 60'}\n"
+        "    extra:\n      scale: {value: '= PLATSCALE', type: double}\n      good: {value: '= EXPTIME'}\n"
+        "      either: {value: '= first(MISSING, DATE_OBS, EXPTIME)'}\n      file: {value: '= stem'}\n",
+    )
+    some = "3 files" if count == 3 else "the first 25 of 40 files"
+    checked = [one for one in check_resource(path) if "in no header" in one.what]
+    assert [(one.where, one.what, one.hint) for one in checked] == [
+        ("resource.yaml, line 8", f"'EXPOSED' is in no header of small ({some})", ""),
+        ("resource.yaml, line 10", f"'PLATSCALE' is in no header of small ({some})", "Did you mean PLTSCALE?"),
+    ]
+    done = publish_resource(path, settings=settings, processes=1)
+    assert [one.what for one in done.remarks] == [
+        f"'EXPOSED' is in no header of small ({some})",
+        f"'PLATSCALE' is in no header of small ({count} files)",
+    ]

@@ -7,7 +7,7 @@ definitions make the JSON schema that editors use.
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -16,7 +16,24 @@ from skyvault.publish.xp_section import XpSection
 
 #: a value as it is, or "= expression" over the file's header
 MappedValue = str | int | float | bool | None
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+_NAME: Final = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
+_ORCID: Final = r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$"
+_TERM: Final = r"^#[a-z][a-z-]*$"
+_LENGTH: Final = r"^[1-9]\d{0,5}\s*[smhd]$"
+_TIME: Final = r"^([01]\d|2[0-3]):[0-5]\d$"
+_ADDRESS: Final = r"^https?://[^\s]+$"
+_RECORD: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+#: what a text of each pattern is, for people
+WANTED: Final = {
+    _NAME: "a name: a letter, then letters, digits and _, at most 63",
+    _ORCID: "an ORCID such as 0000-0002-1825-0097",
+    _TERM: "a term of the DataLink vocabulary such as #weight",
+    _LENGTH: "a length such as 30m, 6h or 1d",
+    _TIME: "a time such as 03:30 (UTC)",
+    _ADDRESS: "an address that begins with http:// or https://",
+    _RECORD: "a name: a letter or digit, then letters, digits, _, . and -, at most 63",
+}
+Name = Annotated[str, Field(pattern=_NAME)]
 
 
 class _Section(BaseModel):
@@ -27,7 +44,7 @@ class Person(_Section):
     """Who made the data, as a registry shows it."""
 
     name: str
-    orcid: Annotated[str, Field(pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")] | None = None
+    orcid: Annotated[str, Field(pattern=_ORCID)] | None = None
     email: str | None = None
     affiliation: str | None = None
 
@@ -112,7 +129,7 @@ class ExtraColumn(FrameOfColumn):
 class Companion(_Section):
     """Another file that belongs to each dataset: where it is, and what it is to the dataset."""
 
-    semantics: Annotated[str, Field(pattern=r"^#[a-z][a-z-]*$", description="A term of the DataLink vocabulary")]
+    semantics: Annotated[str, Field(pattern=_TERM, description="A term of the DataLink vocabulary")]
     file: Annotated[
         str | None,
         Field(description="Its path, with {stem}, {name} and {folder} of the dataset's file, or '= expression'"),
@@ -185,9 +202,7 @@ class OwnService(_Section):
 
     name: Name
     hook: Annotated[str, Field(description="A function of hooks.py: given the dataset's file, and the parameters")]
-    semantics: Annotated[str, Field(pattern=r"^#[a-z][a-z-]*$", description="A term of the DataLink vocabulary")] = (
-        "#proc"
-    )
+    semantics: Annotated[str, Field(pattern=_TERM, description="A term of the DataLink vocabulary")] = "#proc"
     description: str | None = None
     content_type: Annotated[str, Field(description="Media type of what it gives")] = "application/octet-stream"
     parameters: dict[Name, ServiceParameter] = {}
@@ -269,8 +284,8 @@ class Action(_Section):
 
     hook: str
     name: Annotated[Name | None, Field(description="Its own name, where one function serves several actions")] = None
-    every: Annotated[str | None, Field(pattern=r"^[1-9]\d{0,5}\s*[smhd]$", description="30m, 6h, 1d")] = None
-    at: Annotated[str | None, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM, UTC")] = None
+    every: Annotated[str | None, Field(pattern=_LENGTH, description="30m, 6h, 1d")] = None
+    at: Annotated[str | None, Field(pattern=_TIME, description="HH:MM, UTC")] = None
     on: Annotated[Literal["loaded"] | None, Field(description="loaded: once after each publish")] = None
     seconds: Annotated[int, Field(gt=0, le=864_000, description="How long a run may take")] = 3600
 
@@ -307,7 +322,7 @@ class ServiceElsewhere(_Section):
     """Where a service that is not ours is reached, and by which protocol."""
 
     type: Literal["tap", "scs", "sia", "sia2", "ssa", "slap", "datalink", "soda", "hips", "web"]
-    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    url: Annotated[str, Field(pattern=_ADDRESS)]
     version: str | None = None
     description: str | None = None
 
@@ -317,9 +332,7 @@ class RecordElsewhere(_Section):
 
     name: Annotated[
         str,
-        Field(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", description="Last part of its identifier, after the schema"
-        ),
+        Field(pattern=_RECORD, description="Last part of its identifier, after the schema"),
     ]
     title: str
     description: str

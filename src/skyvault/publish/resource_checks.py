@@ -8,6 +8,7 @@ from pathlib import Path
 from skyvault.errors import SkyvaultError
 from skyvault.publish.checker import Finding
 from skyvault.publish.frame_checks import frame_findings
+from skyvault.publish.header_cards import header_findings
 from skyvault.publish.hook_checks import hook_findings, service_findings
 from skyvault.publish.resource_file import ResourceFile, read_resource
 from skyvault.publish.resource_tests import Ask, Fetch, run_tests
@@ -78,6 +79,8 @@ def _sources(file: ResourceFile) -> Iterator[Finding]:
         try:
             if next(iter(files_of(root, section.files, section.ignore)), None) is None:
                 yield Finding("error", place, f"no file matches {section.files!r}", "")
+            else:
+                yield from header_findings(file, name)
         except SkyvaultError as problem:
             yield Finding("error", place, problem.what, problem.hint or "")
     for name, spectra in file.resource.xp.items():

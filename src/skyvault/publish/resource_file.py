@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from skyvault.errors import ConfigError
-from skyvault.publish.resource import Resource
+from skyvault.publish.resource import WANTED, Resource
 
 NAME: Final = "resource.yaml"
 #: no resource a person writes is longer
@@ -98,7 +99,7 @@ def resource_file(path: Path) -> Path:
 
 
 def read_resource(path: Path) -> ResourceFile:
-    """Read and check a resource. Raises ConfigError with the line of the first fault (others are counted)."""
+    """Read and check a resource. Raises ConfigError: all faults, each with its line."""
     import yaml
     from pydantic import ValidationError
 
@@ -120,6 +121,8 @@ def read_resource(path: Path) -> ResourceFile:
         mark = getattr(problem, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
         said = getattr(problem, "problem", None) or "it is no YAML"
+        if "\\t" in said:
+            said = "a tab; YAML wants blanks"
         raise ConfigError(f"{said}", where=f"{path.name}{line}") from None
     if not isinstance(content, dict):
         raise ConfigError("a resource is a mapping of keys to values", where=path.name, hint="skyvault new makes one.")
@@ -128,25 +131,31 @@ def read_resource(path: Path) -> ResourceFile:
     try:
         return ResourceFile(path, Resource.model_validate(content), lines)
     except ValidationError as problem:
-        raise _sentence(problem.errors(include_url=False), lines, path.name) from None
+        raise ResourceFaults(_faults(problem.errors(include_url=False), lines, path.name)) from None
 
 
 @cache
 def _loader() -> Any:
-    """YAML's safe loader, to which ``on:`` is a word and not a truth, as in YAML 1.2."""
-    import re
-
+    """YAML's safe loader, to which ``on:`` is a word and 12:30 no number of base 60, as in YAML 1.2."""
     import yaml
 
     class Loader(yaml.SafeLoader):
         """Truths are true and false alone; where one is expected, yes and no are understood all the same."""
 
+    ours = {f"tag:yaml.org,2002:{one}" for one in ("bool", "int", "float")}
     Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in pairs if tag != "tag:yaml.org,2002:bool"]
+        first: [(tag, pattern) for tag, pattern in pairs if tag not in ours]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     truth = re.compile("^(?:true|True|TRUE|false|False|FALSE)$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:bool", truth, list("tTfF"))
+    whole = re.compile("^[-+]?(?:0b[0-1_]+|0[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:int", whole, list("-+0123456789"))
+    number = re.compile(
+        r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9][0-9_]*"
+        r"(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    )
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
     return Loader
 
 
@@ -172,35 +181,70 @@ def line_of(lines: dict[tuple[str | int, ...], int], place: tuple[str | int, ...
     return 1
 
 
-def _sentence(faults: list[Any], lines: dict[tuple[str | int, ...], int], name: str) -> ConfigError:
-    # a value that may be of several kinds is complained of once for each: the deepest place knows most
-    fault = min(faults, key=lambda one: (line_of(lines, tuple(one["loc"])), -len(one["loc"])))
-    place = tuple(one for one in fault["loc"] if one in _parts(lines))
-    line = line_of(lines, tuple(fault["loc"]))
-    others = len({tuple(one["loc"][:2]) for one in faults}) - 1
-    more = f" ({others} more faults follow)" if others > 0 else ""
-    key = ".".join(str(part) for part in place) or str(fault["loc"][-1] if fault["loc"] else "")
-    where = f"{name}, line {line}"
-    kind = fault["type"]
+def _faults(found: list[Any], lines: dict[tuple[str | int, ...], int], name: str) -> list[ConfigError]:
+    """What a validation found as sentences, by line."""
+    placed = [(_yaml_place(tuple(one["loc"]), lines), one) for one in found]
+    meant = {(place[:-1], near) for place, one in placed if (near := _meant(one)) is not None}
+    told: dict[tuple[Any, ...], ConfigError] = {}
+    for place, one in sorted(placed, key=lambda pair: line_of(lines, pair[0])):
+        is_missing = one["type"] == "missing"
+        if is_missing and (place, str(one["loc"][-1])) in meant:
+            # it is there, misspelt
+            continue
+        # a value that may be of several kinds is complained of once for each: the deepest place knows most
+        if len(place) < len(one["loc"]) - is_missing and any(
+            place == other[: len(place)] and (len(other), other_one["type"] == "missing") > (len(place), is_missing)
+            for other, other_one in placed
+        ):
+            continue
+        key = (*place, one["loc"][-1]) if is_missing else place
+        told.setdefault((is_missing, *key), _sentence(place, one, lines, name))
+    return list(told.values())
+
+
+def _sentence(
+    place: tuple[str | int, ...], fault: Any, lines: dict[tuple[str | int, ...], int], name: str
+) -> ConfigError:
+    where = f"{name}, line {line_of(lines, place)}"
+    key, kind, given = ".".join(map(str, place)), fault["type"], fault.get("input")
     if kind == "extra_forbidden":
-        known = _known_keys(tuple(fault["loc"][:-1]))
-        near = get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.6)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(known)}." if known else None
-        return ConfigError(f"{key!r} is not a key of a resource{more}", where=where, hint=hint)
+        known, near = _known_keys(place[:-1]), _meant(fault)
+        hint = f"Did you mean {near!r}?" if near else f"There are {', '.join(known)}." if known else None
+        return ConfigError(f"{key!r} is not a key of a resource", where=where, hint=hint)
     if kind == "missing":
-        return ConfigError(f"{'.'.join(map(str, fault['loc']))!r} is missing{more}", where=where)
+        return ConfigError(f"{'.'.join(map(str, (*place, fault['loc'][-1])))!r} is missing", where=where)
+    if kind == "string_pattern_mismatch":
+        wanted = WANTED.get(fault["ctx"]["pattern"])
+        if wanted is not None:
+            return ConfigError(f"{key}: {str(given)[:80]!r} is not {wanted}", where=where)
+    if kind == "string_type" and isinstance(given, int | float | datetime.date):
+        return ConfigError(f"{key}: {given} is no text", where=where, hint="Put it in quotes.")
     said = str(fault["msg"]).removeprefix("Value error, ")
-    said = said[0].lower() + said[1:]
-    return ConfigError(f"{key}: {said}{more}", where=where)
+    said = said[:1].lower() + said[1:]
+    return ConfigError(f"{key}: {said}" if key else said, where=where)
 
 
-def _parts(lines: dict[tuple[str | int, ...], int]) -> set[str | int]:
-    return {part for place in lines for part in place}
+def _yaml_place(loc: tuple[str | int, ...], lines: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
+    """A place as the YAML has it: without the kinds of values that were tried, and keys that are not there."""
+    place: tuple[str | int, ...] = ()
+    for part in loc:
+        if (*place, part) in lines:
+            place = (*place, part)
+    return place
+
+
+def _meant(fault: Any) -> str | None:
+    """The key that an unknown one is most like."""
+    if fault["type"] != "extra_forbidden":
+        return None
+    near = get_close_matches(str(fault["loc"][-1]), _known_keys(tuple(fault["loc"][:-1])), n=1, cutoff=0.6)
+    return near[0] if near else None
 
 
 def _known_keys(place: tuple[str | int, ...]) -> list[str]:
     """The keys that a section of this place may have, as far as one can tell from its first words."""
     from skyvault.publish import resource as words
+    from skyvault.publish.xp_section import XpSection
 
     sections: dict[str, Any] = {
         "tables": words.TableSection,
@@ -211,6 +255,7 @@ def _known_keys(place: tuple[str | int, ...]) -> list[str]:
         "tests": words.RegressionTest,
         "coverage": words.Coverage,
         "creators": words.Person,
+        "xp": XpSection,
     }
     model: Any = words.Resource
     for part in place:
@@ -221,6 +266,8 @@ def _known_keys(place: tuple[str | int, ...]) -> list[str]:
             "services": words.OwnService,
             "parameters": words.ServiceParameter,
             "hdf5": words.Hdf5Section,
+            "this": words.ThisFile,
+            "frame": words.FrameWords,
         }.get(str(part), sections.get(str(part), model))
     return [field.alias or name for name, field in model.model_fields.items()]
 

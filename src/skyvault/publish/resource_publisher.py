@@ -16,6 +16,7 @@ from skyvault.publish.datasets import Recipe
 from skyvault.publish.epn_columns import TABLE
 from skyvault.publish.epntap import publish_epn_file, publish_epn_of_collections
 from skyvault.publish.file_ingest import ingest_files
+from skyvault.publish.header_cards import header_findings
 from skyvault.publish.ingest_state import IngestState
 from skyvault.publish.merging import merged_once
 from skyvault.publish.publisher import Published, Publisher, publish, table_name
@@ -47,6 +48,8 @@ class PublishedCollection:
     seconds: float
     ingested: Ingested
     version: int | None
+    #: cards that its columns are made of and no header has
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(slots=True)
@@ -168,6 +171,7 @@ def publish_resource(
                 granules, schema=resource.schema_name, settings=settings, more=facts, progress=progress
             )
         )
+    done.remarks += [one for collection in done.collections for one in collection.findings]
     register(file, settings, is_load=is_load)
     done.actions = [action.name or action.hook for action in resource.actions]
     return done
@@ -217,6 +221,7 @@ def _publish_files(
                 f"none of its {ingested.problem_count:,} files can be published; {first[0]}: {first[1]}",
                 where=file.place("files", name),
             )
+        empty = tuple(header_findings(file, name, frozenset(state.kinds())))
         left_out = table.left_out()
         beside = {PRODUCTS: table.products(), **({} if left_out is None else {"left_out": left_out})}
         with open_home_ledger(layout) as ledger:
@@ -231,7 +236,7 @@ def _publish_files(
         state.remove_gone(made)
     finally:
         state.close()
-    return PublishedCollection(full_name, holding.nrows, time.perf_counter() - began, ingested, holding.version)
+    return PublishedCollection(full_name, holding.nrows, time.perf_counter() - began, ingested, holding.version, empty)
 
 
 @contextmanager
