@@ -324,7 +324,8 @@ def test_a_card_that_no_header_has_is_told(tmp_path: Path, count: int) -> None:
         tmp_path / "r",
         HEAD + "files:\n  small:\n    files: '*.fits'\n    previews: false\n    map: {t_exptime: '= EXPOSED * 60'}\n"
         "    extra:\n      scale: {value: '= PLATSCALE', type: double}\n      good: {value: '= EXPTIME'}\n"
-        "      either: {value: '= first(MISSING, DATE_OBS, EXPTIME)'}\n      file: {value: '= stem'}\n",
+        "      either: {value: '= first(MISSING, DATE_OBS, EXPTIME)'}\n      file: {value: '= stem'}\n"
+        "      other: {value: \"= first(MISSING, 'none')\"}\n      none: {value: '= first(MISSING, LACKING)'}\n",
     )
     some = "3 files" if count == 3 else "the first 25 of 40 files"
     checked = [one for one in check_resource(path) if "in no header" in one.what]
@@ -336,4 +337,6 @@ def test_a_card_that_no_header_has_is_told(tmp_path: Path, count: int) -> None:
     assert [one.what for one in done.remarks] == [
         f"'EXPOSED' is in no header of small ({some})",
         f"'PLATSCALE' is in no header of small ({count} files)",
+        f"'LACKING' is in no header of small ({some})",
+        f"'MISSING' is in no header of small ({some})",
     ]

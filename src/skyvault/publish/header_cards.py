@@ -65,7 +65,8 @@ def header_findings(file: ResourceFile, name: str, filled: frozenset[str] | None
         return
     for keys, (tree, cards) in wanted.items():
         missing = sorted(cards & left)
-        if not missing or (_chooses(tree) and cards & named - left):
+        if not missing or (_chooses(tree) and (filled is None or cards & named - left)):
+            # it may have another value by itself: only an empty column tells
             continue
         is_sure = looked_at <= _LOOKED_AT or (filled is not None and isinstance(tree, ast.Name))
         for card in missing:
