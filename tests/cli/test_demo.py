@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 import resource
 
+import pytest
+
+from skyvault.cli.demo import program_name
+
 
 def test_a_directory_that_is_not_the_demos_is_not_touched(skyvault, tmp_path):
     (tmp_path / "mine").mkdir()
@@ -13,6 +17,26 @@ def test_a_directory_that_is_not_the_demos_is_not_touched(skyvault, tmp_path):
     assert answer.code == 2
     assert "not empty and not from an earlier demo" in answer.err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize(
+    ("started", "is_on_path", "told"),
+    [
+        (".venv/bin/skyvault", False, ".venv/bin/skyvault"),
+        (".venv/bin/skyvault", True, "skyvault"),
+        ("my own/skyvault", False, "'my own/skyvault'"),
+        ("nowhere/skyvault", False, "skyvault"),
+    ],
+)
+def test_the_program_is_named_as_the_shell_finds_it(tmp_path, monkeypatch, started, is_on_path, told):
+    for folder in (".venv/bin", "my own"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "skyvault").write_text("#!/bin/sh\n")
+        (tmp_path / folder / "skyvault").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [started, "demo"])
+    monkeypatch.setenv("PATH", str((tmp_path / started).parent) if is_on_path else "/usr/bin")
+    assert program_name() == told
 
 
 def test_the_sky_alone_takes_seconds_and_may_be_shown_again(skyvault, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import socket
 import subprocess
@@ -197,12 +198,23 @@ def _how_to_go_on(console: Any, directory: Path, survey: Survey | None, base_url
     for label, path in places:
         console.print(f"{label:<14} {path}", soft_wrap=True)
     port = base_url.rpartition(":")[2]
+    program = program_name()
     console.print(
-        f"\nGo on:    skyvault serve --home {home} --port {port}\n"
-        f'          skyvault query --home {home} "SELECT TOP 5 * FROM {STARS} ORDER BY mag_vt"\n'
-        "          skyvault publish YOUR_FILE --name my.table",
+        f"\nGo on:    {program} serve --home {home} --port {port}\n"
+        f'          {program} query --home {home} "SELECT TOP 5 * FROM {STARS} ORDER BY mag_vt"\n'
+        f"          {program} publish YOUR_FILE --name my.table",
         soft_wrap=True,
     )
+
+
+def program_name() -> str:
+    """How this program is called from the shell it was started in: its name, or the path where that is not enough."""
+    started, found = Path(sys.argv[0]), shutil.which("skyvault")
+    # python -m skyvault: the program lies beside the interpreter
+    own = started if started.name == "skyvault" else Path(sys.executable).with_name("skyvault")
+    if not own.is_file() or (found is not None and own.resolve() == Path(found).resolve()):
+        return "skyvault"
+    return shlex.quote(str(own))
 
 
 def _prepare(directory: Path) -> Path:
