@@ -210,7 +210,7 @@ def _how_to_go_on(console: Any, directory: Path, survey: Survey | None, base_url
 def program_name() -> str:
     """How this program is called from the shell it was started in: its name, or the path where that is not enough."""
     started, found = Path(sys.argv[0]), shutil.which("skyvault")
-    # python -m skyvault: the program lies beside the interpreter
+    # started in another way: the program lies beside the interpreter
     own = started if started.name == "skyvault" else Path(sys.executable).with_name("skyvault")
     if not own.is_file() or (found is not None and own.resolve() == Path(found).resolve()):
         return "skyvault"
