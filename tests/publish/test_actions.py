@@ -136,7 +136,7 @@ def test_another_resource_does_not_end_actions_silently(settings: Settings, tmp_
         # a folder that is not there is told
         (other / "resource.yaml").rename(tmp_path / "kept")
         (other / "hooks.py").unlink()
-        other.rmdir()
+        shutil.rmtree(other)
         assert run_by_hand(ledger, settings, "living", "works") == "failed"
         assert "it cannot be started (No such file or directory" in ledger.resources.runs("living")[0].output
 
