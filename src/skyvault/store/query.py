@@ -73,8 +73,8 @@ def compile_query(text: str, view: View, limits: Limits) -> tuple[Plan, tuple[An
     if plan is None:
         # not from the package: while one thread imports the module check, its name there is that module
         from skyvault.adql.check import check
-        from skyvault.adql.parse import parse
         from skyvault.adql.emit_duckdb import emit
+        from skyvault.adql.parse import parse
 
         checked = check(parse(text), view)
         plan = emit(checked, view)
