@@ -25,7 +25,7 @@ import numpy as np
 from astropy.table import QTable, Table
 
 from skyvault.session.lightcurve import Lightcurve
-from skyvault.session.merge import merge
+from skyvault.session.merging import merge
 from skyvault.session.session import Session
 
 N_SOURCES = 11

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from skyvault.adql import check, parse
+from skyvault.adql.check import check
+from skyvault.adql.parse import parse
 from skyvault.errors import QueryError
 from skyvault.model.ports import TableLookup
 from skyvault.model.table import Column

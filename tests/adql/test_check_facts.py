@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from skyvault.adql import check, parse
+from skyvault.adql.check import check
 from skyvault.adql.checked import Checked
 from skyvault.adql.nodes import (
     ColumnRef,
@@ -19,6 +19,7 @@ from skyvault.adql.nodes import (
     Star,
     TableRef,
 )
+from skyvault.adql.parse import parse
 from skyvault.adql.tokens import literals, tokenize
 from skyvault.adql.tree import walk
 from skyvault.errors import QueryError

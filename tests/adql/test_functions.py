@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from skyvault.adql import check, parse
+from skyvault.adql.check import check
 from skyvault.adql.functions import CORE, NOT_OFFERED, UDF, by_name, catalogue, language_features
+from skyvault.adql.parse import parse
 from skyvault.adql.signature import parse_signature
 from skyvault.model.ports import TableLookup
 

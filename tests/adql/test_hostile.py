@@ -7,9 +7,10 @@ import contextlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyvault.adql import check, parse
+from skyvault.adql.check import check
 from skyvault.adql.functions import catalogue
 from skyvault.adql.nodes import Query
+from skyvault.adql.parse import parse
 from skyvault.adql.tokens import literals, template, tokenize
 from skyvault.adql.words import RESERVED
 from skyvault.errors import QueryError

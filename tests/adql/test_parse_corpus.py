@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from skyvault.adql import parse
 from skyvault.adql.nodes import Query
+from skyvault.adql.parse import parse
 from skyvault.errors import QueryError
 
 CORPUS = Path(__file__).parent / "corpus"

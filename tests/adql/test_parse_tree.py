@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from skyvault.adql import parse
 from skyvault.adql.nodes import (
     Between,
     Binary,
@@ -30,6 +29,7 @@ from skyvault.adql.nodes import (
     TableRef,
     Unary,
 )
+from skyvault.adql.parse import parse
 from skyvault.adql.tokens import literals, tokenize
 from skyvault.adql.tree import walk
 from skyvault.errors import QueryError, UsageError

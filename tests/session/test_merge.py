@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skyvault.session.lightcurve import Lightcurve
-from skyvault.session.merge import merge
+from skyvault.session.merging import merge
 from skyvault.session.refcat import RefcatSources
 from skyvault.session.table_files import read_table
 

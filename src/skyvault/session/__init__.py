@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from skyvault.session.extract import Extract
     from skyvault.session.flags import AFlags, BFlags, LocalBinRejectFlags, PlateQualityFlags
     from skyvault.session.lightcurve import Lightcurve
-    from skyvault.session.merge import merge
+    from skyvault.session.merging import merge
     from skyvault.session.photometry import PhotometryPoint
     from skyvault.session.query import SessionQuery
     from skyvault.session.query import folder_name as source_name_to_fs_name
@@ -38,7 +38,7 @@ _PLACES = {
     "SeriesKind": "series",
     "Session": "session",
     "SessionQuery": "query",
-    "merge": "merge",
+    "merge": "merging",
     "open_session": "session",
 }
 

@@ -22,7 +22,7 @@ from skyvault.session.cutout import find_cutout, write_cutout
 from skyvault.session.exposures import ExposureRow, Exposures
 from skyvault.session.extract import Extract
 from skyvault.session.lightcurve import Lightcurve
-from skyvault.session.merge import merge
+from skyvault.session.merging import merge
 from skyvault.session.notebook import show_figures_inline
 from skyvault.session.open_sessions import OPEN, SESSION_KEY, remember
 from skyvault.session.plate_times import accept_old_utc
@@ -427,7 +427,7 @@ class Session(BeyondPlates):
         return row
 
     def merge_lightcurves(self, src_refs: Iterable[SourceRef]) -> Lightcurve:
-        """One light curve of several catalogue sources that are one star; see :func:`skyvault.session.merge.merge`."""
+        """One light curve of catalogue sources that are one star; see :func:`skyvault.session.merging.merge`."""
         from skyvault.session.steps import steps_of
 
         rows = [int(self._source(src_ref)["local_id"]) for src_ref in src_refs]

@@ -71,7 +71,6 @@ def compile_query(text: str, view: View, limits: Limits) -> tuple[Plan, tuple[An
     values, shape = literals(tokens), template(tokens)
     plan = view.plans.get(shape, values)
     if plan is None:
-        # not from the package: while one thread imports the module check, its name there is that module
         from skyvault.adql.check import check
         from skyvault.adql.emit_duckdb import emit
         from skyvault.adql.parse import parse
